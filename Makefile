@@ -1,0 +1,49 @@
+# Every command sets up what it needs first. `make demo` shows it, `make test` proves it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PAGES := src/carcloud/api/pages/index.html
+WEB := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
+
+.PHONY: demo test check bench soak setup console lock clean
+
+demo: setup console
+	$(BIN)/carcloud demo $(if $(RECORDINGS),--recordings "$(RECORDINGS)")
+
+test: check console
+	$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup console
+	$(BIN)/python bench/ingest.py
+
+soak: setup console
+	$(BIN)/python -m tests.end_to_end.soak
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+console: setup $(PAGES)
+
+$(PAGES): $(WEB)
+	$(BIN)/python web/build.py
+
+# Rewrites the pinned, hashed requirements from pyproject.toml; addresses of an index never enter the file.
+lock:
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+	  --no-header --python-version 3.11 --group dev --extra postgres pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf $(VENV) web/node_modules src/carcloud/api/pages dist
