@@ -1,0 +1,1 @@
+"""Ever: the governed history of every car, and SQL over it."""

@@ -1,0 +1,274 @@
+"""SQL over the lake, for strangers' statements: read only, bounded in time, memory and rows.
+
+- One locked-down DuckDB instance; every query gets a fresh connection to it and leaves nothing behind.
+- `statement.read_only` decides what may run. Behind it DuckDB is closed too: no file outside the table's folder,
+  no extension, no setting can be changed, nothing spills to disk.
+- `samples` is a view over the table's live files; `signals` and `vehicles` are filled when a query names them.
+
+Source: https://duckdb.org/docs/2.0/operations_manual/securing_duckdb/overview
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+
+from carcloud.errors import CarcloudError, InputError, MissingError, TryLaterError
+from carcloud.lake.statement import Statement, place, read_only
+
+SAMPLES = pa.schema(
+    [
+        ("vehicle", pa.string()),
+        ("signal", pa.string()),
+        ("time", pa.timestamp("us", "UTC")),
+        ("value", pa.float64()),
+        ("text", pa.string()),
+        ("provenance", pa.string()),
+        ("chunk", pa.int64()),
+        ("day", pa.string()),
+    ]
+)
+SIGNALS = pa.schema(
+    [
+        ("path", pa.string()),
+        ("type", pa.string()),
+        ("unit", pa.string()),
+        ("min", pa.float64()),
+        ("max", pa.float64()),
+        ("kind", pa.string()),
+        ("description", pa.string()),
+    ]
+)
+VEHICLES = pa.schema([("vehicle", pa.string()), ("state", pa.string()), ("enrolled_at", pa.timestamp("us", "UTC"))])
+TABLES = {"samples": SAMPLES, "signals": SIGNALS, "vehicles": VEHICLES}
+READ_ROWS = 16_384
+TRIES = 3
+
+Rows = Callable[[], Sequence[Mapping[str, Any]]]
+Files = Callable[[], tuple[int, list[str]]]
+
+
+@dataclass(frozen=True)
+class QueryLimits:
+    """What one lake may spend on queries.
+
+    time_s: seconds a query may run, reading its result included; one car's day takes 0.1 s, a fleet's about 1 s.
+    memory_bytes: shared by all queries that run at once; nothing spills to disk.
+    threads: for all queries at once; ingestion needs the other cores.
+    """
+
+    time_s: float = 30.0
+    memory_bytes: int = 1 << 30
+    threads: int = 2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Rows of a query; `truncated` when there were more than asked for; `elapsed_s` in seconds."""
+
+    table: pa.Table
+    truncated: bool
+    elapsed_s: float
+
+
+class LakeQuery:
+    """The lake's SQL. Safe to call from several threads.
+
+    Args:
+        path: folder of the Delta table, the only one whose files can be read.
+        files: returns (version, absolute paths of the live files); MissingError while there is no table.
+        signals: returns the catalogue as rows of `SIGNALS`.
+        vehicles: returns the vehicles as rows of `VEHICLES`.
+    """
+
+    def __init__(self, path: Path, files: Files, signals: Rows, vehicles: Rows, limits: QueryLimits | None = None):
+        self._path = path.absolute()
+        self._files, self._rows = files, {"signals": signals, "vehicles": vehicles}
+        self._limits = limits or QueryLimits()
+        self._lock = threading.Lock()
+        self._database: duckdb.DuckDBPyConnection | None = None
+        self._view: tuple[int, str] = (-1, "")
+
+    def run(self, sql: str, parameters: Mapping[str, Any] | None = None, limit: int | None = 10_000) -> Answer:
+        """Return at most `limit` rows (None: all) of one read-only statement, `$name` standing for parameters."""
+        started = time.perf_counter()
+        for attempt in range(TRIES):
+            try:
+                with self.stream(sql, parameters) as reader:
+                    table, truncated = _take(reader, limit)
+                return Answer(table, truncated, time.perf_counter() - started)
+            except TryLaterError:
+                if attempt == TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatchReader]:
+        """Give the whole result as a reader, batch by batch, for results larger than memory."""
+        session = self._open().cursor()
+        try:
+            statement = read_only(session, sql)
+            self._show_tables(session, statement)
+            yield self._ask(session, statement, parameters)
+        except (duckdb.Error, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise self._explained(session, sql, parameters, error) from error
+        finally:
+            session.close()
+
+    def tables(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Return the tables' names with their columns' names and DuckDB types."""
+        with self._open().cursor() as session:
+            self._show_tables(session, Statement("", frozenset(), False))
+            return [
+                (name, [(row[0], row[1]) for row in session.execute(f"DESCRIBE {name}").fetchall()]) for name in TABLES
+            ]
+
+    def close(self) -> None:
+        """Stop what runs and give the memory back."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        with self._lock:
+            if self._database is None:
+                self._database = _locked(self._path, self._limits)
+            return self._database
+
+    def _show_tables(self, session: duckdb.DuckDBPyConnection, statement: Statement) -> None:
+        for name, rows in self._rows.items():
+            shown = rows() if name in statement.tables else []
+            session.register(name, pa.Table.from_pylist([dict(row) for row in shown], schema=TABLES[name]))
+        view = self._samples_view()
+        if view:
+            session.execute(view).fetchall()
+        else:
+            session.register("samples", SAMPLES.empty_table())
+
+    def _samples_view(self) -> str:
+        with self._lock:
+            try:
+                version, files = self._files()
+            except MissingError:
+                return ""
+            if version != self._view[0]:
+                self._view = (version, _view(files))
+            return self._view[1]
+
+    def _ask(
+        self, session: duckdb.DuckDBPyConnection, statement: Statement, parameters: Mapping[str, Any] | None
+    ) -> pa.RecordBatchReader:
+        reader = session.sql(statement.sql, params=dict(parameters or {})).to_arrow_reader(READ_ROWS)
+        if not statement.explains:
+            return reader
+        text = [self._without_paths(line) for line in reader.read_all().column(1).to_pylist()]
+        return pa.table({"plan": text}).to_reader()
+
+    def _explained(
+        self,
+        session: duckdb.DuckDBPyConnection,
+        sql: str,
+        parameters: Mapping[str, Any] | None,
+        error: Exception,
+    ) -> CarcloudError:
+        if isinstance(error, (duckdb.InternalException, duckdb.FatalException)):
+            self.close()
+            return TryLaterError("The query engine failed and starts anew.", "Ask again; if it fails again, report it.")
+        text = str(error)
+        if "INTERRUPT" in text:
+            return InputError(
+                f"The query ran longer than its {self._limits.time_s:g} s and was stopped.",
+                "Narrow it by time, vehicle or signal, or aggregate.",
+            )
+        if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
+            return InputError(
+                f"The query needs more than its {self._limits.memory_bytes >> 20} MiB of memory.",
+                "Narrow it by time, vehicle or signal, or aggregate before sorting and joining.",
+            )
+        if isinstance(error, duckdb.IOException) or text.startswith("IO Error"):
+            return TryLaterError("The lake's files changed while the query ran.", "Ask again.")
+        message, where = _located(session, sql, parameters, text)
+        return InputError(self._without_paths(message), f"Look at {where}." if where else "Mend the SQL.")
+
+    def _without_paths(self, text: str) -> str:
+        return text.replace(f"{self._path}/", "").replace(str(self._path), "the lake")
+
+
+def _locked(path: Path, limits: QueryLimits) -> duckdb.DuckDBPyConnection:
+    database = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": f"{limits.memory_bytes}B",
+            "threads": str(limits.threads),
+            "max_execution_time": str(int(limits.time_s * 1000)),
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "allow_community_extensions": "false",
+            "allow_persistent_secrets": "false",
+            "python_enable_replacements": "false",
+            "errors_as_json": "true",
+            "show_behavior": "table",
+        },
+    )
+    database.execute("SET TimeZone = 'UTC'")
+    database.execute("SET temp_directory = ''")
+    database.execute(f"SET allowed_directories = [{_quoted(f'{path}/')}]")
+    database.execute("SET enable_external_access = false")
+    database.execute("SET lock_configuration = true")
+    return database
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _view(files: list[str]) -> str:
+    if not files:
+        return ""
+    listed = ", ".join(_quoted(file) for file in files)
+    source = f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{'day': VARCHAR}})"
+    return f"CREATE TEMP VIEW samples AS SELECT {', '.join(SAMPLES.names)} FROM {source}"  # noqa: S608 quoted above
+
+
+def _take(reader: pa.RecordBatchReader, limit: int | None) -> tuple[pa.Table, bool]:
+    batches, rows = [], 0
+    for batch in reader:
+        batches.append(batch)
+        rows += batch.num_rows
+        if limit is not None and rows > limit:
+            break
+    table = pa.Table.from_batches(batches, schema=reader.schema)
+    return (table, False) if limit is None else (table.slice(0, limit), rows > limit)
+
+
+def _located(
+    session: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None, text: str
+) -> tuple[str, str]:
+    """Return the engine's message and the place in the SQL; a binder's error says its place only to EXPLAIN."""
+    message, position = _parsed(text)
+    if position is None:
+        try:
+            session.execute(f"EXPLAIN {sql}", dict(parameters or {})).fetchall()
+        except duckdb.Error as error:
+            message, position = _parsed(str(error))
+            position = None if position is None else position - len("EXPLAIN ")
+    return message, "" if position is None else place(sql, position)
+
+
+def _parsed(text: str) -> tuple[str, int | None]:
+    try:
+        said = orjson.loads(text[text.index("{") :])
+    except ValueError:
+        return " ".join(text.split("\n\nLINE ")[0].split()), None
+    position = said.get("position")
+    return " ".join(said.get("exception_message", text).split()), None if position is None else int(position)
