@@ -159,6 +159,15 @@ class Records:
             raise MissingError(f"No certificate {serial} was issued by this zone.")
         return Certificate(**rows[0]._mapping)
 
+    def standing(self, serial: str) -> tuple[Certificate, Vehicle]:
+        """Return a certificate and the vehicle it was issued to, in one look; raise MissingError."""
+        both = select(t.certificates, t.vehicles).join(t.vehicles).where(t.certificates.c.serial == serial)
+        rows = self._all(both)
+        if not rows:
+            raise MissingError(f"No certificate {serial} was issued by this zone.")
+        width = len(t.certificates.c)
+        return Certificate(*rows[0][:width]), Vehicle(*rows[0][width:])
+
     def certificates(self, vehicle: str) -> list[Certificate]:
         """Return a vehicle's certificates, the newest first."""
         query = select(t.certificates).where(t.certificates.c.vehicle == vehicle)

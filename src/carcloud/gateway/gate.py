@@ -1,0 +1,115 @@
+"""The gate: may this car come in? Asked at every door, with the same answer.
+
+Rules:
+* A certificate whose chain holds is not enough: its vehicle must be active, its serial recorded and not revoked.
+* Whatever cannot be decided is refused (fail closed).
+* What the records said is believed for 30 seconds, and forgotten at once on a revocation notice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography import x509
+
+from carcloud.backends.records import Records
+from carcloud.errors import MissingError, NotAllowedError, TryLaterError
+from carcloud.safety.identity import Identity, vehicle_identity
+
+BELIEVE_S = 30.0
+LIMIT_REMEMBERED = 200_000
+"""Certificates remembered at once, about 2 kB each; beyond, all are forgotten and asked for again."""
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What the records said about a certificate, until when it is believed, and why it is refused, if it is."""
+
+    vehicle: str
+    until: float
+    refused: str | None
+
+
+class Gate:
+    """Decides who comes in. `clock` gives seconds since 1970 UTC."""
+
+    def __init__(self, records: Records, tenant: str, clock: Callable[[], float] = time.time) -> None:
+        self._records = records
+        self._tenant = tenant
+        self._clock = clock
+        self._identities: dict[bytes, Identity] = {}
+        self._standings: dict[str, _Standing] = {}
+        self._refused_until: dict[str, float] = {}
+
+    def admit(self, certificate: bytes) -> Identity:
+        """Return whose certificate (PEM or DER, chain already verified) this is, if it may come in.
+
+        Raises:
+            NotAllowedError: never with this certificate.
+            TryLaterError: refused for a while, or the records are away.
+        """
+        identity = self._identity(certificate)
+        now = self._clock()
+        if identity.tenant != self._tenant:
+            raise NotAllowedError("The certificate belongs to another tenant.", "Use the zone that enrolled the car.")
+        if identity.not_after <= datetime.fromtimestamp(now, UTC):
+            raise NotAllowedError("The certificate has expired.", "Renew it with `carcloud enrol`.")
+        if (reason := self._standing(identity, now).refused) is not None:
+            raise NotAllowedError(reason, "Enrol the car (again) with `carcloud enrol`.")
+        if (wait_s := self._refused_until.get(identity.vehicle, 0.0) - now) > 0:
+            raise TryLaterError(f"The vehicle sent too much; refused for {wait_s:.0f} s more.", "Send less, later.")
+        return identity
+
+    def refuse(self, vehicle: str, seconds: float) -> None:
+        """Keep a vehicle out for a while."""
+        now = self._clock()
+        self._refused_until = {car: until for car, until in self._refused_until.items() if until > now}
+        self._refused_until[vehicle] = now + seconds
+
+    def forget(self, vehicle: str) -> None:
+        """Ask the records again about this vehicle: it was revoked."""
+        serials = [serial for serial, standing in self._standings.copy().items() if standing.vehicle == vehicle]
+        for serial in serials:
+            self._standings.pop(serial, None)
+
+    def _identity(self, certificate: bytes) -> Identity:
+        known = self._identities.get(certificate)
+        if known is None:
+            known = vehicle_identity(_parse(certificate))
+            if len(self._identities) >= LIMIT_REMEMBERED:
+                self._identities.clear()
+            self._identities[certificate] = known
+        return known
+
+    def _standing(self, identity: Identity, now: float) -> _Standing:
+        standing = self._standings.get(identity.serial)
+        if standing is None or standing.until < now:
+            standing = _Standing(identity.vehicle, now + BELIEVE_S, self._look_up(identity))
+            if len(self._standings) >= LIMIT_REMEMBERED:
+                self._standings.clear()
+            self._standings[identity.serial] = standing
+        return standing
+
+    def _look_up(self, identity: Identity) -> str | None:
+        """Return why the records refuse this certificate, or None."""
+        try:
+            certificate, vehicle = self._records.standing(identity.serial)
+        except MissingError:
+            return "This zone did not issue the certificate."
+        if (vehicle.id, vehicle.tenant) != (identity.vehicle, identity.tenant):
+            return "The certificate was issued to another vehicle."
+        if vehicle.state != "active" or certificate.revoked_at is not None:
+            return "The vehicle or its certificate is revoked."
+        return None
+
+
+def _parse(certificate: bytes) -> x509.Certificate:
+    try:
+        if certificate.startswith(b"-----"):
+            return x509.load_pem_x509_certificate(certificate)
+        return x509.load_der_x509_certificate(certificate)
+    except ValueError:
+        raise NotAllowedError("The certificate cannot be read.", "Use the one `carcloud enrol` wrote.") from None

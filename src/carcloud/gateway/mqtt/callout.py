@@ -1,0 +1,123 @@
+"""The auth callout: the broker asks about every new MQTT connection, and gets a signed answer.
+
+Rules:
+* Only MQTT connections with a verified certificate are granted anything; cloud processes are users of the broker's
+  own configuration and never come here.
+* The MQTT client id must be the vehicle's id, else one car could take over another's session.
+* A grant names the car's own subjects and nothing else, and ends after some hours, spread so that cars do not
+  come back all at once. Revocation closes the session at once; the end is the second line.
+* A refusal's text carries no personal data, since it reaches the broker's log.
+
+Source: NATS ADR-26 (auth callout); JWT header and claims as nats-io/jwt v2 reads them.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nkeys
+import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from carcloud.errors import CarcloudError, InputError, NotAllowedError
+from carcloud.gateway.gate import Gate
+from carcloud.safety.identity import Identity
+from carcloud.safety.keys import private_folder, read_or_make_key
+
+ACCOUNT = "VEHICLES"
+GRANT_S = (2 * 3600, 4 * 3600)
+LIMIT_SUBSCRIPTIONS = 20
+
+_HEADER = base64.urlsafe_b64encode(b'{"typ":"JWT","alg":"ed25519-nkey"}').rstrip(b"=") + b"."
+
+
+class AccountKey:
+    """The key that signs grants, `keys/account.seed`, made on first use. The broker knows `public` as its issuer."""
+
+    def __init__(self, keys: Path) -> None:
+        seed = read_or_make_key(private_folder(keys) / "account.seed", _new_seed)
+        self.public: str = nkeys.from_seed(seed).public_key.decode()
+        self._key = Ed25519PrivateKey.from_private_bytes(nkeys.decode_seed(seed)[1])
+
+    def token(self, claims: dict[str, Any]) -> str:
+        """Return the claims as a signed JWT."""
+        issued = claims | {"iss": self.public, "jti": os.urandom(16).hex()}
+        body = _HEADER + base64.urlsafe_b64encode(orjson.dumps(issued)).rstrip(b"=")
+        return (body + b"." + base64.urlsafe_b64encode(self._key.sign(body)).rstrip(b"=")).decode()
+
+
+class Callout:
+    """Answers the broker. Subscribe `answer` to $SYS.REQ.USER.AUTH in a queue group; any number may answer."""
+
+    def __init__(self, gate: Gate, key: AccountKey, clock: Callable[[], float] = time.time) -> None:
+        self._gate = gate
+        self._key = key
+        self._clock = clock
+
+    def answer(self, request: bytes) -> bytes:
+        """Return the signed answer to a request. Raise InputError where it is no request, and then answer nothing."""
+        asked = _claims(request)
+        try:
+            user, server = str(asked["user_nkey"]), str(asked["server_id"]["id"])
+            identity = self._admit(asked)
+        except (KeyError, TypeError):
+            raise InputError("This is no authorization request of a broker.", "Ignore it.") from None
+        except CarcloudError as error:
+            return self._reply(user, server, {"error": error.message})
+        return self._reply(user, server, {"jwt": self._grant(user, identity)})
+
+    def refuse(self, vehicle: str, seconds: float) -> None:
+        """Answer this vehicle with a refusal for a while: it floods."""
+        self._gate.refuse(vehicle, seconds)
+
+    def forget(self, vehicle: str) -> None:
+        """Ask the records again about this vehicle: it was revoked."""
+        self._gate.forget(vehicle)
+
+    def _admit(self, asked: dict[str, Any]) -> Identity:
+        client = asked["client_info"]
+        chains = (asked.get("client_tls") or {}).get("verified_chains") or []
+        if client.get("type") != "mqtt" or not chains or not chains[0]:
+            raise NotAllowedError("Only vehicles with a certificate come in here, by MQTT.")
+        identity = self._gate.admit(str(chains[0][0]).encode())
+        if client.get("mqtt_id") != identity.vehicle:
+            raise NotAllowedError("The MQTT client id is not the certificate's vehicle id.")
+        return identity
+
+    def _grant(self, user: str, identity: Identity) -> str:
+        now = int(self._clock())
+        own = f"cc.1.{identity.tenant}.{identity.vehicle}"
+        ends = min(now + random.randint(*GRANT_S), int(identity.not_after.timestamp()))  # noqa: S311 (only spreads)
+        permissions = {"pub": {"allow": [f"{own}.up.>"]}, "sub": {"allow": [f"{own}.dn", f"{own}.dn.>"]}}
+        limits = {"subs": LIMIT_SUBSCRIPTIONS, "data": -1, "payload": -1, "allowed_connection_types": ["MQTT"]}
+        claims = {"type": "user", "version": 2} | permissions | limits
+        return self._key.token(
+            {"sub": user, "aud": ACCOUNT, "name": identity.vehicle, "iat": now, "exp": ends, "nats": claims}
+        )
+
+    def _reply(self, user: str, server: str, outcome: dict[str, str]) -> bytes:
+        claims = {"type": "authorization_response", "version": 2} | outcome
+        return self._key.token({"sub": user, "aud": server, "iat": int(self._clock()), "nats": claims}).encode()
+
+
+def _claims(token: bytes) -> dict[str, Any]:
+    """Return what a broker's request JWT says. Its signature is not asked for: only the broker can publish there."""
+    try:
+        body = token.split(b".")[1]
+        claims = orjson.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))["nats"]
+    except (IndexError, ValueError, KeyError, TypeError):
+        claims = None
+    if not isinstance(claims, dict) or claims.get("type") != "authorization_request":
+        raise InputError("This is no authorization request of a broker.", "Ignore it.")
+    return claims
+
+
+def _new_seed() -> bytes:
+    seed: bytes = nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_ACCOUNT)
+    return seed

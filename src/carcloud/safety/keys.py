@@ -1,0 +1,72 @@
+"""Key files: made once, whole or not at all, readable by their owner only.
+
+Rules:
+* Many processes may ask for the same key at the same first moment: one makes it, all read that one.
+* A key that others can read is not used.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from carcloud.errors import NotAllowedError
+
+PRIVATE_FILE = 0o600
+PRIVATE_FOLDER = 0o700
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only its owner can enter, where there is none."""
+    path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    return path
+
+
+def write_file(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> None:
+    """Write a file at once: a reader sees the old content or the new, also after a power cut."""
+    draft = _draft(path, content, mode)
+    os.replace(draft, path)
+    _flush_folder(path.parent)
+
+
+def read_or_make_key(path: Path, make: Callable[[], bytes]) -> bytes:
+    """Return the key kept at `path`, made on first use. Raise NotAllowedError where others can read it."""
+    if not path.exists():
+        draft = _draft(path, make(), PRIVATE_FILE)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another process was first; its key is the key
+        finally:
+            draft.unlink()
+        _flush_folder(path.parent)
+    return read_key(path)
+
+
+def read_key(path: Path) -> bytes:
+    """Return a key file's content. Raise NotAllowedError where others can read it."""
+    with path.open("rb") as file:
+        if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+            do = f"Find out who read it; to keep using it: chmod 600 {path}"
+            raise NotAllowedError(f"Others can read the key file {path}.", do)
+        return file.read()
+
+
+def _draft(path: Path, content: bytes, mode: int) -> Path:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def _flush_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
