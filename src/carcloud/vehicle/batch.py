@@ -3,7 +3,7 @@
 Rules:
 * A batch is self-describing: header, then columns sorted by (signal, time), compressed as one zstd frame.
 * The decoder believes nothing: sizes are checked before memory is taken, checksums before content.
-* A batch whose header can be read but whose body cannot still has a number, so that it can be quarantined and passed by.
+* A batch whose header can be read but not its body still has a number, so that it can be quarantined and passed by.
 * JSON rows are the other codec, for people and for small programs.
 
 Source: docs/wire.md, which has the test vectors.
@@ -16,6 +16,7 @@ import json
 import math
 import re
 import struct
+import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
@@ -82,13 +83,24 @@ class IdTable:
             raise BatchError(
                 "bad_json", f"an id table is {{'signals': [[path, unit or null], …]}} of 1 to {LIMIT_TABLE} rows"
             )
-        return cls(tuple(_table_row(row) for row in rows))
+        table = cls(tuple(_table_row(row) for row in rows))
+        if len({path for path, _ in table.signals}) < len(rows):
+            raise BatchError("bad_json", "a path stands twice in the id table")
+        return table
 
 
 def _table_row(row: object) -> tuple[str, str | None]:
-    if isinstance(row, list) and len(row) == 2 and isinstance(row[0], str) and isinstance(row[1], str | None):
+    if isinstance(row, list) and len(row) == 2 and _is_name(row[0]) and (row[1] is None or _is_name(row[1])):
         return row[0], row[1]
-    raise BatchError("bad_json", "each row of an id table is [path, unit or null]")
+    raise BatchError("bad_json", f"each row of an id table is [path, unit or null], {_NAME_RULE}")
+
+
+_NAME_RULE = "1 to 256 characters without control characters, quotation marks and backslashes"
+_NAME = re.compile(r'[^\x00-\x1f\x7f"\\\ud800-\udfff]{1,256}')
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 @dataclass(frozen=True)
@@ -135,8 +147,15 @@ class JsonBatch:
     provenance: Provenance
 
 
-_compressor = zstandard.ZstdCompressor(level=3, write_content_size=True)
-_decompressor = zstandard.ZstdDecompressor()
+class _Zstd(threading.local):
+    """Compression contexts of one thread; zstd allows no context to be used by two at once."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=3, write_content_size=True)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstd = _Zstd()
 
 
 def encode(batch: Batch) -> bytes:
@@ -149,7 +168,7 @@ def encode(batch: Batch) -> bytes:
         _encode_texts(batch.texts) if batch.texts else b"",
     ]
     raw = b"".join(parts)
-    body = _compressor.compress(raw)
+    body = _zstd.compressor.compress(raw)
     if len(raw) > LIMIT_BODY_BYTES or HEADER.size + len(body) > LIMIT_PAYLOAD_BYTES:
         raise BatchError("too_large", f"{len(raw)} bytes, {len(body)} compressed", batch.queue, batch.number)
     flags = FLAG_TEXTS if batch.texts else 0
@@ -179,6 +198,8 @@ def _header(provenance: int, flags: int, batch: Batch, crc: int) -> bytes:
 def _encode_texts(texts: dict[int, str]) -> bytes:
     rows = sorted(texts)
     data = [texts[row].encode() for row in rows]
+    if max(map(len, data)) > LIMIT_TEXT_BYTES:
+        raise BatchError("too_large", f"a text has at most {LIMIT_TEXT_BYTES} bytes")
     numbers = np.array([len(rows), *rows, *map(len, data)], "<u4")
     return numbers.tobytes() + b"".join(data)
 
@@ -212,9 +233,11 @@ def decode(payload: bytes) -> Batch:
 def _unpack(body: bytes) -> bytes:
     try:
         size = zstandard.frame_content_size(body)
-        if not 0 <= size <= LIMIT_BODY_BYTES:
-            raise BatchError("too_large", f"unpacked size {size}; at most {LIMIT_BODY_BYTES}, declared in the frame")
-        return _decompressor.decompress(body, max_output_size=LIMIT_BODY_BYTES, allow_extra_data=False)
+        if size < 0:
+            raise BatchError("bad_body", "the zstd frame does not declare its unpacked size")
+        if size > LIMIT_BODY_BYTES:
+            raise BatchError("too_large", f"{size} bytes unpacked; at most {LIMIT_BODY_BYTES}")
+        return _zstd.decompressor.decompress(body, max_output_size=LIMIT_BODY_BYTES, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise BatchError("bad_body", f"not one zstd frame: {error}") from None
 
@@ -227,31 +250,36 @@ def _columns(raw: bytes, runs: int, samples: int, flags: int) -> tuple[Any, Any,
     counts = np.frombuffer(raw, "<u4", runs, runs * 2)
     times = np.frombuffer(raw, "<i4", samples, runs * 6)
     values = np.frombuffer(raw, "<f8", samples, runs * 6 + samples * 4)
-    if int(counts.sum(dtype=np.int64)) != samples or (runs and not counts.all()):
+    ends = np.cumsum(counts, dtype=np.int64)
+    if (int(ends[-1]) if runs else 0) != samples or not counts.all():
         raise BatchError("bad_body", "run counts must be positive and add up to the number of samples")
-    if runs > 1 and not (signals[1:] > signals[:-1]).all():
+    if not (signals[1:] > signals[:-1]).all():
         raise BatchError("bad_body", "signals must rise, one run each")
-    falls = np.flatnonzero(times[1:] < times[:-1]) + 1 if samples else np.empty(0, np.int64)
-    if len(falls) and not np.isin(falls, np.cumsum(counts)).all():
+    falls = times[1:] < times[:-1]
+    falls[ends[:-1] - 1] = False  # the next signal's run may start earlier
+    if falls.any():
         raise BatchError("bad_body", "times must not fall within a signal")
-    return signals, counts, times, values, _decode_texts(raw[fixed:], samples) if flags & FLAG_TEXTS else {}
+    return signals, counts, times, values, _decode_texts(raw[fixed:], values) if flags & FLAG_TEXTS else {}
 
 
-def _decode_texts(raw: bytes, samples: int) -> dict[int, str]:
+def _decode_texts(raw: bytes, values: NDArray[np.float64]) -> dict[int, str]:
     n = int.from_bytes(raw[:4], "little")
     if len(raw) < 4 + 8 * n:
         raise BatchError("bad_body", "the texts section is cut short")
     rows = np.frombuffer(raw, "<u4", n, 4)
-    ends = np.cumsum(np.frombuffer(raw, "<u4", n, 4 + 4 * n), dtype=np.int64)
+    lengths = np.frombuffer(raw, "<u4", n, 4 + 4 * n)
+    if (lengths > LIMIT_TEXT_BYTES).any():
+        raise BatchError("too_large", f"a text has at most {LIMIT_TEXT_BYTES} bytes")
+    ends = np.cumsum(lengths, dtype=np.int64)
     data = raw[4 + 8 * n :]
-    if (int(ends[-1]) if n else 0) != len(data) or (n and int(rows.max()) >= samples) or len(set(rows.tolist())) != n:
-        raise BatchError("bad_body", "the texts section does not fit its rows")
+    if (int(ends[-1]) if n else 0) != len(data) or not (rows[1:] > rows[:-1]).all() or (n and rows[-1] >= len(values)):
+        raise BatchError("bad_body", "the texts section must name rising rows and hold their texts, no more")
+    if not np.isnan(values[rows]).all():
+        raise BatchError("bad_body", "a row with a text has NaN as its value")
     try:
         texts = [data[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
     except UnicodeDecodeError:
         raise BatchError("bad_body", "a text is not UTF-8") from None
-    if any(len(text.encode()) > LIMIT_TEXT_BYTES for text in texts):
-        raise BatchError("too_large", f"a text has at most {LIMIT_TEXT_BYTES} bytes")
     return dict(zip(rows.tolist(), texts, strict=True))
 
 
@@ -260,7 +288,7 @@ def decode_json(payload: bytes) -> JsonBatch:
     if len(payload) > LIMIT_PAYLOAD_BYTES:
         raise BatchError("too_large", f"{len(payload)} bytes; a batch has at most {LIMIT_PAYLOAD_BYTES}")
     try:
-        body = json.loads(payload)
+        body = json.loads(payload.decode())
     except (ValueError, RecursionError) as error:
         raise BatchError("bad_json", f"not JSON: {error}") from None
     if not isinstance(body, dict):
@@ -297,11 +325,11 @@ def _json_number(body: dict[str, Any]) -> tuple[int, int]:
 
 
 def _json_sample(row: object) -> JsonSample:
-    if not isinstance(row, dict) or not isinstance(row.get("signal"), str) or "value" not in row:
+    if not isinstance(row, dict) or not _is_name(row.get("signal")) or "value" not in row:
         raise BatchError("bad_json", "each sample is {'signal': path, 'value': …} and may have 'time' and 'unit'")
     unit = row.get("unit")
-    if not isinstance(unit, str | None):
-        raise BatchError("bad_json", "'unit' is a text")
+    if not (unit is None or _is_name(unit)):
+        raise BatchError("bad_json", f"'unit' is a text of {_NAME_RULE}")
     return JsonSample(row["signal"], _json_time(row.get("time")), _json_value(row["value"]), unit)
 
 
@@ -310,16 +338,20 @@ def _json_value(value: object) -> float | str:
         return float(value)
     if isinstance(value, int):
         return float(value) if abs(value) <= 2**53 else math.inf
-    text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, list) else None
-    if text is None:
+    if not isinstance(value, str | list):
         raise BatchError("bad_json", "'value' is a number, true, false, a text or a list")
     try:
+        text = value if isinstance(value, str) else _list_text(value)
         size = len(text.encode())
-    except UnicodeEncodeError:
-        raise BatchError("bad_json", "a text is not valid Unicode") from None
+    except (ValueError, RecursionError):
+        raise BatchError("bad_json", "a text is not valid Unicode, or a list holds NaN or lists too deep") from None
     if size > LIMIT_TEXT_BYTES:
         raise BatchError("too_large", f"a text has at most {LIMIT_TEXT_BYTES} bytes")
     return text
+
+
+def _list_text(value: list[Any]) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _json_time(value: object) -> int | None:
