@@ -1,0 +1,203 @@
+"""The lake writer: a fold of the governed stream into one Delta table, exactly once.
+
+Rules:
+* The number of the last chunk stands in the same commit as the rows; after any failure the writer asks the table.
+* Receipts of a commit's chunks are flushed beside it first, so no row stands in the lake without its receipt.
+* A commit is made this long after its first chunk, or when enough rows are there.
+* Small files are joined in the background, in windows in which one car's rows come to lie together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from carcloud.backends.delta import LiveFile, Table, flush_folder
+from carcloud.backends.nats import Bus
+from carcloud.backends.records import Records
+from carcloud.errors import ConflictError, TryLaterError
+from carcloud.lake.rows import SCHEMA, bins, by_day, joined, part_of_chunk, part_of_file
+from carcloud.stream.chunk import Chunk
+from carcloud.stream.follower import Follower
+
+log = logging.getLogger(__name__)
+
+DICTIONARIES = ["vehicle", "signal", "provenance"]
+
+
+@dataclass(frozen=True)
+class LakeSettings:
+    """How the lake is written. `rhythm_s`, `commit_rows`: when to commit. `window_rows`: how far files are joined.
+
+    `compact_every_s`, `small_files`: files are joined this often, or when so many small ones have gathered.
+    """
+
+    rhythm_s: float = 1.5
+    commit_rows: int = 1_000_000
+    window_rows: int = 8_000_000
+    compact_every_s: float = 300.0
+    small_files: int = 250
+
+
+class LakeWriter:
+    """One partition's writer. `folder` holds the table `samples` and the folder `receipts`."""
+
+    def __init__(self, cloud: Bus, records: Records, folder: Path, settings: LakeSettings, partition: int = 0) -> None:
+        self._cloud, self._records, self._settings, self._partition = cloud, records, settings, partition
+        self._folder, self._application = folder, f"lake/{partition}"
+        self._table = Table(folder / "samples", SCHEMA, "day")
+        self._receipts = folder / "receipts"
+        self._receipts.mkdir(exist_ok=True)
+        self._delays: deque[tuple[float, float]] = deque(maxlen=2000)
+        self._alarm: dict[str, str] | None = None
+        self._position = 0
+        self._totals = self._table.totals()
+
+    async def run(self) -> None:
+        """Write until cancelled; after a conflict ask the table where it stands and go on from there."""
+        compaction = asyncio.create_task(self._compact_forever())
+        try:
+            while True:
+                try:
+                    await self._write_from(await asyncio.to_thread(self._table.position, self._application))
+                except ConflictError as error:
+                    self._raise_alarm("lake_conflict", str(error), error.do)
+                    await asyncio.sleep(1.0)
+        finally:
+            compaction.cancel()
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what the lake holds and how far behind it is, for the bus."""
+        recent = sorted(delay for at, delay in self._delays if at > time.monotonic() - 60)
+        delay = {
+            name: recent[int(len(recent) * part)] if recent else None for name, part in (("p50", 0.5), ("p99", 0.99))
+        }
+        totals = self._totals
+        lake = {"rows": totals.rows, "bytes": totals.bytes, "files": totals.files, "version": totals.version}
+        return {"lake": lake, "delay": delay, "chunk": self._position, "alarms": [self._alarm] if self._alarm else []}
+
+    async def _write_from(self, position: int) -> None:
+        self._position = position
+        arrived: asyncio.Queue[Chunk] = asyncio.Queue(4)
+        reading = asyncio.create_task(self._read(position, arrived))
+        try:
+            while True:
+                chunks = await self._gathered(arrived, reading)
+                await self._committed(chunks)
+        finally:
+            reading.cancel()
+
+    async def _read(self, position: int, arrived: asyncio.Queue[Chunk]) -> None:
+        async for chunk in Follower(self._cloud, self._partition).chunks(position):
+            await arrived.put(chunk)
+
+    async def _gathered(self, arrived: asyncio.Queue[Chunk], reading: asyncio.Task[None]) -> list[Chunk]:
+        """Wait for the chunks of the next commit; raise what ended the reading."""
+        chunks, rows, deadline = list[Chunk](), 0, None
+        while rows < self._settings.commit_rows:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            getting = asyncio.create_task(arrived.get())
+            await asyncio.wait({getting, reading}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done():
+                getting.cancel()
+                if reading.done():
+                    reading.result()
+                break
+            chunks.append(getting.result())
+            rows += chunks[-1].rows.num_rows
+            deadline = deadline or time.monotonic() + self._settings.rhythm_s
+        return chunks
+
+    async def _committed(self, chunks: list[Chunk]) -> None:
+        """Commit the chunks, trying again while the disk has no room."""
+        while True:
+            try:
+                await asyncio.to_thread(self._commit, chunks)
+                break
+            except TryLaterError as error:
+                self._raise_alarm("lake_stopped", error.message, error.do)
+                await asyncio.sleep(1.0)
+        self._alarm = None
+        now_us = time.time_ns() // 1000
+        late = [(now_us - chunk.record.received_us) / 1e6 for chunk in chunks if chunk.record.received_us]
+        self._delays.extend((time.monotonic(), delay) for delay in late)
+
+    def _commit(self, chunks: list[Chunk]) -> None:
+        first, last = chunks[0].record.number, chunks[-1].record.number
+        parts = [part_of_chunk(chunk) for chunk in chunks if chunk.rows.num_rows]
+        if parts:
+            self._keep_receipts(chunks)
+            name = f"{self._partition}-{first:012}"
+            files = [self._table.write(day, rows, name) for day, rows in by_day(joined(parts))]
+            self._table.commit(files, self._application, last, {"chunks": f"{first}-{last}"})
+        else:
+            self._table.commit([], self._application, last, {"chunks": f"{first}-{last}"})
+        self._position = last
+        self._records.set_position("lake", self._partition, last)
+        self._totals = self._table.totals()
+
+    def _keep_receipts(self, chunks: list[Chunk]) -> None:
+        """Append the receipts to the file of the day on which the first was made; a repeated one is harmless."""
+        day = time.strftime("%Y-%m-%d", time.gmtime(chunks[0].record.at_us / 1e6))
+        lines = b"".join(orjson.dumps(chunk.record.receipt) + b"\n" for chunk in chunks)
+        path = self._receipts / f"{day}-{self._partition}.jsonl"
+        fresh = not path.exists()
+        try:
+            with path.open("ab") as sink:
+                sink.write(lines)
+                sink.flush()
+                os.fsync(sink.fileno())
+        except OSError as error:
+            raise TryLaterError(f"The lake cannot write: {error.strerror}.", "Make room on its disk.") from error
+        if fresh:
+            flush_folder(self._receipts)
+
+    def _raise_alarm(self, code: str, message: str, do: str) -> None:
+        if self._alarm is None or self._alarm["message"] != message:
+            log.error("the lake writer waits", extra={"reason": message})
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            self._alarm = {"code": code, "message": message, "do": do, "since": since}
+
+    # compaction
+
+    async def _compact_forever(self) -> None:
+        due = time.monotonic() + self._settings.compact_every_s
+        while True:
+            await asyncio.sleep(2.0)
+            if time.monotonic() < due and self._totals.files < self._settings.small_files:
+                continue
+            due = time.monotonic() + self._settings.compact_every_s
+            try:
+                await asyncio.to_thread(self.compact)
+            except (ConflictError, TryLaterError) as error:
+                log.warning("small files stay for now", extra={"reason": str(error)})
+
+    def compact(self) -> int:
+        """Join small files day by day; return how many were replaced. Runs beside the writer, on its own handle."""
+        table, gone = Table(self._table.path, SCHEMA, "day"), 0
+        by_partition: dict[str, list[LiveFile]] = {}
+        for file in table.live():
+            if file.rows < self._settings.window_rows // 2:
+                by_partition.setdefault(file.partition, []).append(file)
+        for day, files in by_partition.items():
+            for first, end in bins([file.rows for file in files], self._settings.window_rows):
+                self._join(table, day, files[first:end])
+                gone += end - first
+        table.checkpoint()
+        table.sweep()
+        return gone
+
+    def _join(self, table: Table, day: str, files: list[LiveFile]) -> None:
+        rows = joined([part_of_file(table.read(file, DICTIONARIES)) for file in files])
+        name = Path(files[0].name).name.rsplit("-", 1)[0]
+        table.replace(files, [table.write(day, rows, name)])

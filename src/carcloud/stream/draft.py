@@ -1,0 +1,119 @@
+"""From batches to a chunk's rows: put the columns together, apply the guards, sort by (vehicle, signal, time).
+
+Rules:
+* Python touches runs (one signal of one batch), never samples: runs are sorted, rows are gathered once.
+* A batch is sorted inside, so rows of one vehicle and signal are in order when their batches are; where they are not,
+  all rows are sorted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from carcloud.stream.chunk import SCHEMA
+from carcloud.stream.guards import Rows, TimeLimits, judge
+from carcloud.stream.intake import Arrival
+from carcloud.vehicle.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The rows that passed, as the chunk schema, and what did not: cause → rows refused per arrival."""
+
+    rows: pa.RecordBatch
+    refused: dict[str, NDArray[np.int64]]
+
+
+def draft(arrivals: list[Arrival], catalogue: Catalogue, limits: TimeLimits) -> Draft:
+    """Return the governed rows of the arrivals, which are in the order they were accepted."""
+    if not arrivals:
+        return Draft(pa.RecordBatch.from_pylist([], SCHEMA), {})
+    rows = _joined(arrivals)
+    kept, refused = judge(rows, catalogue, limits)
+    vehicles = sorted({arrival.origin.vehicle for arrival in arrivals})
+    rank = {vehicle: at for at, vehicle in enumerate(vehicles)}
+    car_of_batch = np.array([rank[arrival.origin.vehicle] for arrival in arrivals], np.int32)
+    paths, signal_of_run = _used_paths(rows, catalogue)
+    car_of_run = car_of_batch[rows.run_batch]
+    runs = np.argsort(car_of_run.astype(np.int64) * max(len(paths), 1) + signal_of_run, kind="stable")
+    order, sizes = _gathered(rows, kept, runs)
+    car, signal = np.repeat(car_of_run[runs], sizes), np.repeat(signal_of_run[runs], sizes)
+    time = rows.time_us[order]
+    resort = _disorder(car, signal, time)
+    if resort is not None:
+        order, time = order[resort], time[resort]
+    provenance = np.repeat(rows.batch_provenance[rows.run_batch[runs]], sizes)
+    columns = [
+        pa.DictionaryArray.from_arrays(car, pa.array(vehicles)),
+        pa.DictionaryArray.from_arrays(signal, pa.array(paths, pa.string())),
+        pa.array(time).cast(pa.timestamp("us", "UTC")),
+        *_values(rows, order),
+        pa.array(provenance if resort is None else provenance[resort]),
+    ]
+    return Draft(pa.RecordBatch.from_arrays(columns, schema=SCHEMA), refused)
+
+
+def _joined(arrivals: list[Arrival]) -> Rows:
+    lengths = np.array([len(arrival.values) for arrival in arrivals])
+    texts, first = dict[int, str](), 0
+    for arrival, length in zip(arrivals, lengths.tolist(), strict=True):
+        texts |= {first + row: text for row, text in arrival.texts.items()}
+        first += length
+    return Rows(
+        run_batch=np.repeat(np.arange(len(arrivals), dtype=np.int32), [len(arrival.signals) for arrival in arrivals]),
+        run_signal=np.concatenate([arrival.signals for arrival in arrivals]),
+        run_count=np.concatenate([arrival.counts for arrival in arrivals]).astype(np.int64),
+        time_us=np.concatenate([arrival.times_us for arrival in arrivals]),
+        value=np.concatenate([arrival.values for arrival in arrivals]),
+        batch_received_us=np.array([arrival.received_us for arrival in arrivals]),
+        batch_provenance=np.array([arrival.provenance for arrival in arrivals], np.uint8),
+        texts=texts,
+    )
+
+
+def _used_paths(rows: Rows, catalogue: Catalogue) -> tuple[list[str], NDArray[np.int32]]:
+    """Return the sorted paths of the signals present, and each run's place among them (0 for a refused run)."""
+    names = list(catalogue)
+    used = [int(position) for position in np.unique(rows.run_signal) if position >= 0]
+    used.sort(key=names.__getitem__)
+    place = np.zeros(max(len(names), 1), np.int32)
+    place[used] = np.arange(len(used))
+    return [names[position] for position in used], place[rows.run_signal.clip(0)]
+
+
+def _gathered(
+    rows: Rows, kept: NDArray[np.bool_], runs: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the positions of the kept rows, run after run in the order given, and how many each run keeps."""
+    first, counts = rows.edges[0], rows.run_count
+    source = None
+    if not kept.all():
+        source = np.flatnonzero(kept)
+        before = np.concatenate([[0], np.cumsum(kept)])
+        counts = before[first + counts] - before[first]
+        first = before[first]
+    sizes = counts[runs]
+    shift = first[runs] - (np.cumsum(sizes) - sizes)
+    order = np.repeat(shift, sizes) + np.arange(int(sizes.sum()))
+    return (order if source is None else source[order]), sizes
+
+
+def _disorder(car: NDArray[np.int32], signal: NDArray[np.int32], time: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Return the order that sorts the rows by (car, signal, time), None where they are sorted already."""
+    falls = np.flatnonzero(time[1:] < time[:-1])
+    if not ((car[falls] == car[falls + 1]) & (signal[falls] == signal[falls + 1])).any():
+        return None
+    return np.lexsort((time, signal, car))
+
+
+def _values(rows: Rows, order: NDArray[np.int64]) -> tuple[pa.Array, pa.Array]:
+    value = rows.value[order]
+    if not rows.texts:
+        return pa.array(value), pa.nulls(len(order), pa.string())
+    is_text = rows.is_text[order]
+    texts = [rows.texts.get(row) for row in order.tolist()]
+    return pa.array(value, mask=is_text), pa.array(texts, pa.string())

@@ -1,0 +1,383 @@
+"""The governor: reads RAW, governs, writes GOVERNED, and acknowledges. One per partition.
+
+Rules:
+* RAW is read from the governor's own position, which stands in the metadata of its last chunk; RAW is purged behind it.
+* A chunk is written with the expected last sequence of its subject. On any doubt the governor forgets everything and
+  starts again from the last chunk: what was not acknowledged is sent again by the cars, and marks drop what came twice.
+* A car is told of a batch only after the chunk is flushed. Quarantine and id tables are stored before the chunk.
+* Little room on the disk is a state, not a crash: reading stops, an alarm stands, cars are held back, later it goes on.
+* GOVERNED is purged to the lowest position of the folds named here, never by age; its last chunk always stays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from carcloud.backends.nats import Bus
+from carcloud.backends.records import Records
+from carcloud.errors import ConflictError, InputError, MissingError, TryLaterError
+from carcloud.safety.signer import SignerClient
+from carcloud.stream import subjects
+from carcloud.stream.chunk import Chunk, RawPosition, Record, encode, record_of
+from carcloud.stream.draft import draft
+from carcloud.stream.guards import QUARANTINED, TimeLimits
+from carcloud.stream.intake import FloodLimits, Intake, Refusal
+from carcloud.stream.marks import Marks
+from carcloud.stream.quarantine import Quarantine
+from carcloud.stream.receipts import root, statement
+from carcloud.vehicle.batch import IdTable
+from carcloud.vehicle.catalogue import Catalogue
+
+log = logging.getLogger(__name__)
+
+FOLDS = ("marks", "lake", "twin")
+MESSAGES_A_READ = 1000
+BYTES_A_READ = 16 * 1024 * 1024
+SNAPSHOT_EVERY_S = 10.0
+PURGE_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class GovernorSettings:
+    """How the governor works. `rhythm_s`: a chunk is closed this long after its first message, or at `chunk_samples`.
+
+    `reserve_bytes`: free disk below which ingestion stops. `raw_bytes`, `governed_bytes`: bounds of the two streams.
+    """
+
+    rhythm_s: float = 0.1
+    chunk_samples: int = 480_000
+    reserve_bytes: int = 512 * 1024 * 1024
+    raw_bytes: int = 256 * 1024 * 1024
+    governed_bytes: int = 8 * 1024 * 1024 * 1024
+    flood: FloodLimits = field(default_factory=FloodLimits)
+    time: TimeLimits = field(default_factory=TimeLimits)
+
+
+@dataclass
+class Totals:
+    """What has been governed since the zone began; a fold of the chunks' records."""
+
+    batches: int = 0
+    samples_in: int = 0
+    samples_kept: int = 0
+    chunks: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def add(self, record: Record) -> None:
+        """Count one chunk."""
+        self.batches += record.batches
+        self.samples_in += record.samples_in
+        self.samples_kept += record.samples_kept
+        self.chunks += 1
+        self.refused.update(record.refused)
+
+
+class Governor:
+    """One partition's governor. `folder` keeps the snapshot of the marks."""
+
+    def __init__(
+        self,
+        vehicles: Bus,
+        cloud: Bus,
+        records: Records,
+        catalogue: Catalogue,
+        signer: SignerClient,
+        quarantine: Quarantine,
+        folder: Path,
+        settings: GovernorSettings,
+        partition: int = 0,
+    ) -> None:
+        self._vehicles, self._cloud, self._records, self._signer = vehicles, cloud, records, signer
+        self._quarantine, self._catalogue, self._settings, self._partition = quarantine, catalogue, settings, partition
+        self._subject = subjects.governed(partition)
+        self._snapshot = folder / f"marks-{partition}.json"
+        self._tenants: dict[str, str] = {}
+        self._alarms: dict[str, dict[str, str]] = {}
+        self._totals = Totals()
+        self._number = self._sequence = 0
+        self._raw_bytes = self._governed_bytes = 0
+        self._intake = Intake(catalogue, Marks(), {}, self._tenant_of, settings.flood)
+
+    async def run(self) -> None:
+        """Govern until cancelled, starting again from durable state after every failure."""
+        await self._cloud.listen(subjects.REVOKED, self._on_revoked)
+        while True:
+            try:
+                await self._recover()
+                await self._govern()
+            except TryLaterError as error:
+                log.warning("starting again from the last chunk", extra={"reason": str(error)})
+                await asyncio.sleep(0.2)
+            except ConflictError as error:
+                log.error("another governor wrote; starting again from its chunk", extra={"reason": str(error)})
+                await asyncio.sleep(1.0)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return the counters and alarms for the bus."""
+        stream = asdict(self._totals) | {"refused": dict(self._totals.refused), "raw_bytes": self._raw_bytes}
+        stream |= {"governed_bytes": self._governed_bytes, "raw_waiting": self._intake.waiting}
+        return {"stream": stream, "alarms": list(self._alarms.values()), "chunk": self._number}
+
+    # recovery
+
+    async def _recover(self) -> None:
+        settings = self._settings
+        await self._vehicles.ensure_stream(
+            subjects.RAW, [subjects.RAW_SUBJECTS], memory=True, limit_bytes=settings.raw_bytes
+        )
+        await self._cloud.ensure_stream(
+            subjects.GOVERNED, [subjects.GOVERNED_SUBJECTS], memory=False, limit_bytes=settings.governed_bytes
+        )
+        snapshot = self._load_snapshot()
+        marks, self._totals = Marks.load(snapshot["marks"]), Totals(**snapshot["totals"])
+        self._totals.refused = Counter(self._totals.refused)
+        self._number, raw = int(snapshot["chunk"]), RawPosition(**snapshot["raw"])
+        self._snapshot_number, self._snapshot_at = self._number, time.monotonic()
+        self._sequence = 0
+        async for sequence, record in self._records_after(self._number):
+            for vehicle, queue, number in record.marks:
+                marks.advance(vehicle, int(queue, 16), number)
+            self._totals.add(record)
+            self._number, self._sequence, raw = record.number, sequence, record.raw
+        state = await self._vehicles.state(subjects.RAW)
+        self._raw_created = state.created
+        self._raw_next = raw.sequence + 1 if raw.created == state.created else state.first
+        tables = await asyncio.to_thread(self._records.tables)
+        known = {bytes.fromhex(name): IdTable.parse(orjson.loads(text)) for name, text in tables.items()}
+        self._intake = Intake(self._catalogue, marks, known, self._tenant_of, settings.flood)
+        self._purge_at = time.monotonic()
+
+    def _load_snapshot(self) -> dict[str, Any]:
+        empty = {"chunk": 0, "raw": asdict(RawPosition()), "marks": {}, "totals": {}}
+        try:
+            loaded: dict[str, Any] = orjson.loads(self._snapshot.read_bytes())
+        except FileNotFoundError:
+            return empty
+        except orjson.JSONDecodeError as error:
+            raise InputError(
+                f"The marks in {self._snapshot.name} are damaged.", "Restore them from a backup."
+            ) from error
+        return loaded
+
+    async def _records_after(self, number: int) -> AsyncIterator[tuple[int, Record]]:
+        """Yield (sequence, record) of the stored chunks after `number`, and of the last one in any case."""
+        last = await self._cloud.last(subjects.GOVERNED, self._subject)
+        if last is None:
+            return
+        newest = record_of(last.data)
+        self._sequence = last.sequence
+        start = last.sequence - (newest.number - number) + 1
+        while start <= last.sequence:
+            messages = await self._cloud.read(subjects.GOVERNED, self._subject, start, 16, BYTES_A_READ)
+            if not messages:
+                break
+            for message in messages:
+                yield message.sequence, record_of(message.data)
+            start = messages[-1].sequence + 1
+
+    # governing
+
+    async def _govern(self) -> None:
+        began: float | None = None
+        while True:
+            await self._wait_for_room()
+            limit = self._messages_wanted()
+            messages = await self._vehicles.read(subjects.RAW, subjects.RAW_UP, self._raw_next, limit, BYTES_A_READ)
+            for message in messages:
+                self._intake.take(message.subject, message.data, message.received_us)
+                self._raw_next = message.sequence + 1
+            if began is None and messages:
+                began = time.monotonic()
+            full = self._intake.samples >= self._settings.chunk_samples
+            if began is not None and (full or time.monotonic() - began >= self._settings.rhythm_s):
+                await self._close_chunk()
+                began = None
+            elif not messages:
+                await self._housekeep()
+                await asyncio.sleep(0.01 if began else 0.02)
+
+    def _messages_wanted(self) -> int:
+        """Return how many messages the chunk has room for, going by those it has."""
+        have, samples = len(self._intake.arrivals), self._intake.samples
+        if not have:
+            return 64
+        room = self._settings.chunk_samples - samples
+        return max(1, min(MESSAGES_A_READ, room * have // max(samples, 1) + 1))
+
+    async def _close_chunk(self) -> None:
+        intake = self._intake
+        if intake.needs_chunk:
+            made = draft(intake.arrivals, self._catalogue, self._settings.time)
+            refusals = [*intake.refusals, *self._row_refusals(made.refused)]
+            record = self._record(made.rows.num_rows, refusals)
+            record.receipt = await self._signed(record, root(made.rows))
+            await self._store_first(refusals)
+            self._sequence = await self._cloud.append(
+                self._subject, encode(Chunk(record, made.rows)), expected_last=self._sequence
+            )
+            self._number = record.number
+            self._totals.add(record)
+            await self._cloud.publish(f"{subjects.CHUNK}.{self._partition}", str(record.number).encode())
+        else:
+            await self._store_first([])
+            refusals = []
+        await self._answer(refusals)
+        intake.clear()
+        await self._housekeep()
+
+    def _row_refusals(self, refused: dict[str, Any]) -> list[Refusal]:
+        """Return one refusal for each arrival and cause, with the payload to be kept."""
+        found = []
+        for cause, counts in refused.items():
+            for at in counts.nonzero()[0].tolist():
+                arrival, count = self._intake.arrivals[at], int(counts[at])
+                detail = f"{count} of {len(arrival.values)} rows"
+                found.append(Refusal(arrival.origin, cause, count, detail, arrival.payload, arrival.received_us))
+        return found
+
+    def _record(self, kept: int, refusals: list[Refusal]) -> Record:
+        intake, refused = self._intake, Counter[str]()
+        for refusal in refusals:
+            refused[refusal.cause] += refusal.count
+        return Record(
+            number=self._number + 1,
+            partition=self._partition,
+            at_us=time.time_ns() // 1000,
+            raw=RawPosition(self._raw_created, self._raw_next - 1),
+            batches=len(intake.arrivals),
+            samples_in=intake.samples,
+            samples_kept=kept,
+            received_us=min((arrival.received_us for arrival in intake.arrivals), default=0),
+            refused=dict(refused),
+            marks=[(vehicle, f"{queue:016x}", number) for (vehicle, queue), number in intake.moved.items()],
+        )
+
+    async def _signed(self, record: Record, merkle_root: bytes) -> dict[str, Any]:
+        fields = {
+            "partition": record.partition,
+            "chunk": record.number,
+            "at_us": record.at_us,
+            "catalogue": self._catalogue.hash,
+            "batches": record.batches,
+            "in": record.samples_in,
+            "kept": record.samples_kept,
+            "refused": record.refused,
+            "root": merkle_root.hex(),
+        }
+        signature = await asyncio.to_thread(self._signer.sign, "receipt", statement(fields))
+        return {"statement": fields, "signature": signature.value.hex(), "key": signature.key_id}
+
+    async def _store_first(self, refusals: list[Refusal]) -> None:
+        """Store what must stand before the chunk does: refused payloads and new id tables."""
+        kept = [refusal for refusal in refusals if refusal.cause in QUARANTINED and refusal.payload]
+        if kept:
+            await asyncio.to_thread(self._quarantine.keep, kept)
+        for name, table in self._intake.new_tables.items():
+            await asyncio.to_thread(self._records.put_table, name.hex(), table.canonical().decode())
+
+    async def _answer(self, refusals: list[Refusal]) -> None:
+        """Tell cars what is durable and what was refused; ask for id tables; close the sessions of flooding cars."""
+        lost: dict[str, Counter[str]] = {}
+        for refusal in refusals:
+            lost.setdefault(refusal.origin.vehicle, Counter())[refusal.cause] += refusal.count
+        answered = set()
+        for (origin, queue), want in self._intake.answers.items():
+            body: dict[str, Any] = {"queue": f"{queue:016x}", "number": self._intake.marks.mark(origin.vehicle, queue)}
+            if want:
+                body["want"] = want
+            if origin.vehicle in lost:
+                body["refused"] = lost[origin.vehicle]
+            answered.add(origin.vehicle)
+            await self._vehicles.publish(subjects.ack(origin.tenant, origin.vehicle), orjson.dumps(body))
+        for origin in {refusal.origin for refusal in refusals if refusal.origin.vehicle not in answered}:
+            body = {"refused": lost[origin.vehicle]}
+            await self._vehicles.publish(subjects.ack(origin.tenant, origin.vehicle), orjson.dumps(body))
+        for origin in self._intake.flooding:
+            log.warning("a car floods; its session is closed", extra={"vehicle": origin.vehicle})
+            await self._cloud.publish(subjects.FLOODING, origin.vehicle.encode())
+
+    # keeping house
+
+    async def _wait_for_room(self) -> None:
+        """Stop while the disk has less than the reserve."""
+        while (free := shutil.disk_usage(self._snapshot.parent).free) < self._settings.reserve_bytes:
+            if "disk_full" not in self._alarms:
+                log.error("the disk is nearly full; ingestion stops until there is room", extra={"free_bytes": free})
+                needed = self._settings.reserve_bytes
+                self._alarms["disk_full"] = {
+                    "code": "disk_full",
+                    "message": f"{free >> 20} MiB free, {needed >> 20} MiB needed: ingestion has stopped.",
+                    "do": "Make room on the zone's disk; ingestion goes on by itself, and cars send what they kept.",
+                    "since": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+                }
+            await asyncio.sleep(0.5)
+        if self._alarms.pop("disk_full", None):
+            log.warning("there is room again; ingestion goes on")
+
+    async def _housekeep(self) -> None:
+        now = time.monotonic()
+        if now - self._purge_at < PURGE_EVERY_S:
+            return
+        self._purge_at = now
+        if now - self._snapshot_at >= SNAPSHOT_EVERY_S and self._number != self._snapshot_number:
+            await self._take_snapshot()
+            self._snapshot_at = now
+        if not self._intake.needs_chunk:
+            await self._vehicles.purge(subjects.RAW, subjects.RAW_UP, self._raw_next)
+        positions = await asyncio.to_thread(self._records.positions)
+        lowest = min(positions.get((name, self._partition), 0) for name in FOLDS)
+        below = min(self._sequence - (self._number - lowest) + 1, self._sequence)
+        if below > 1:
+            await self._cloud.purge(subjects.GOVERNED, self._subject, below)
+        raw = await self._vehicles.state(subjects.RAW)
+        if raw.created != self._raw_created:
+            raise TryLaterError("The broker began a new RAW.")
+        self._raw_bytes = raw.bytes
+        self._governed_bytes = (await self._cloud.state(subjects.GOVERNED)).bytes
+        await asyncio.to_thread(self._quarantine.trim)
+
+    async def _take_snapshot(self) -> None:
+        raw = asdict(RawPosition(self._raw_created, self._raw_next - 1))
+        totals = asdict(self._totals) | {"refused": dict(self._totals.refused)}
+        body = {"chunk": self._number, "raw": raw, "marks": self._intake.marks.dump(), "totals": totals}
+        await asyncio.to_thread(write_flushed, self._snapshot, orjson.dumps(body))
+        self._snapshot_number = self._number
+        await asyncio.to_thread(self._records.set_position, "marks", self._partition, self._number)
+
+    def _tenant_of(self, vehicle: str) -> str | None:
+        if vehicle not in self._tenants:
+            try:
+                found = self._records.vehicle(vehicle)
+            except MissingError:
+                return None
+            if found.state != "active":
+                return None
+            self._tenants[vehicle] = found.tenant
+        return self._tenants[vehicle]
+
+    async def _on_revoked(self, _: str, vehicle: bytes) -> None:
+        name = vehicle.decode()
+        self._tenants.pop(name, None)
+        self._intake.forget(name)
+
+
+def write_flushed(path: Path, data: bytes) -> None:
+    """Replace a file's content so that after a crash it is either the old or the new."""
+    temporary = path.with_suffix(".new")
+    with temporary.open("wb") as sink:
+        sink.write(data)
+        sink.flush()
+        os.fsync(sink.fileno())
+    temporary.replace(path)

@@ -1,0 +1,305 @@
+"""The intake: reads messages from RAW one by one, until there is enough for a chunk.
+
+Rules:
+* A message is decoded, identified and put in turn here; what is wrong with it becomes a `Refusal`, never an exception.
+* A batch whose turn has not come, or whose id table is not known yet, waits unacknowledged. Waiting is bounded: beyond
+  it the batch is let go, since its car keeps it and sends it again.
+* A batch that can never pass uses up its number, so that the car's queue moves on.
+* Nothing here is durable. After a failure a new intake starts from the last chunk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carcloud.stream.guards import UNKNOWN_SIGNAL, WRONG_UNIT
+from carcloud.stream.marks import Marks, Turn
+from carcloud.stream.subjects import Origin, origin
+from carcloud.vehicle.batch import (
+    Batch,
+    BatchError,
+    IdTable,
+    JsonBatch,
+    JsonSample,
+    Provenance,
+    decode,
+    decode_json,
+    parse_queue,
+)
+from carcloud.vehicle.catalogue import Catalogue
+
+LIMIT_WAITING = 256
+LIMIT_WAITING_BYTES = 64 * 1024 * 1024
+LIMIT_TABLES = 64
+
+
+@dataclass(frozen=True)
+class FloodLimits:
+    """How much one car may send in a second of the broker's time before its session is closed."""
+
+    messages_per_s: int = 1000
+    bytes_per_s: int = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What does not go on of what a car sent: how many rows (or 1 batch), why, and the payload to be kept."""
+
+    origin: Origin
+    cause: str
+    count: int
+    detail: str = ""
+    payload: bytes = b""
+    received_us: int = 0
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A batch in its turn, its signals as positions in the catalogue; `number` is 0 where not numbered."""
+
+    origin: Origin
+    received_us: int
+    payload: bytes
+    provenance: Provenance
+    queue: int
+    number: int
+    signals: NDArray[np.int32]
+    counts: NDArray[np.uint32]
+    times_us: NDArray[np.int64]
+    values: NDArray[np.float64]
+    texts: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    origin: Origin
+    received_us: int
+    payload: bytes
+    batch: Batch | JsonBatch
+
+
+class Intake:
+    """What arrived since the last chunk. `tenant_of` answers a vehicle's tenant, None where it may not speak."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        marks: Marks,
+        tables: dict[bytes, IdTable],
+        tenant_of: Callable[[str], str | None],
+        flood: FloodLimits,
+    ) -> None:
+        self.catalogue, self.marks, self.tables = catalogue, marks, tables
+        self._tenant_of, self._flood = tenant_of, flood
+        self._positions: dict[bytes, NDArray[np.int32]] = {}
+        self._origins: dict[str, Origin | None] = {}
+        self._waiting: dict[tuple[str, int], dict[int, _Waiting]] = {}
+        self._waiting_bytes = 0
+        self._rates: dict[str, tuple[int, int, int]] = {}
+        self._announced: Counter[str] = Counter()
+        self.let_go = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin the next chunk; what waits keeps waiting."""
+        self.arrivals: list[Arrival] = []
+        self.refusals: list[Refusal] = []
+        self.answers: dict[tuple[Origin, int], str] = {}
+        self.new_tables: dict[bytes, IdTable] = {}
+        self.flooding: set[Origin] = set()
+        self.moved: dict[tuple[str, int], int] = {}
+        self.samples = 0
+
+    @property
+    def waiting(self) -> int:
+        """Return how many batches wait for their turn or their table."""
+        return sum(map(len, self._waiting.values()))
+
+    @property
+    def needs_chunk(self) -> bool:
+        """Tell whether something happened that must be made durable."""
+        return bool(self.arrivals or self.refusals or self.moved)
+
+    def take(self, subject: str, payload: bytes, received_us: int) -> None:
+        """Take one message as the broker stored it."""
+        sender = self._origins.get(subject) or self._identify(subject)
+        if sender is None:
+            stranger = origin(subject) or Origin("", "", "")
+            self.refusals.append(Refusal(stranger, "not_enrolled" if stranger.vehicle else "wrong_vehicle", 1))
+        elif self._floods(sender, len(payload), received_us):
+            self.refusals.append(Refusal(sender, "flood", 1))
+        elif sender.kind == "event":
+            self._event(sender, payload, received_us)
+        else:
+            self._batch(sender, payload, received_us)
+
+    def forget(self, vehicle: str) -> None:
+        """Ask again who a vehicle is, since it was revoked or enrolled."""
+        self._origins = {subject: who for subject, who in self._origins.items() if who and who.vehicle != vehicle}
+
+    def _identify(self, subject: str) -> Origin | None:
+        sender = origin(subject)
+        if sender is None or self._tenant_of(sender.vehicle) != sender.tenant:
+            return None
+        self._origins[subject] = sender
+        return sender
+
+    def _floods(self, sender: Origin, size: int, received_us: int) -> bool:
+        second = received_us // 1_000_000
+        since, messages, volume = self._rates.get(sender.vehicle, (second, 0, 0))
+        if since != second:
+            messages = volume = 0
+        self._rates[sender.vehicle] = (second, messages + 1, volume + size)
+        if messages < self._flood.messages_per_s and volume < self._flood.bytes_per_s:
+            return False
+        self.flooding.add(sender)
+        return True
+
+    def _event(self, sender: Origin, payload: bytes, received_us: int) -> None:
+        try:
+            event = json.loads(payload)
+            if not isinstance(event, dict) or event.get("event") != "hello":
+                raise BatchError("bad_json", "an event is {'event': 'hello', 'queue': …, 'table': …}")
+            queue = parse_queue(event["queue"]) if "queue" in event else 0
+            table = IdTable.parse(event["table"]) if "table" in event else None
+        except BatchError as error:
+            self._refuse(sender, error, payload, received_us)
+        except (ValueError, RecursionError):
+            self._refuse(sender, BatchError("bad_json", "not JSON"), payload, received_us)
+        else:
+            if table and table.hash not in self.tables:
+                self._learn(sender, table)
+            if queue:
+                self.answers.setdefault((sender, queue), "")
+                self._release(sender.vehicle, queue)
+
+    def _learn(self, sender: Origin, table: IdTable) -> None:
+        self._announced[sender.vehicle] += 1
+        if self._announced[sender.vehicle] > LIMIT_TABLES:
+            self.refusals.append(Refusal(sender, "unknown_table", 1, f"more than {LIMIT_TABLES} new id tables"))
+            return
+        self.tables[table.hash] = self.new_tables[table.hash] = table
+
+    def _batch(self, sender: Origin, payload: bytes, received_us: int) -> None:
+        try:
+            batch = decode_json(payload) if payload[:1] == b"{" else decode(payload)
+        except BatchError as error:
+            self._refuse(sender, error, payload, received_us)
+            return
+        waiting = _Waiting(sender, received_us, payload, batch)
+        if not batch.number:
+            self._accept(waiting)
+            return
+        turn = self.marks.turn(sender.vehicle, batch.queue, batch.number)
+        if turn is Turn.EARLIER:
+            self.refusals.append(Refusal(sender, "duplicate", 1))
+            self.answers.setdefault((sender, batch.queue), "")
+        elif turn is Turn.LATER or self._lacks_table(batch):
+            self._wait(waiting)
+        else:
+            self._accept(waiting)
+            self._release(sender.vehicle, batch.queue)
+
+    def _lacks_table(self, batch: Batch | JsonBatch) -> bool:
+        return isinstance(batch, Batch) and batch.table not in self.tables and len(batch) > 0
+
+    def _wait(self, waiting: _Waiting) -> None:
+        batch = waiting.batch
+        wanted = batch.table.hex() if isinstance(batch, Batch) and self._lacks_table(batch) else ""
+        self.answers[waiting.origin, batch.queue] = wanted or self.answers.get((waiting.origin, batch.queue), "")
+        queue = self._waiting.setdefault((waiting.origin.vehicle, batch.queue), {})
+        if batch.number in queue:
+            return
+        if len(queue) >= LIMIT_WAITING or self._waiting_bytes + len(waiting.payload) > LIMIT_WAITING_BYTES:
+            self.let_go += 1
+            return
+        queue[batch.number] = waiting
+        self._waiting_bytes += len(waiting.payload)
+
+    def _release(self, vehicle: str, queue: int) -> None:
+        """Accept what waited for the number before it, or for its table."""
+        waiting = self._waiting.get((vehicle, queue))
+        while waiting:
+            following = waiting.get(self.marks.mark(vehicle, queue) + 1)
+            if following is None or self._lacks_table(following.batch):
+                break
+            self._accept(following)
+        if not waiting:
+            self._waiting.pop((vehicle, queue), None)
+
+    def _accept(self, waiting: _Waiting) -> None:
+        batch, sender = waiting.batch, waiting.origin
+        if batch.number:
+            self._move(sender, batch.queue, batch.number)
+        columns = (
+            self._from_json(batch, waiting.received_us) if isinstance(batch, JsonBatch) else self._from_columns(batch)
+        )
+        signals, counts, times, values, texts = columns
+        if len(values):
+            common = (sender, waiting.received_us, waiting.payload, batch.provenance, batch.queue, batch.number)
+            self.arrivals.append(Arrival(*common, signals, counts, times, values, texts))
+            self.samples += len(values)
+
+    def _move(self, sender: Origin, queue: int, number: int) -> None:
+        self.marks.advance(sender.vehicle, queue, number)
+        self.moved[sender.vehicle, queue] = number
+        self.answers[sender, queue] = ""
+        waited = self._waiting.get((sender.vehicle, queue), {}).pop(number, None)
+        if waited:
+            self._waiting_bytes -= len(waited.payload)
+
+    def _refuse(self, sender: Origin, error: BatchError, payload: bytes, received_us: int) -> None:
+        self.refusals.append(Refusal(sender, error.cause, 1, error.detail, payload, received_us))
+        if not error.number:
+            return
+        if self.marks.turn(sender.vehicle, error.queue, error.number) is Turn.NEXT:
+            self._move(sender, error.queue, error.number)
+            self._release(sender.vehicle, error.queue)
+        else:
+            self.answers.setdefault((sender, error.queue), "")
+
+    def _from_columns(self, batch: Batch) -> _Columns:
+        if not len(batch):
+            return _EMPTY
+        positions = self._positions.get(batch.table)
+        if positions is None:
+            positions = self._positions[batch.table] = self._table_positions(self.tables[batch.table])
+        signals = positions[np.minimum(batch.signals, len(positions) - 1)]
+        return signals, batch.counts, batch.times + np.int64(batch.base_us), batch.values, batch.texts
+
+    def _table_positions(self, table: IdTable) -> NDArray[np.int32]:
+        found = [self._position(path, unit) for path, unit in table.signals]
+        return np.array([*found, UNKNOWN_SIGNAL], np.int32)
+
+    def _position(self, path: str, unit: str | None) -> int:
+        signal = self.catalogue.get(path)
+        if signal is None:
+            return UNKNOWN_SIGNAL
+        return WRONG_UNIT if unit is not None and unit != signal.unit else self.catalogue.index[path]
+
+    def _from_json(self, batch: JsonBatch, received_us: int) -> _Columns:
+        def key(sample: JsonSample) -> tuple[str, str, int]:
+            return sample.signal, sample.unit or "", received_us if sample.time_us is None else sample.time_us
+
+        rows = sorted(batch.samples, key=key)
+        runs: dict[tuple[str, str | None], int] = {}
+        for row in rows:
+            runs[row.signal, row.unit] = runs.get((row.signal, row.unit), 0) + 1
+        texts = {at: row.value for at, row in enumerate(rows) if isinstance(row.value, str)}
+        return (
+            np.array([self._position(*run) for run in runs], np.int32),
+            np.array(list(runs.values()), np.uint32),
+            np.array([key(row)[2] for row in rows], np.int64),
+            np.array([np.nan if isinstance(row.value, str) else row.value for row in rows], np.float64),
+            texts,
+        )
+
+
+_Columns = tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.int64], NDArray[np.float64], dict[int, str]]
+_EMPTY: _Columns = (np.empty(0, np.int32), np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0), {})
