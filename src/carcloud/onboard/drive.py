@@ -1,0 +1,266 @@
+"""Drives cars: feeds a source to agents at the pace asked for, one agent and one connection a vehicle.
+
+Rules:
+* A recording is held back when a car's queue is full; a live source drops its oldest un-numbered batch, and counts it.
+* A drive ends when all is acknowledged, or says what is not. Stopped early, the queues keep the rest for the next time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from carcloud.errors import InputError
+from carcloud.onboard.agent import Agent
+from carcloud.onboard.batching import LONGEST_WINDOW_US, WINDOW_US, Batcher, Packed
+from carcloud.onboard.credentials import Credentials
+from carcloud.onboard.queue import DEFAULT_LIMIT_BYTES, Queue
+from carcloud.onboard.source import Block, Slice, Source
+
+MAX = float("inf")
+SHORTEST_BATCH_S = 0.1  # of wall time; at high speed a batch covers more than 2 s of data
+GROUP = 32  # batches of a vehicle that are flushed to its queue together when unpaced
+PATIENCE_S = 60.0
+PROGRESS_S = 1.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a drive did so far, over all its vehicles. `refused` is the zone's word, by cause."""
+
+    vehicles: int
+    samples_read: int
+    samples_acked: int
+    samples_waiting: int
+    batches_sent: int
+    batches_resent: int
+    batches_acked: int
+    batches_waiting: int
+    batches_damaged: int
+    samples_dropped: int
+    connected: int
+    elapsed_s: float
+    skipped: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    troubles: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Say whether everything that was read is acknowledged."""
+        return not self.batches_waiting and not self.samples_dropped and not self.batches_damaged
+
+
+class Fleet:
+    """The agents of a drive, with a batcher each."""
+
+    def __init__(self, source: Source, credentials: Mapping[str, Path], queues: Path, limit_bytes: int) -> None:
+        names = source.vehicles()
+        missing = [name for name in names if name not in credentials]
+        if missing:
+            do = "Enrol them, or leave --credentials out and give the zone's --data."
+            raise InputError(f"There are no credentials for {', '.join(missing[:10])}.", do)
+        self.source = source
+        self.agents: dict[str, Agent] = {}
+        self.batchers: dict[str, Batcher] = {}
+        self.started = time.monotonic()
+        self.samples_read = 0
+        try:
+            for name in names:
+                car = Credentials.read(credentials[name])
+                queue = Queue(queues / f"{car.vehicle}.queue", limit_bytes)
+                self.agents[name] = Agent(credentials[name], queue, source.table)
+        except BaseException:
+            self.stop()
+            raise
+
+    def start(self, window_us: int) -> None:
+        """Let the agents begin."""
+        for name, agent in self.agents.items():
+            source = self.source
+            self.batchers[name] = Batcher(source.table, source.provenance, source.skipped, window_us)
+            agent.start()
+
+    def store(self, name: str, batches: list[Packed], stop: threading.Event) -> None:
+        """Put batches into a vehicle's queue; a full one holds a recording back, and costs a live source its oldest."""
+        agent = self.agents[name]
+        while agent.queue.full:
+            if self.source.live:
+                if not agent.queue.drop_oldest():
+                    break
+            elif stop.is_set():
+                return
+            else:
+                with agent.moved:
+                    agent.moved.wait(0.5)
+        agent.queue.append([(batch.payload, batch.samples) for batch in batches])
+        self.samples_read += sum(batch.samples for batch in batches)
+
+    def summary(self) -> Summary:
+        """Return the counts so far."""
+        agents = list(self.agents.values())
+        counts = [agent.queue.counts for agent in agents]
+        return Summary(
+            vehicles=len(agents),
+            samples_read=self.samples_read,
+            samples_acked=sum(count.acked_samples for count in counts),
+            samples_waiting=sum(agent.queue.samples for agent in agents),
+            batches_sent=sum(agent.sent_batches for agent in agents),
+            batches_resent=sum(agent.resent_batches for agent in agents),
+            batches_acked=sum(count.acked_batches for count in counts),
+            batches_waiting=sum(agent.queue.batches for agent in agents),
+            batches_damaged=sum(count.damaged_batches for count in counts),
+            samples_dropped=sum(count.dropped_samples for count in counts),
+            connected=sum(agent.connected for agent in agents),
+            elapsed_s=time.monotonic() - self.started,
+            skipped=Counter(self.source.skipped),
+            refused=sum((agent.refused for agent in agents), Counter()),
+            troubles={name: agent.trouble for name, agent in self.agents.items() if agent.trouble},
+        )
+
+    def stop(self) -> None:
+        """Stop every agent; the queues keep what is not acknowledged."""
+        for agent in self.agents.values():
+            agent.stop_soon()
+        for agent in self.agents.values():
+            agent.stop()
+
+
+class Pace:
+    """Turns the source's time into wall time. `speed` 1 is real time, `MAX` does not wait."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self._first_us: int | None = None
+        self._started = 0.0
+
+    def wait(self, at_us: int, stop: threading.Event) -> None:
+        """Wait until a sample of this time is due, or until stopped."""
+        if self._first_us is None:
+            self._first_us, self._started = at_us, time.monotonic()
+        if self.speed != MAX:
+            due = self._started + (at_us - self._first_us) / 1e6 / self.speed
+            stop.wait(max(0.0, due - time.monotonic()))
+
+
+def drive(
+    source: Source,
+    credentials: Mapping[str, Path],
+    queues: Path,
+    *,
+    speed: float = 1.0,
+    now: bool = False,
+    progress: Callable[[Summary], None] | None = None,
+    stop: threading.Event | None = None,
+    patience_s: float = PATIENCE_S,
+    limit_bytes: int = DEFAULT_LIMIT_BYTES,
+) -> Summary:
+    """Drive a source's vehicles until it ends or `stop` is set, and return what became of the samples.
+
+    Args:
+        credentials: the folder of each vehicle's credentials, by the source's name for it.
+        queues: the folder of the queue files, one a vehicle.
+        speed: 1 is real time, 20 twenty times as fast, `MAX` as fast as the zone takes it. A live source paces itself.
+        now: shift all times so that the first sample is now.
+        progress: called about every second with the counts so far.
+        patience_s: how long to wait at the end without a single acknowledgement before giving up.
+    """
+    if not speed > 0:
+        raise InputError(f"The speed {speed} is not above 0.", "Give 1, a factor such as 20, or max.")
+    stop = stop or threading.Event()
+    fleet = Fleet(source, credentials, queues, limit_bytes)
+    reporter = _Reporter(fleet, progress)
+    try:
+        fleet.start(WINDOW_US if source.live else _window_us(speed))
+        _feed(fleet, source, Pace(MAX if source.live else speed), now, stop, reporter)
+        if not stop.is_set():
+            _await_acks(fleet, patience_s, stop, reporter)
+        return fleet.summary()
+    finally:
+        fleet.stop()
+
+
+def _window_us(speed: float) -> int:
+    if speed == MAX:
+        return LONGEST_WINDOW_US
+    return max(WINDOW_US, min(LONGEST_WINDOW_US, int(SHORTEST_BATCH_S * speed * 1e6)))
+
+
+class _Reporter:
+    """Calls `progress` about every second."""
+
+    def __init__(self, fleet: Fleet, progress: Callable[[Summary], None] | None) -> None:
+        self._fleet, self._progress, self._at = fleet, progress, time.monotonic()
+
+    def tick(self) -> None:
+        """Report if a second has passed."""
+        if self._progress is not None and time.monotonic() - self._at >= PROGRESS_S:
+            self._at = time.monotonic()
+            self._progress(self._fleet.summary())
+
+
+def _feed(fleet: Fleet, source: Source, pace: Pace, now: bool, stop: threading.Event, reporter: _Reporter) -> None:
+    shift_us: int | None = None if now else 0
+    for piece in source.slices():
+        if shift_us is None:
+            shift_us = _shift_to_now(piece)
+        shifted = _shifted(piece, shift_us or 0)
+        for block in shifted.blocks:
+            fleet.batchers[block.vehicle].add(block.columns)
+        ready = {name: batcher.ready(shifted.until_us) for name, batcher in fleet.batchers.items()}
+        _release(fleet, ready, pace, stop, reporter)
+        if stop.is_set():
+            break
+    _release(fleet, {name: batcher.rest() for name, batcher in fleet.batchers.items()}, pace, stop, reporter)
+
+
+def _release(
+    fleet: Fleet, ready: dict[str, list[Packed]], pace: Pace, stop: threading.Event, reporter: _Reporter
+) -> None:
+    """Put batches into the queues in the order of time, each when its last sample is due."""
+    if pace.speed == MAX:
+        for name, batches in ready.items():
+            for start in range(0, len(batches), GROUP):
+                fleet.store(name, batches[start : start + GROUP], stop)
+                reporter.tick()
+        return
+    line = sorted(((batch.last_us, name, batch) for name in ready for batch in ready[name]), key=lambda row: row[:2])
+    for last_us, name, batch in line:
+        pace.wait(last_us, stop)
+        if stop.is_set():
+            return
+        fleet.store(name, [batch], stop)
+        reporter.tick()
+
+
+def _shift_to_now(piece: Slice) -> int | None:
+    firsts = [int(column.times_us[0]) for block in piece.blocks for column in block.columns if len(column)]
+    return time.time_ns() // 1000 - min(firsts) if firsts else None
+
+
+def _shifted(piece: Slice, shift_us: int) -> Slice:
+    if not shift_us:
+        return piece
+    blocks = [
+        Block(block.vehicle, [replace(column, times_us=column.times_us + shift_us) for column in block.columns])
+        for block in piece.blocks
+    ]
+    return Slice(blocks, piece.until_us + shift_us)
+
+
+def _await_acks(fleet: Fleet, patience_s: float, stop: threading.Event, reporter: _Reporter) -> None:
+    """Wait until all is acknowledged, as long as there is progress."""
+    waiting, since = -1, time.monotonic()
+    while not stop.is_set():
+        left = sum(agent.queue.batches for agent in fleet.agents.values())
+        if not left:
+            return
+        if left != waiting:
+            waiting, since = left, time.monotonic()
+        elif time.monotonic() - since > patience_s:
+            return
+        reporter.tick()
+        stop.wait(0.05)
