@@ -18,6 +18,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,15 +63,15 @@ class Callout:
 
     def answer(self, request: bytes) -> bytes:
         """Return the signed answer to a request. Raise InputError where it is no request, and then answer nothing."""
-        asked = _claims(request)
+        asked = _Question.parse(request)
         try:
-            user, server = str(asked["user_nkey"]), str(asked["server_id"]["id"])
-            identity = self._admit(asked)
-        except (KeyError, TypeError):
-            raise InputError("This is no authorization request of a broker.", "Ignore it.") from None
+            outcome = {"jwt": self._grant(asked.user, self._admit(asked))}
         except CarcloudError as error:
-            return self._reply(user, server, {"error": error.message})
-        return self._reply(user, server, {"jwt": self._grant(user, identity)})
+            outcome = {"error": error.message}
+        claims = {"type": "authorization_response", "version": 2} | outcome
+        return self._key.token(
+            {"sub": asked.user, "aud": asked.server, "iat": int(self._clock()), "nats": claims}
+        ).encode()
 
     def refuse(self, vehicle: str, seconds: float) -> None:
         """Answer this vehicle with a refusal for a while: it floods."""
@@ -80,13 +81,11 @@ class Callout:
         """Ask the records again about this vehicle: it was revoked."""
         self._gate.forget(vehicle)
 
-    def _admit(self, asked: dict[str, Any]) -> Identity:
-        client = asked["client_info"]
-        chains = (asked.get("client_tls") or {}).get("verified_chains") or []
-        if client.get("type") != "mqtt" or not chains or not chains[0]:
+    def _admit(self, asked: _Question) -> Identity:
+        if asked.protocol != "mqtt" or asked.certificate is None:
             raise NotAllowedError("Only vehicles with a certificate come in here, by MQTT.")
-        identity = self._gate.admit(str(chains[0][0]).encode())
-        if client.get("mqtt_id") != identity.vehicle:
+        identity = self._gate.admit(asked.certificate)
+        if asked.client_id != identity.vehicle:
             raise NotAllowedError("The MQTT client id is not the certificate's vehicle id.")
         return identity
 
@@ -101,21 +100,30 @@ class Callout:
             {"sub": user, "aud": ACCOUNT, "name": identity.vehicle, "iat": now, "exp": ends, "nats": claims}
         )
 
-    def _reply(self, user: str, server: str, outcome: dict[str, str]) -> bytes:
-        claims = {"type": "authorization_response", "version": 2} | outcome
-        return self._key.token({"sub": user, "aud": server, "iat": int(self._clock()), "nats": claims}).encode()
 
+@dataclass(frozen=True)
+class _Question:
+    """What the broker asks: may this connection be `user`? `certificate`: the leaf of the verified chain, PEM."""
 
-def _claims(token: bytes) -> dict[str, Any]:
-    """Return what a broker's request JWT says. Its signature is not asked for: only the broker can publish there."""
-    try:
-        body = token.split(b".")[1]
-        claims = orjson.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))["nats"]
-    except (IndexError, ValueError, KeyError, TypeError):
-        claims = None
-    if not isinstance(claims, dict) or claims.get("type") != "authorization_request":
-        raise InputError("This is no authorization request of a broker.", "Ignore it.")
-    return claims
+    user: str
+    server: str
+    protocol: str
+    client_id: str
+    certificate: bytes | None
+
+    @classmethod
+    def parse(cls, token: bytes) -> _Question:
+        """Read a request's JWT. Its signature is not asked for: only the broker can publish where it comes from."""
+        try:
+            body = token.split(b".")[1]
+            claims = orjson.loads(base64.urlsafe_b64decode(body + b"=" * (-len(body) % 4)))["nats"]
+            if claims["type"] != "authorization_request":
+                raise KeyError("type")
+            client, chains = claims["client_info"], (claims.get("client_tls") or {}).get("verified_chains")
+            leaf = chains[0][0].encode() if chains and chains[0] else None
+            return cls(claims["user_nkey"], claims["server_id"]["id"], client["type"], client.get("mqtt_id", ""), leaf)
+        except (IndexError, KeyError, ValueError, TypeError, AttributeError):
+            raise InputError("This is no authorization request of a broker.", "Ignore it.") from None
 
 
 def _new_seed() -> bytes:
