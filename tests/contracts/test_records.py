@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 import multiprocessing
 import sqlite3
@@ -6,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,13 @@ def write_many(url: str, first: int) -> None:
     for number in range(first, first + 20):
         records.add_vehicle(replace(OTHER, id=f"{number:016}", vin=f"{number:017}"))
     records.close()
+
+
+def write_until_killed(url: str, recorded: Connection) -> None:
+    records = Records.open(url)
+    for number in itertools.count():
+        records.add_vehicle(replace(OTHER, id=f"{number:016}", vin=f"{number:017}"))
+        recorded.send(f"{number:016}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -212,6 +221,22 @@ class TestRecords:
         assert records.count_vehicles() == 80
         records.close()
 
+    def test_what_was_recorded_survives_a_killed_writer(self, url: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(target=write_until_killed, args=(url, theirs))
+        process.start()
+        recorded = {ours.recv() for _ in range(30)}
+        process.kill()
+        process.join()
+        theirs.close()
+        with contextlib.suppress(EOFError):
+            while ours.poll():
+                recorded.add(ours.recv())
+        records = Records.open(url)
+        assert recorded <= {vehicle.id for vehicle in records.vehicles(10_000)}
+        records.close()
+
 
 class TestSqliteRecords:
     def test_file_is_readable_by_its_owner_only(self, tmp_path: Path) -> None:
@@ -239,6 +264,19 @@ class TestSqliteRecords:
     def test_folder_that_does_not_exist_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="nowhere"):
             Records.open(f"sqlite:///{tmp_path}/nowhere/records.db")
+
+
+class TestPostgresqlRecords:
+    def test_connections_the_server_dropped_are_opened_again(self, postgresql: str) -> None:
+        records = Records.open(postgresql)
+        records.put_meta("a", "b")
+        engine = create_engine(make_url(postgresql).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+        with engine.connect() as db:
+            mine = "pid <> pg_backend_pid() AND datname = current_database()"
+            db.exec_driver_sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}")
+        engine.dispose()
+        assert records.get_meta("a") == "b"
+        records.close()
 
 
 class TestUrls:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    URL,
     Connection,
     Engine,
     Row,
@@ -185,7 +186,7 @@ class Records:
     def quarantine_entries(self, limit: int = 100, cause: str | None = None) -> list[QuarantineEntry]:
         """Return the newest entries first, without their payloads."""
         columns = [column for column in t.quarantine.c if column.name != "sealed"]
-        query = select(*columns).order_by(t.quarantine.c.at.desc(), t.quarantine.c.id).limit(limit)
+        query = select(*columns).order_by(t.quarantine.c.at.desc(), t.quarantine.c.id.desc()).limit(limit)
         if cause is not None:
             query = query.where(t.quarantine.c.cause == cause)
         return [QuarantineEntry(**row._mapping) for row in self._all(query)]
@@ -200,7 +201,7 @@ class Records:
     def trim_quarantine(self, now: datetime, limit_bytes: int = LIMIT_QUARANTINE_BYTES) -> int:
         """Drop entries older than 7 days, then the oldest beyond `limit_bytes`. Return how many were dropped."""
         weight = t.quarantine.c.size + ENTRY_OVERHEAD_BYTES
-        newest_first = (t.quarantine.c.at.desc(), t.quarantine.c.id)
+        newest_first = (t.quarantine.c.at.desc(), t.quarantine.c.id.desc())
         kept = select(t.quarantine.c.id, func.sum(weight).over(order_by=newest_first).label("bytes")).subquery()
         surplus = select(kept.c.id).where(kept.c.bytes > limit_bytes)
         with self._transaction(writing=True) as db:
@@ -324,7 +325,7 @@ def _sqlite(path: Path) -> Engine:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise InputError(f"Cannot open {path}: {error.strerror}.", "Give a file in a folder you may write.") from None
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S})
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

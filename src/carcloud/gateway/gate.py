@@ -43,6 +43,7 @@ class Gate:
         self._identities: dict[bytes, Identity] = {}
         self._standings: dict[str, _Standing] = {}
         self._refused_until: dict[str, float] = {}
+        self._notices = 0
 
     def admit(self, certificate: bytes) -> Identity:
         """Return whose certificate (PEM or DER, chain already verified) this is, if it may come in.
@@ -71,6 +72,7 @@ class Gate:
 
     def forget(self, vehicle: str) -> None:
         """Ask the records again about this vehicle: it was revoked."""
+        self._notices += 1  # so that an answer on its way from before the notice is not believed
         serials = [serial for serial, standing in self._standings.copy().items() if standing.vehicle == vehicle]
         for serial in serials:
             self._standings.pop(serial, None)
@@ -87,10 +89,12 @@ class Gate:
     def _standing(self, identity: Identity, now: float) -> _Standing:
         standing = self._standings.get(identity.serial)
         if standing is None or standing.until < now:
+            notices = self._notices
             standing = _Standing(identity.vehicle, now + BELIEVE_S, self._look_up(identity))
             if len(self._standings) >= LIMIT_REMEMBERED:
                 self._standings.clear()
-            self._standings[identity.serial] = standing
+            if notices == self._notices:
+                self._standings[identity.serial] = standing
         return standing
 
     def _look_up(self, identity: Identity) -> str | None:
