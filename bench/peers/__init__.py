@@ -1,0 +1,1 @@
+"""The peers: other ways to take the same batches from the same cars, each measured beside carcloud."""
