@@ -1,0 +1,56 @@
+/** What the zone says of itself, asked each second while the page is in sight. */
+import { ApiError, readHistory, readStatus } from "./api";
+import type { History, Status } from "./types";
+
+const STATUS_MS = 1000;
+const HISTORY_MS = 2000;
+const AWAY_MS = 3000;
+
+class Zone {
+  status = $state.raw<Status | null>(null);
+  history = $state.raw<History | null>(null);
+  /** `waiting` before the first answer; `away` when the API does not answer; `locked` when it wants a token. */
+  reach = $state<"waiting" | "here" | "away" | "locked">("waiting");
+  answeredAt = $state<number | null>(null);
+  asking = $state(false);
+  /** Pages that draw the history raise this while they are shown. */
+  historyWanted = $state(0);
+
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #historyAt = 0;
+
+  start(): void {
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") void this.ask();
+    });
+    void this.ask();
+  }
+
+  /** Ask now, and go on asking. */
+  async ask(): Promise<void> {
+    if (this.asking) return;
+    clearTimeout(this.#timer);
+    this.asking = true;
+    try {
+      this.status = await readStatus();
+      await this.#askHistory();
+      this.reach = "here";
+      this.answeredAt = Date.now();
+    } catch (failure) {
+      if (!(failure instanceof ApiError)) throw failure;
+      this.reach = failure.status === 401 || failure.status === 403 ? "locked" : "away";
+    } finally {
+      this.asking = false;
+      if (document.visibilityState === "visible")
+        this.#timer = setTimeout(() => void this.ask(), this.reach === "here" ? STATUS_MS : AWAY_MS);
+    }
+  }
+
+  async #askHistory(): Promise<void> {
+    if (!this.historyWanted || Date.now() - this.#historyAt < HISTORY_MS) return;
+    this.history = await readHistory();
+    this.#historyAt = Date.now();
+  }
+}
+
+export const zone = new Zone();
