@@ -1,0 +1,51 @@
+"""The API as one ASGI application."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from carcloud import __version__
+from carcloud.api import catalogue, errors, events, lake, pages, quarantine, status, twin, vehicles
+from carcloud.api.auth import Door
+from carcloud.api.ports import Access, Ports
+
+ROOMS = (status, vehicles, twin, events, lake, catalogue, quarantine, pages)
+
+
+def create_app(ports: Ports, access: Access) -> FastAPI:
+    """Return the application for one zone."""
+    app = describe()
+    app.state.ports, app.state.places, app.state.desk = ports, events.Places(), lake.Desk()
+    app.add_middleware(Door, access=access)
+    return app
+
+
+def describe() -> FastAPI:
+    """Return the application without a zone behind it: all its routes, for OpenAPI."""
+    app = FastAPI(
+        title="carcloud",
+        version=__version__,
+        description="One zone of the open smart car cloud. Times are RFC 3339 in UTC.",
+        openapi_url="/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    errors.install(app)
+    for room in ROOMS:
+        app.include_router(room.routes)
+    _say_how_to_come_in(app)
+    return app
+
+
+def _say_how_to_come_in(app: FastAPI) -> None:
+    """Say in OpenAPI how to come in, and that every error has the one shape."""
+    schema: dict[str, Any] = app.openapi()
+    schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            operation["responses"].pop("422", None)
+            if path.startswith("/v1/"):
+                operation["security"] = [{"token": []}]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(unused, None)

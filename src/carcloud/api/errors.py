@@ -1,0 +1,72 @@
+"""One JSON shape for whatever goes wrong: `{"error": {"code", "message", "do"}}`."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, NotAllowedError, TryLaterError
+
+log = logging.getLogger(__name__)
+
+STATUS = {InputError: 400, NotAllowedError: 403, MissingError: 404, ConflictError: 409, TryLaterError: 503}
+DO_STATUS = {
+    404: (MissingError, "Nothing is at this address.", "See /v1/openapi.json for what there is."),
+    405: (InputError, "This address does not take this method.", "See /v1/openapi.json for what it takes."),
+}
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(description="input, not_allowed, missing, conflict, try_later or error")
+    message: str = Field(description="What went wrong, in one sentence")
+    do: str = Field(description="What to do about it")
+
+
+class ErrorBody(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: ErrorDetail
+
+
+RESPONSES: dict[int | str, dict[str, object]] = {
+    "4XX": {"model": ErrorBody, "description": "Refused; `error.do` says what to do"},
+    "5XX": {"model": ErrorBody, "description": "Not possible now"},
+}
+
+
+def error_response(error: CarcloudError, status: int | None = None) -> JSONResponse:
+    """Return an error as the API's one shape."""
+    known = status or getattr(error, "status", None)
+    code = known or next((code for family, code in STATUS.items() if isinstance(error, family)), 500)
+    detail = ErrorDetail(code=error.code, message=error.message, do=error.do)
+    headers = {"retry-after": "1"} if code == 503 else {}
+    return JSONResponse(ErrorBody(error=detail).model_dump(), code, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make the app answer every error in the one shape."""
+
+    @app.exception_handler(CarcloudError)
+    async def refused(request: Request, error: CarcloudError) -> JSONResponse:
+        return error_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return error_response(InputError(f"{place}: {first['msg']}.", "Mend it; /v1/openapi.json describes the call."))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        family, message, do = DO_STATUS.get(error.status_code, (InputError, str(error.detail), ""))
+        return error_response(family(message, do), error.status_code)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return error_response(CarcloudError("Something failed inside the zone.", "See the zone's log."), 500)

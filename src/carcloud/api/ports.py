@@ -1,0 +1,118 @@
+"""What the API reads from, as the assembly wires it. Times are integer microseconds since 1970 UTC."""
+
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from fastapi import Depends, Request
+
+from carcloud.api.history import History
+from carcloud.backends.records import QuarantineEntry, Records
+from carcloud.lake.query import Answer
+from carcloud.vehicle.catalogue import Catalogue
+
+PAGES = Path(__file__).parent / "pages"
+
+
+@dataclass(frozen=True)
+class Last:
+    """The newest accepted value of one signal of one car; numbers, booleans, texts and arrays as themselves."""
+
+    value: float | int | bool | str | list[Any]
+    time_us: int
+    provenance: str
+
+
+@dataclass(frozen=True)
+class Presence:
+    """What the twin knows of a car as a whole. `clock_offset_s`: car's clock minus ours, None while unknown."""
+
+    last_seen_us: int | None = None
+    signals: int = 0
+    provenance: str | None = None
+    clock_offset_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Change:
+    """New values of one car."""
+
+    vehicle: str
+    signals: Mapping[str, Last]
+
+
+class TwinReader(Protocol):
+    """The twin's answers. Raises TryLaterError while the twin is away."""
+
+    async def get(self, vehicle: str, paths: Sequence[str] | None) -> Mapping[str, Last]:
+        """Return a car's values for these exact paths (None: all); {} for a car that never reported."""
+
+    async def fleet(self, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
+        """Return, for at most `limit` cars with one of these paths, the values in the order of the paths."""
+
+    async def presence(self, vehicles: Sequence[str]) -> Mapping[str, Presence]:
+        """Return what is known of these cars; cars that never reported are left out."""
+
+    def watch(self, vehicles: Collection[str] | None, paths: Collection[str] | None) -> AsyncGenerator[Change, None]:
+        """Yield changes as they happen, of these cars (None: all) and exact paths (None: all), until closed."""
+
+
+class LakeReader(Protocol):
+    """The lake's SQL; blocking, so it is called in a thread."""
+
+    def run(self, sql: str, parameters: Mapping[str, Any] | None, limit: int | None) -> Answer:
+        """Answer one read-only statement."""
+
+    def tables(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Return the tables' names with their columns' names and types."""
+
+
+class StatusSource(Protocol):
+    """The newest state of the zone, as its processes tell it every second."""
+
+    def status(self) -> Mapping[str, Any] | None:
+        """Return what `GET /v1/status` shows, or None until the zone's processes have reported."""
+
+    def processes(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return each process's newest counters by its name."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may come in.
+
+    token: the zone's API token. hosts: host names the API answers to, without port; any other is a rebinding attack.
+    """
+
+    token: str
+    hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
+@dataclass(frozen=True)
+class Ports:
+    """All that `create_app` needs.
+
+    catalogue: returns the catalogue in force. open_payload: returns an entry's unsealed payload.
+    map_file: the zone's base map as GeoJSON. pages: folder of the built console.
+    """
+
+    zone: str
+    status: StatusSource
+    history: History
+    twin: TwinReader
+    records: Records
+    lake: LakeReader
+    catalogue: Callable[[], Catalogue]
+    open_payload: Callable[[QuarantineEntry], bytes]
+    map_file: Path | None = None
+    pages: Path = PAGES
+
+
+def _wired(request: Request) -> Ports:
+    ports: Ports = request.app.state.ports
+    return ports
+
+
+Wired = Annotated[Ports, Depends(_wired)]
+"""The ports of the application that answers the request."""

@@ -1,0 +1,101 @@
+"""The cars of the zone, as enrolled and as last heard of."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from carcloud.api.errors import RESPONSES
+from carcloud.api.ports import Presence, Wired
+from carcloud.api.times import Time, from_us
+from carcloud.backends.records import Certificate, State
+from carcloud.backends.records import Vehicle as Enrolled
+
+LIMIT_PAGE = 1000
+
+
+class Vehicle(BaseModel):
+    """A car: `id` names it everywhere, `last_seen` is null until it reports."""
+
+    id: str
+    vin: str
+    label: str | None
+    state: str
+    enrolled_at: Time
+    last_seen: Time | None
+    signals: int = Field(description="How many signals the car has reported")
+
+
+class CertificateShown(BaseModel):
+    """The newest certificate issued to a car."""
+
+    serial: str
+    not_after: Time
+
+
+class VehicleDetail(Vehicle):
+    """A car with its certificate. `clock_offset_s`: the car's clock minus the zone's, in seconds."""
+
+    certificate: CertificateShown | None
+    provenance: Literal["measured", "replay", "simulated"] | None
+    clock_offset_s: float | None
+
+
+class VehiclePage(BaseModel):
+    """Cars in the order of their ids; ask again with `after=next` until `next` is null."""
+
+    vehicles: list[Vehicle]
+    next: str | None
+
+
+routes = APIRouter(tags=["vehicles"], responses=RESPONSES)
+
+
+@routes.get("/v1/vehicles")
+async def vehicles(
+    ports: Wired,
+    limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100,
+    after: str | None = None,
+    state: State | None = None,
+) -> VehiclePage:
+    """List cars, in pages."""
+    found = await run_in_threadpool(ports.records.vehicles, limit + 1, after, state)
+    page = found[:limit]
+    presence = await ports.twin.presence([car.id for car in page])
+    return VehiclePage(
+        vehicles=[Vehicle(**_shown(car, presence.get(car.id, Presence()))) for car in page],
+        next=page[-1].id if len(found) > limit else None,
+    )
+
+
+@routes.get("/v1/vehicles/{vehicle}")
+async def vehicle(ports: Wired, vehicle: str) -> VehicleDetail:
+    """Show one car."""
+    car = await run_in_threadpool(ports.records.vehicle, vehicle)
+    certificates = await run_in_threadpool(ports.records.certificates, vehicle)
+    seen = (await ports.twin.presence([vehicle])).get(vehicle, Presence())
+    return VehicleDetail(
+        **_shown(car, seen),
+        certificate=_certificate(certificates),
+        provenance=seen.provenance,  # type: ignore[arg-type]  # pydantic checks it
+        clock_offset_s=seen.clock_offset_s,
+    )
+
+
+def _shown(car: Enrolled, seen: Presence) -> dict[str, Any]:
+    return {
+        "id": car.id,
+        "vin": car.vin,
+        "label": car.label,
+        "state": car.state,
+        "enrolled_at": car.enrolled_at,
+        "last_seen": None if seen.last_seen_us is None else from_us(seen.last_seen_us),
+        "signals": seen.signals,
+    }
+
+
+def _certificate(certificates: list[Certificate]) -> CertificateShown | None:
+    if not certificates:
+        return None
+    return CertificateShown(serial=certificates[0].serial, not_after=certificates[0].not_after)

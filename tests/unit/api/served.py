@@ -1,0 +1,175 @@
+"""The API served for real on a free port, over honest in-memory ports, real records and a real lake."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from carcloud.api.app import create_app
+from carcloud.api.history import History
+from carcloud.api.ports import Access, Change, Last, Ports, Presence
+from carcloud.backends.records import QuarantineEntry, Records, quarantine_id
+from carcloud.errors import MissingError, TryLaterError
+from carcloud.lake.query import LakeQuery
+from carcloud.safety.seal import Seal
+from carcloud.vehicle.catalogue import Catalogue, Signal
+
+TOKEN = "a-token-of-the-zone"
+CARS = ("aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb", "cccccccccccccccc")
+MOMENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MOMENT_US = int(MOMENT.timestamp()) * 1_000_000
+CATALOGUE = Catalogue(
+    [
+        Signal("Vehicle.Speed", "float", "km/h", description="Speed."),
+        Signal("Vehicle.Cabin.Door.Count", "uint8"),
+        Signal("Vehicle.Cabin.Name", "string"),
+    ]
+)
+
+
+class Twin:
+    """Keeps the newest values, and tells watchers of each change in order; an older value changes nothing."""
+
+    def __init__(self) -> None:
+        self.cars: dict[str, dict[str, Last]] = {}
+        self.watchers: list[tuple[asyncio.Queue[Change | None], asyncio.AbstractEventLoop]] = []
+        self.away = False
+
+    def put(self, vehicle: str, path: str, last: Last) -> None:
+        known = self.cars.setdefault(vehicle, {})
+        if path in known and known[path].time_us >= last.time_us:
+            return
+        known[path] = last
+        for queue, loop in self.watchers:
+            loop.call_soon_threadsafe(queue.put_nowait, Change(vehicle, {path: last}))
+
+    def end(self) -> None:
+        for queue, loop in self.watchers:
+            loop.call_soon_threadsafe(queue.put_nowait, None)
+
+    def _present(self) -> None:
+        if self.away:
+            raise TryLaterError("The twin is away.", "Ask again in a second.")
+
+    async def get(self, vehicle: str, paths: Sequence[str] | None) -> Mapping[str, Last]:
+        self._present()
+        values = self.cars.get(vehicle, {})
+        return values if paths is None else {path: values[path] for path in paths if path in values}
+
+    async def fleet(self, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
+        self._present()
+        rows = {car: [values.get(path) for path in paths] for car, values in self.cars.items()}
+        return dict([(car, row) for car, row in rows.items() if any(row)][:limit])
+
+    async def presence(self, vehicles: Sequence[str]) -> Mapping[str, Presence]:
+        self._present()
+        return {
+            car: Presence(max(last.time_us for last in self.cars[car].values()), len(self.cars[car]), "simulated", 0.25)
+            for car in vehicles
+            if car in self.cars
+        }
+
+    async def watch(
+        self, vehicles: Collection[str] | None, paths: Collection[str] | None
+    ) -> AsyncGenerator[Change, None]:
+        entry = (asyncio.Queue[Change | None](), asyncio.get_running_loop())
+        self.watchers.append(entry)
+        try:
+            while (change := await entry[0].get()) is not None:
+                kept = {path: last for path, last in change.signals.items() if paths is None or path in paths}
+                if kept and (vehicles is None or change.vehicle in vehicles):
+                    yield Change(change.vehicle, kept)
+        finally:
+            self.watchers.remove(entry)
+
+
+class Bus:
+    """What the zone's processes told last."""
+
+    def __init__(self) -> None:
+        self.last: dict[str, Any] | None = None
+        self.told: dict[str, dict[str, Any]] = {}
+
+    def status(self) -> Mapping[str, Any] | None:
+        return self.last
+
+    def processes(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.told
+
+
+class Zone:
+    """A served API and the parts behind it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.token = TOKEN
+        self.bus, self.twin, self.history = Bus(), Twin(), History()
+        self.records = Records.open(f"sqlite:///{folder / 'records.db'}")
+        self.seal = Seal(folder / "keys")
+        self.pages = folder / "pages"
+        self.map_file = folder / "map.geojson"
+        self.lake_files: list[str] = []
+        self.lake = LakeQuery(folder / "lake", self._files, list, self._vehicles)
+        ports = Ports(
+            zone="test",
+            status=self.bus,
+            history=self.history,
+            twin=self.twin,
+            records=self.records,
+            lake=self.lake,
+            catalogue=lambda: CATALOGUE,
+            open_payload=lambda entry: self.seal.open(entry.sealed or b"", entry.id),
+            map_file=self.map_file,
+            pages=self.pages,
+        )
+        self.app = create_app(ports, Access(TOKEN))
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=1))
+        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
+
+    def _files(self) -> tuple[int, list[str]]:
+        if not self.lake_files:
+            raise MissingError("The lake has no table yet.")
+        return len(self.lake_files), self.lake_files
+
+    def _vehicles(self) -> list[dict[str, Any]]:
+        return [
+            {"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at} for car in self.records.vehicles()
+        ]
+
+    def start(self) -> None:
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.005)
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self.thread.join(10)
+        self.lake.close()
+        self.records.close()
+
+    def quarantine(self, vehicle: str, cause: str, payload: bytes) -> str:
+        id_ = quarantine_id(vehicle, cause, payload)
+        entry = QuarantineEntry(id_, MOMENT, vehicle, cause, "why", len(payload), self.seal.seal(payload, id_))
+        self.records.put_quarantine([entry])
+        return id_
+
+
+def status(second: int = 0, **parts: Any) -> dict[str, Any]:
+    """Return a status as the zone's processes would give it."""
+    return {
+        "zone": "test",
+        "at": MOMENT.replace(second=second).isoformat(),
+        "stream": {"batches": 3, "samples_in": 100 * second, "samples_kept": 90 * second, "refused": {"flood": second}},
+        "delay": {"twin_s": {"p50": 0.1, "p99": 0.2}, "lake_s": {"p50": 1.0, "p99": 2.0}},
+        "lake": {"rows": 90 * second, "bytes": 1000, "files": 2, "version": 7},
+        "vehicles": {"enrolled": 3, "connected": 2, "reporting": 1},
+        "parts": {"governor": {"state": "up", "pid": 1, "since": MOMENT.isoformat(), "restarts": 0}},
+        "alarms": [],
+    } | parts
