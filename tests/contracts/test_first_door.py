@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import secrets
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -21,8 +23,9 @@ from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol, revoke, writ
 from carcloud.gateway.gate import Gate
 from carcloud.gateway.mqtt.callout import AccountKey, Callout
 from carcloud.gateway.sessions import Sessions
-from carcloud.safety.identity import Authority
+from carcloud.safety.identity import Authority, Credentials
 
+MQTT_CONNECT = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a"  # 3.1.1, clean session, client id "a"
 PASSWORDS = {name: secrets.token_hex(16) for name in ACCOUNTS}
 
 
@@ -261,6 +264,60 @@ def test_connected_cars_are_listed_and_no_process_of_the_cloud(zone: Zone, car: 
 
 def test_closing_a_car_that_is_not_connected_closes_nothing(zone: Zone) -> None:
     assert zone.run(zone.sessions.close("nobody")) == 0
+
+
+def handshake(zone: Zone, credentials: Credentials | None, folder: Path) -> bool:
+    """Say whether the broker answers an MQTT CONNECT sent with these credentials."""
+    context = ssl.create_default_context(cafile=zone.authority.server_trust)
+    if credentials is not None:
+        (folder / "a.pem").write_bytes(credentials.chain)
+        (folder / "a.key").write_bytes(credentials.key)
+        context.load_cert_chain(folder / "a.pem", folder / "a.key")
+    try:
+        raw = socket.create_connection(("127.0.0.1", zone.ports.mqtt), 5)
+        with raw, context.wrap_socket(raw, server_hostname="127.0.0.1") as channel:
+            channel.sendall(MQTT_CONNECT)
+            return channel.recv(4)[:1] == b"\x20"
+    except OSError:
+        return False
+
+
+def test_handshake_with_an_enrolled_cars_certificate_is_answered(zone: Zone, tmp_path: Path) -> None:
+    assert handshake(zone, zone.car().credentials, tmp_path)
+
+
+def test_no_certificate_is_refused_in_the_handshake(zone: Zone, tmp_path: Path) -> None:
+    assert not handshake(zone, None, tmp_path)
+
+
+def test_expired_certificate_is_refused_in_the_handshake(zone: Zone, tmp_path: Path) -> None:
+    past = Authority(zone.folder / "keys", lambda: datetime.now(UTC) - timedelta(days=60))
+    assert not handshake(zone, past.issue_vehicle("a" * 16, "default"), tmp_path)
+
+
+def test_rogue_authority_with_identical_names_is_refused_in_the_handshake(zone: Zone, tmp_path: Path) -> None:
+    rogue = Authority(tmp_path / "rogue")
+    assert not handshake(zone, rogue.issue_vehicle(zone.car().vehicle.id, "default"), tmp_path)
+
+
+def test_servers_certificate_does_not_come_in_as_a_car(zone: Zone, tmp_path: Path) -> None:
+    chain, key = zone.authority.server_certificate(["127.0.0.1"])
+    at = datetime.now(UTC)
+    assert not handshake(zone, Credentials(chain.read_bytes(), key.read_bytes(), "0", at, at), tmp_path)
+
+
+def test_plain_tcp_is_refused(zone: Zone) -> None:
+    with socket.create_connection(("127.0.0.1", zone.ports.mqtt), 5) as raw:
+        raw.sendall(MQTT_CONNECT)
+        with contextlib.suppress(ConnectionError):
+            assert raw.recv(4)[:1] != b"\x20"
+
+
+def test_car_that_stole_a_cloud_password_is_refused(car: Callable[..., Car]) -> None:
+    for name in ACCOUNTS:
+        thief = car()
+        thief.mqtt.username_pw_set(name, PASSWORDS[name])
+        assert thief.connect() == "Not authorized"
 
 
 def test_no_car_comes_in_while_the_callout_is_away(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ class Zone:
             0,
             http=CertificateProtocol,
             log_level="error",
+            log_config=None,
             lifespan="off",
             ssl_context_factory=lambda _config, _default: ssl_context(chain, key, trust),
         )
@@ -195,6 +196,20 @@ def test_body_over_the_limit_is_refused_while_it_is_read(zone: Zone, post: Post)
     assert post(bytes(128 * 1024 + 1), BATCH).status_code == 413
     assert post(bytes(128 * 1024), BATCH).status_code == 202
     assert len(zone.stream.published) == 1
+
+
+def test_body_cut_short_is_not_published(
+    zone: Zone, car: Enrolment, post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    def cut() -> Iterator[bytes]:
+        yield b"CCB1"
+        raise ConnectionAbortedError
+
+    with pytest.raises(ConnectionAbortedError):
+        post(cut(), BATCH)
+    assert post(columns(1), BATCH).status_code == 202
+    assert [payload for _, payload in zone.stream.published] == [columns(1)]
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("headers", [{}, {"content-type": "text/html"}, {"content-type": "multipart/form-data"}])

@@ -19,7 +19,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -140,6 +140,8 @@ async def _body(request: Request) -> bytes:
                 if size > LIMIT_PAYLOAD_BYTES:
                     raise HTTPException(413, f"A batch has at most {LIMIT_PAYLOAD_BYTES} bytes. Split it.")
                 parts.append(part)
+    except ClientDisconnect:
+        raise HTTPException(400, "The body was cut short. Send it again.") from None
     except TimeoutError:
         raise HTTPException(408, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s. Send it again.") from None
     return b"".join(parts)

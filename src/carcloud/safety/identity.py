@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from carcloud.errors import NotAllowedError
+from carcloud.errors import MissingError, NotAllowedError
 from carcloud.safety.keys import PRIVATE_FOLDER, private_folder, read_key, write_file
 from carcloud.vehicle.batch import TOKEN
 
@@ -162,10 +162,11 @@ class Authority:
         return builder.sign(authority_key, hashes.SHA256())
 
     def _load(self, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-        key = serialization.load_pem_private_key(read_key(self._folder / f"{name}.key"), None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            do = "Restore the keys folder from its backup."
-            raise NotAllowedError(f"{self._folder / name}.key is not one of this zone's keys.", do)
+        path = self._folder / f"{name}.key"
+        if not path.exists():
+            raise MissingError(f"The key {path} is missing.", "Bring it back from where you keep it, then start again.")
+        key = serialization.load_pem_private_key(read_key(path), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
         return x509.load_pem_x509_certificate(self._read(f"{name}.pem")), key
 
     def _read(self, name: str) -> bytes:

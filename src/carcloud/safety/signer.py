@@ -108,7 +108,10 @@ class Signer:
             for connection in self._connections:
                 connection.close()
             await self._server.wait_closed()
-            socket_path(self._run).unlink(missing_ok=True)
+            path = socket_path(self._run)
+            path.unlink(missing_ok=True)
+            if path.parent != self._run:
+                path.parent.rmdir()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)
@@ -184,8 +187,11 @@ class SignerClient:
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(ANSWER_TIMEOUT_S)
+        path = socket_path(self._run)
         try:
-            connection.connect(str(socket_path(self._run)))
+            if path.stat().st_uid != os.getuid():
+                raise ConnectionError(f"{path} belongs to another user")
+            connection.connect(str(path))
         except OSError:
             connection.close()
             raise
@@ -209,16 +215,11 @@ def socket_path(run: Path) -> Path:
 
 
 def _place_socket(run: Path) -> Path:
-    elsewhere = run / "signer.path"
-    path = socket_path(run)
-    if elsewhere.exists() and path.parent.is_dir():
-        pass  # the place an earlier signer chose
-    elif len(os.fsencode(run / "signer.sock")) > LIMIT_SOCKET_PATH_BYTES:
+    elsewhere, path = run / "signer.path", run / "signer.sock"
+    elsewhere.unlink(missing_ok=True)
+    if len(os.fsencode(path)) > LIMIT_SOCKET_PATH_BYTES:
         path = Path(tempfile.mkdtemp(prefix="carcloud-")) / "signer.sock"
         write_file(elsewhere, os.fsencode(path))
-    else:
-        elsewhere.unlink(missing_ok=True)
-        path = run / "signer.sock"
     path.unlink(missing_ok=True)
     return path
 

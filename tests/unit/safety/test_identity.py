@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from carcloud.errors import NotAllowedError
+from carcloud.errors import MissingError, NotAllowedError
 from carcloud.safety.identity import Authority, new_vehicle_id, vehicle_identity
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
@@ -180,3 +180,13 @@ def test_authority_opened_by_many_at_once_is_one_authority(tmp_path: Path) -> No
     assert len(found) == 8
     assert len(set(found)) == 1
     assert [file.name for file in tmp_path.iterdir()] == ["authority"]
+
+
+def test_root_key_may_be_kept_elsewhere_until_an_authority_must_be_issued_again(tmp_path: Path) -> None:
+    clock = Clock()
+    Authority(tmp_path, clock)
+    (tmp_path / "authority" / "root.key").rename(tmp_path / "safe")
+    Authority(tmp_path, clock).issue_vehicle("abc234", "default")
+    clock.now += timedelta(days=800)
+    with pytest.raises(MissingError, match=r"root\.key.*Bring it back"):
+        Authority(tmp_path, clock)

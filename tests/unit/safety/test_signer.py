@@ -146,6 +146,7 @@ def test_run_folder_too_deep_for_a_socket_still_works(tmp_path: Path) -> None:
             client = SignerClient(running.run)
             assert client.sign("receipt", b"x").value
             client.close()
+        assert not socket_path(deep).parent.joinpath("signer.sock").exists()
 
 
 def test_file_that_is_no_public_key_is_named(tmp_path: Path) -> None:
