@@ -6,6 +6,8 @@ from typing import Any
 
 import nkeys
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from carcloud.backends.records import Records
 from carcloud.errors import InputError
@@ -161,6 +163,25 @@ def test_what_is_no_request_is_not_answered(callout: Callout, request_: bytes) -
 def test_request_with_parts_missing_is_not_answered(callout: Callout, car: Enrolment, changes: dict[str, Any]) -> None:
     with pytest.raises(InputError):
         callout.answer(asked(car, **changes))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+@given(st.sampled_from(["server_id", "user_nkey", "client_info", "client_tls", "version"]), JSON)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_forged_request_is_refused_or_not_answered_but_grants_nothing_else(
+    callout: Callout, key: AccountKey, car: Enrolment, part: str, value: Any
+) -> None:
+    try:
+        answer = read(callout.answer(asked(car, **{part: value})).decode(), key)
+    except InputError:
+        return
+    if "jwt" in answer["nats"]:
+        assert read(answer["nats"]["jwt"], key)["name"] == car.vehicle.id
 
 
 def test_account_key_is_made_once_and_is_an_account(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from carcloud.errors import InputError, TryLaterError
 from carcloud.safety.signer import (
@@ -72,6 +74,13 @@ def test_signature_holds_for_no_other_payload_kind_or_bytes(running: Running) ->
 )
 def test_signer_signs_nothing_of_an_unknown_kind(running: Running, request_: bytes) -> None:
     assert running.signer.answer(request_).startswith(b"-")
+
+
+@given(st.binary(max_size=64))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_answered_and_only_receipts_are_signed(running: Running, request_: bytes) -> None:
+    answer = running.signer.answer(request_)
+    assert answer.startswith(b"+" if request_.startswith(b"\x07receipt") else b"-")
 
 
 def test_signer_signs_nothing_too_long(running: Running) -> None:
