@@ -130,20 +130,15 @@ class Fleet:
 
 
 class Pace:
-    """Turns the source's time into wall time. `speed` 1 is real time, `MAX` does not wait."""
+    """Turns the source's time into wall time, from its first sample on. `speed` 1 is real time, `MAX` does not wait."""
 
-    def __init__(self, speed: float) -> None:
-        self.speed = speed
-        self._first_us: int | None = None
-        self._started = 0.0
+    def __init__(self, speed: float, first_us: int) -> None:
+        self.speed, self._first_us, self._started = speed, first_us, time.monotonic()
 
     def wait(self, at_us: int, stop: threading.Event) -> None:
         """Wait until a sample of this time is due, or until stopped."""
-        if self._first_us is None:
-            self._first_us, self._started = at_us, time.monotonic()
-        if self.speed != MAX:
-            due = self._started + (at_us - self._first_us) / 1e6 / self.speed
-            stop.wait(max(0.0, due - time.monotonic()))
+        due = self._started + (at_us - self._first_us) / 1e6 / self.speed
+        stop.wait(max(0.0, due - time.monotonic()))
 
 
 def drive(
@@ -175,7 +170,7 @@ def drive(
     reporter = _Reporter(fleet, progress)
     try:
         fleet.start(WINDOW_US if source.live else _window_us(speed))
-        _feed(fleet, source, Pace(MAX if source.live else speed), now, stop, reporter)
+        _feed(fleet, source, MAX if source.live else speed, now, stop, reporter)
         if not stop.is_set():
             _await_acks(fleet, patience_s, stop, reporter)
         return fleet.summary()
@@ -202,12 +197,15 @@ class _Reporter:
             self._progress(self._fleet.summary())
 
 
-def _feed(fleet: Fleet, source: Source, pace: Pace, now: bool, stop: threading.Event, reporter: _Reporter) -> None:
-    shift_us: int | None = None if now else 0
+def _feed(fleet: Fleet, source: Source, speed: float, now: bool, stop: threading.Event, reporter: _Reporter) -> None:
+    pace, shift_us = None, 0
     for piece in source.slices():
-        if shift_us is None:
-            shift_us = _shift_to_now(piece)
-        shifted = _shifted(piece, shift_us or 0)
+        if pace is None:
+            first_us = _first_us(piece)
+            if first_us is not None:
+                shift_us = time.time_ns() // 1000 - first_us if now else 0
+                pace = Pace(speed, first_us + shift_us)
+        shifted = _shifted(piece, shift_us)
         for block in shifted.blocks:
             fleet.batchers[block.vehicle].add(block.columns)
         ready = {name: batcher.ready(shifted.until_us) for name, batcher in fleet.batchers.items()}
@@ -218,10 +216,11 @@ def _feed(fleet: Fleet, source: Source, pace: Pace, now: bool, stop: threading.E
 
 
 def _release(
-    fleet: Fleet, ready: dict[str, list[Packed]], pace: Pace, stop: threading.Event, reporter: _Reporter
+    fleet: Fleet, ready: dict[str, list[Packed]], pace: Pace | None, stop: threading.Event, reporter: _Reporter
 ) -> None:
     """Put batches into the queues in the order of time, each when its last sample is due."""
-    if pace.speed == MAX:
+    reporter.tick()
+    if pace is None or pace.speed == MAX:
         for name, batches in ready.items():
             for start in range(0, len(batches), GROUP):
                 fleet.store(name, batches[start : start + GROUP], stop)
@@ -236,9 +235,9 @@ def _release(
         reporter.tick()
 
 
-def _shift_to_now(piece: Slice) -> int | None:
+def _first_us(piece: Slice) -> int | None:
     firsts = [int(column.times_us[0]) for block in piece.blocks for column in block.columns if len(column)]
-    return time.time_ns() // 1000 - min(firsts) if firsts else None
+    return min(firsts) if firsts else None
 
 
 def _shifted(piece: Slice, shift_us: int) -> Slice:
