@@ -205,8 +205,9 @@ def _narrowed(old: Signal, new: Signal) -> Signal:
     )
 
 
-def _refuse_leaf_with_children(signals: Iterable[str]) -> None:
-    paths = set(signals)
+def _refuse_leaf_with_children(signals: Mapping[str, Signal]) -> None:
+    """A branch may grow where a leaf was retired, not below one in use."""
+    paths = {path for path, signal in signals.items() if not signal.retired}
     for path in paths:
         names = path.split(".")
         for depth in range(1, len(names)):
