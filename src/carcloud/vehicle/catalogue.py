@@ -17,6 +17,7 @@ import math
 import re
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -145,9 +146,9 @@ class Catalogue(Mapping[str, Signal]):
         entries = {path: self[path].entry() for path in sorted(self)}
         return json.dumps({"signals": entries}, separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
 
-    @property
+    @cached_property
     def hash(self) -> str:
-        """Return the SHA-256 of the dump, in hexadecimal: the catalogue's name by content."""
+        """The SHA-256 of the dump, in hexadecimal: the catalogue's name by content."""
         return hashlib.sha256(self.dump()).hexdigest()
 
     def overlaid(self, overlay: Catalogue) -> Catalogue:
