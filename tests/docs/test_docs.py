@@ -3,16 +3,20 @@
 import dataclasses
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import typer
 import yaml
 
 from carcloud import __version__
 from carcloud.api.app import describe
+from carcloud.backends.delta import Table
 from carcloud.gateway import https
 from carcloud.lake.query import TABLES
+from carcloud.lake.rows import SCHEMA
 from carcloud.onboard.mapping import read_mapping
 from carcloud.settings import Folder, Settings, load
 from carcloud.stream import guards
@@ -253,3 +257,23 @@ def test_routes_on_pages_exist():
     for page in PAGES:
         for route in re.findall(r"`(?:GET|POST) ([^` ?]+)`?", page.read_text()):
             assert route.replace("{https.url}", "") in known, f"{page.name}: {route}"
+
+
+def test_lake_opens_in_polars_and_duckdb_as_the_page_shows(tmp_path, monkeypatch):
+    table = Table(tmp_path / "carcloud-data/lake/samples", SCHEMA, "day")
+    at = datetime(2026, 2, 2, tzinfo=UTC)
+    row = {"vehicle": "a", "signal": "Vehicle.Speed", "time": at, "value": 1.5, "provenance": "measured", "chunk": 1}
+    file = table.write("2026-02-02", pa.Table.from_pylist([row], SCHEMA).drop_columns("day"), "first")
+    table.commit([file], "lake/0", 1, {})
+    monkeypatch.chdir(tmp_path)
+    polars_way, duckdb_way, _spark_way = blocks((ROOT / "docs/lake.md").read_text(), "python")
+    assert last_value(polars_way)["value"].to_list() == [1.5]
+    assert last_value(duckdb_way) == [("Vehicle.Speed", 1)]
+
+
+def last_value(code: str):
+    """Run the lines and return the value of the last one."""
+    *lines, last = code.strip().splitlines()
+    names: dict[str, object] = {}
+    exec("\n".join(lines), names)
+    return eval(last, names)
