@@ -12,6 +12,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -73,7 +74,7 @@ class Door:
         self._check_host(headers)
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > LIMIT_BODY_BYTES:
-            raise _too_large()
+            raise TooLargeError(f"The body is larger than {LIMIT_BODY_BYTES} bytes.", "Send less at once.")
         if scope["path"] == "/" and b"token=" in scope["query_string"]:
             return self._welcome(scope)
         if scope["path"] == "/v1" or scope["path"].startswith("/v1/"):
@@ -122,10 +123,6 @@ def _cookie(header: str, name: str) -> str:
     return found.value if found else ""
 
 
-def _too_large() -> TooLargeError:
-    return TooLargeError(f"The body is larger than {LIMIT_BODY_BYTES} bytes.", "Send less at once.")
-
-
 def _limited(receive: Receive) -> Receive:
     taken = 0
 
@@ -134,7 +131,7 @@ def _limited(receive: Receive) -> Receive:
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > LIMIT_BODY_BYTES:
-            raise _too_large()
+            raise HTTPException(413)
         return message
 
     return read

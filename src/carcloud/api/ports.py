@@ -10,36 +10,23 @@ from fastapi import Depends, Request
 from carcloud.api.history import History
 from carcloud.backends.records import QuarantineEntry, Records
 from carcloud.lake.query import Answer
+from carcloud.twin.values import Change, Last, Presence
 from carcloud.vehicle.catalogue import Catalogue
 
+__all__ = [
+    "PAGES",
+    "Access",
+    "Change",
+    "LakeReader",
+    "Last",
+    "Ports",
+    "Presence",
+    "StatusSource",
+    "TwinReader",
+    "Wired",
+]
+
 PAGES = Path(__file__).parent / "pages"
-
-
-@dataclass(frozen=True)
-class Last:
-    """The newest accepted value of one signal of one car; numbers, booleans, texts and arrays as themselves."""
-
-    value: float | int | bool | str | list[Any]
-    time_us: int
-    provenance: str
-
-
-@dataclass(frozen=True)
-class Presence:
-    """What the twin knows of a car as a whole. `clock_offset_s`: car's clock minus ours, None while unknown."""
-
-    last_seen_us: int | None = None
-    signals: int = 0
-    provenance: str | None = None
-    clock_offset_s: float | None = None
-
-
-@dataclass(frozen=True)
-class Change:
-    """New values of one car."""
-
-    vehicle: str
-    signals: Mapping[str, Last]
 
 
 class TwinReader(Protocol):

@@ -1,27 +1,12 @@
-"""The API served for real; see `served`."""
+"""Clients of the API served for real; see `served`."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
-from served import CARS, MOMENT, TOKEN, Zone
+from served import TOKEN, Zone, zone
 
-from carcloud.backends.records import Certificate, Vehicle
-
-
-@pytest.fixture
-def zone(tmp_path: Path) -> Iterator[Zone]:
-    made = Zone(tmp_path)
-    for number, car in enumerate(CARS):
-        label = f"car {number}" if number else None
-        made.records.add_vehicle(
-            Vehicle(car, "default", f"WBA0000000000000{number}", label, "active", MOMENT),
-            Certificate(f"0{number}", car, MOMENT, MOMENT.replace(year=2027)),
-        )
-    made.start()
-    yield made
-    made.stop()
+__all__ = ["zone"]
 
 
 @pytest.fixture

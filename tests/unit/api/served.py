@@ -4,17 +4,18 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvicorn
 
 from carcloud.api.app import create_app
 from carcloud.api.history import History
 from carcloud.api.ports import Access, Change, Last, Ports, Presence
-from carcloud.backends.records import QuarantineEntry, Records, quarantine_id
+from carcloud.backends.records import Certificate, QuarantineEntry, Records, Vehicle, quarantine_id
 from carcloud.errors import MissingError, TryLaterError
 from carcloud.lake.query import LakeQuery
 from carcloud.safety.seal import Seal
@@ -173,3 +174,17 @@ def status(second: int = 0, **parts: Any) -> dict[str, Any]:
         "parts": {"governor": {"state": "up", "pid": 1, "since": MOMENT.isoformat(), "restarts": 0}},
         "alarms": [],
     } | parts
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Iterator[Zone]:
+    made = Zone(tmp_path)
+    for number, car in enumerate(CARS):
+        label = f"car {number}" if number else None
+        made.records.add_vehicle(
+            Vehicle(car, "default", f"WBA0000000000000{number}", label, "active", MOMENT),
+            Certificate(f"0{number}", car, MOMENT, MOMENT.replace(year=2027)),
+        )
+    made.start()
+    yield made
+    made.stop()

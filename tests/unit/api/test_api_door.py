@@ -1,0 +1,162 @@
+"""Who may come in, and what every answer carries."""
+
+import hashlib
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+from served import CARS, TOKEN, Zone
+
+COOKIE = f"carcloud_{hashlib.sha256(TOKEN.encode()).hexdigest()[:8]}"
+SQL = {"sql": "SELECT 1 AS one"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {TOKEN}"}, {"cookie": f"{COOKIE}=wrong"}],
+)
+def test_stranger_is_refused_in_the_one_shape(stranger: httpx.Client, headers: dict[str, str]) -> None:
+    for path in ("/v1/vehicles", "/v1/openapi.json", "/v1/nothing", "/v1"):
+        answer = stranger.get(path, headers=headers)
+        assert answer.status_code == 401
+        assert answer.json()["error"]["code"] == "not_allowed"
+        assert answer.json()["error"]["do"]
+
+
+def test_token_in_the_address_becomes_a_cookie_and_leaves_the_address(stranger: httpx.Client) -> None:
+    answer = stranger.get("/", params={"token": TOKEN, "lang": "zh"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?lang=zh")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert stranger.get("/v1/vehicles").status_code == 200
+
+
+def test_wrong_token_in_the_address_sets_no_cookie(stranger: httpx.Client) -> None:
+    answer = stranger.get("/", params={"token": "wrong"})
+    assert answer.status_code == 401
+    assert "set-cookie" not in answer.headers
+
+
+def test_dns_rebinding_is_refused(stranger: httpx.Client) -> None:
+    for host in ("evil.example", "evil.example:8080", "127.0.0.1.evil.example", ""):
+        for path in ("/", "/healthz", "/v1/vehicles"):
+            answer = stranger.get(path, headers={"host": host, "authorization": f"Bearer {TOKEN}"})
+            assert answer.status_code == 403
+
+
+def test_cross_site_post_with_the_cookie_is_refused(stranger: httpx.Client, zone: Zone) -> None:
+    stranger.cookies.set(COOKIE, TOKEN)
+    for origin in ({}, {"origin": "https://evil.example"}, {"origin": "null"}):
+        assert stranger.post("/v1/lake/sql", json=SQL, headers=origin).status_code == 403
+    assert stranger.post("/v1/lake/sql", json=SQL, headers={"origin": zone.url}).status_code == 200
+
+
+def test_every_answer_carries_security_headers(api: httpx.Client, stranger: httpx.Client) -> None:
+    for answer in (api.get("/v1/vehicles"), stranger.get("/v1/vehicles"), stranger.get("/"), stranger.get("/x.js")):
+        policy = answer.headers["content-security-policy"]
+        assert "worker-src 'self' blob:" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"]
+
+
+def test_body_beyond_a_megabyte_is_refused(api: httpx.Client) -> None:
+    big = b'{"sql": "' + b"x" * 1_000_001 + b'"}'
+    declared = api.post("/v1/lake/sql", content=big)
+    assert (declared.status_code, declared.json()["error"]["code"]) == (413, "input")
+
+
+def test_body_beyond_a_megabyte_without_a_length_is_refused(api: httpx.Client) -> None:
+    chunks = (b"x" * 100_000 for _ in range(11))
+    assert api.post("/v1/lake/sql", content=chunks, headers={"content-type": "application/json"}).status_code == 413
+
+
+def test_nonsense_gets_the_one_shape(api: httpx.Client) -> None:
+    for answer, status, code in (
+        (api.get("/v1/nothing"), 404, "missing"),
+        (api.get("/v1/vehicles/nobody"), 404, "missing"),
+        (api.put("/v1/vehicles"), 405, "input"),
+        (api.get("/v1/vehicles?limit=many"), 400, "input"),
+        (api.get("/v1/vehicles?limit=0"), 400, "input"),
+        (api.get("/v1/vehicles?state=lost"), 400, "input"),
+        (api.post("/v1/lake/sql", content=b"{", headers={"content-type": "application/json"}), 400, "input"),
+        (api.post("/v1/lake/sql", json={}), 400, "input"),
+        (api.get("/v1/signals"), 400, "input"),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
+        assert set(answer.json()["error"]) == {"code", "message", "do"}
+
+
+def test_console_that_is_not_built_says_how_to_build_it(stranger: httpx.Client) -> None:
+    answer = stranger.get("/")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "text/html; charset=utf-8")
+    assert "make console" in answer.text
+
+
+def test_console_is_served_with_fitting_cache_headers(stranger: httpx.Client, zone: Zone) -> None:
+    (zone.pages / "assets").mkdir(parents=True)
+    (zone.pages / "index.html").write_text("<!doctype html>console")
+    (zone.pages / "assets" / "main-1a2b.js").write_text("let a = 1")
+    for path in ("/", "/index.html", "/vehicles/some"):
+        answer = stranger.get(path)
+        assert (answer.text, answer.headers["cache-control"]) == ("<!doctype html>console", "no-cache")
+    script = stranger.get("/assets/main-1a2b.js")
+    assert "immutable" in script.headers["cache-control"]
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert stranger.get("/assets/gone.js").status_code == 404
+    tag = stranger.get("/").headers["etag"]
+    assert stranger.get("/", headers={"if-none-match": tag}).status_code in (200, 304)
+
+
+@pytest.mark.parametrize(
+    "path", ["/../secret.txt", "/..%2fsecret.txt", "/%2e%2e/secret.txt", "/assets/../../secret.txt"]
+)
+def test_path_that_climbs_out_of_the_pages_finds_nothing(zone: Zone, path: str, tmp_path: Path) -> None:
+    zone.pages.mkdir()
+    (zone.pages.parent / "secret.txt").write_text("secret")
+    with socket.create_connection(("127.0.0.1", zone.socket.getsockname()[1])) as raw:
+        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: raw.recv(65536), b""))
+    assert b"404" in answer.splitlines()[0]
+    assert b"secret\n" not in answer
+
+
+def test_openapi_describes_every_route_and_the_error_shape(api: httpx.Client) -> None:
+    schema = api.get("/v1/openapi.json").json()
+    assert set(schema["paths"]) == {
+        "/healthz",
+        "/metrics",
+        "/v1/status",
+        "/v1/status/history",
+        "/v1/vehicles",
+        "/v1/vehicles/{vehicle}",
+        "/v1/vehicles/{vehicle}/signals",
+        "/v1/signals",
+        "/v1/events",
+        "/v1/catalogue",
+        "/v1/map",
+        "/v1/lake/sql",
+        "/v1/lake/tables",
+        "/v1/quarantine",
+        "/v1/quarantine/{entry}",
+    }
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            assert operation["description"]
+            assert "422" not in operation["responses"]
+            assert ("security" in operation) == path.startswith("/v1/")
+            assert "ErrorBody" in str(operation["responses"]["4XX"])
+
+
+def test_part_that_fails_unexpectedly_answers_500_without_details(api: httpx.Client, zone: Zone) -> None:
+    zone.bus.last = {"zone": 1}
+    answer = api.get("/v1/status")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "error")
+    assert "pydantic" not in answer.text
+
+
+def test_vehicles_of_the_zone_are_there(api: httpx.Client) -> None:
+    assert [car["id"] for car in api.get("/v1/vehicles").json()["vehicles"]] == list(CARS)
