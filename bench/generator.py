@@ -56,7 +56,7 @@ class Fleet:
         self.tally = Tally()
         self.load: Load | None = read(Path(plan.load)) if plan.load else None
         self.kinds, self.shares = self.load.share(len(plan.cars)) if self.load else ([0] * len(plan.cars), [])
-        hellos = [self._hello(recording.table) for recording in recordings()] if self.load else [b"", b""]
+        hellos = [self._hello(recording.table) for recording in recordings()]
         self.cars = [self._car(car, hellos[kind]) for car, kind in zip(plan.cars, self.kinds, strict=True)]
         self.contexts = [self._context(car) for car in plan.cars]
         self._changed = asyncio.Event()
@@ -68,7 +68,7 @@ class Fleet:
 
     def _car(self, car: dict[str, str], hello: bytes) -> Car:
         prefix = f"cc/1/{self.plan.tenant}/{car['id']}"
-        packet = publish_packet(text(f"{prefix}/up/event"), HELLO_PACKET, hello) if hello else b""
+        packet = publish_packet(text(f"{prefix}/up/event"), HELLO_PACKET, hello)
         identity = {"id": car["id"], "prefix": prefix, "durable": self.plan.durable, "hello": packet}
         return Car(identity, self.tally, lambda: self._changed.set())
 

@@ -137,7 +137,7 @@ def stamp(payload: bytes | memoryview, queue: int, number: int, base_us: int) ->
 
 @dataclass(frozen=True)
 class Load:
-    """Encoded batches in a file, with where each lies; the cars of each kind take consecutive ones.
+    """Encoded batches in a file, with where each lies; each car takes consecutive ones of its kind.
 
     `kind`: which recording (0 i3, 1 openacc); `samples`, `span_us`, `start`, `end`: (batches,) int64.
     """
@@ -168,12 +168,13 @@ class Load:
         return np.memmap(self.folder / "payloads.bin", np.uint8, "r")
 
     def share(self, cars: int) -> tuple[list[int], list[range]]:
-        """Return for each car its kind and its batches: equal numbers, cars of a kind in proportion to its batches."""
+        """Return each car's kind and batches: equal numbers, kinds in proportion and spread evenly over the cars."""
         counts = np.bincount(self.kind, minlength=2)
         first = round(cars * counts[0] / counts.sum())
-        kinds = [0] * first + [1] * (cars - first)
-        ranges = [*_split(0, int(counts[0]), first), *_split(int(counts[0]), len(self), cars - first)]
-        return kinds, ranges
+        ranges = _split(0, int(counts[0]), first), _split(int(counts[0]), len(self), cars - first)
+        kinds = [0 if (car + 1) * first // cars > car * first // cars else 1 for car in range(cars)]
+        rest = [iter(part) for part in ranges]
+        return kinds, [next(rest[kind]) for kind in kinds]
 
 
 def _split(low: int, high: int, parts: int) -> list[range]:
@@ -189,7 +190,7 @@ def mix() -> float:
 
 def build(folder: Path, size: int, samples: int) -> Load:
     """Encode about `samples` samples into batches of about `size`, or read them from `folder` where it holds them."""
-    key = {"size": size, "samples": samples, "format": 1}
+    key = {"size": size, "samples": samples, "tables": [recording.table.hash.hex() for recording in recordings()]}
     if (folder / "key.json").exists() and json.loads((folder / "key.json").read_text()) == key:
         return read(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,8 @@ def part(process: psutil.Process) -> str:
     for name in NAMES:
         if program.startswith(name) or process.name().startswith(name):
             return name
+    if any(word.startswith("peers.") for word in line):
+        return "sink"
     return next((Path(word).stem for word in line[1:] if not word.startswith("-")), program)
 
 

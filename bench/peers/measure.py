@@ -18,10 +18,10 @@ from recordings import Load
 from usage import Usage
 
 from peers.broker import Broker
+from peers.environment import PYTHON
 from peers.postgres_server import PostgreSql
 
 BENCH = Path(__file__).resolve().parents[1]
-OWN = BENCH / ".peers" / "bin" / "python"
 
 
 class Sink:
@@ -75,7 +75,7 @@ def measure(name: str, load: Load, cars: int, folder: Path, **options: Any) -> d
             database = stack.enter_context(closing(PostgreSql(folder / "pg")))
             watched.append(database.pid)
             config["uri"] = database.uri
-        python = OWN if name == "clickhouse" else Path(sys.executable)
+        python = PYTHON if name == "clickhouse" else Path(sys.executable)
         sink = stack.enter_context(closing(Sink(name, config | {"port": broker.plain}, folder, python)))
         codec = "json" if name == "ordinary" else "columns"
         ca = str(folder / "keys" / "ca.pem")

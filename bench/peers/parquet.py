@@ -56,7 +56,7 @@ class ParquetStore:
         db = duckdb.connect()
         files = {"files": self._files}
         key = files | {"vehicle": self._vehicles.names[0]}
-        point = lambda: db.execute(POINT, key).to_arrow_table()  # noqa: E731
+        point = lambda: db.sql(POINT, params=key).to_arrow_table()  # noqa: E731
         aggregate = lambda: db.execute(AGGREGATE, files).fetchall()  # noqa: E731
         return {"bytes": size, "aggregate_s": median_s(aggregate), "point_s": median_s(point)}
 
