@@ -20,6 +20,7 @@ POLL_S = 0.1
 FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 60.0
 GREETING_GAP_S = 1.0
+FORGOTTEN_S = 10.0
 
 
 def backoff_s(attempt: int, chance: float) -> float:
@@ -46,6 +47,7 @@ class Agent:
         self._window = Window(queue.in_flight())
         self._attempt = 0
         self._greeted_at = 0.0
+        self._forgotten_at: float | None = None
         self._stop = threading.Event()
         self.moved = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"agent {credentials.name}", daemon=True)
@@ -115,10 +117,25 @@ class Agent:
         self.refused.update(ack.refused)
         if ack.queue != self.queue.id:
             return
+        self._forgotten(link, ack)
         if self._window.acknowledge(ack.number, time.monotonic()):
             self.queue.ack(ack.number)
             self._attempt = 0
             with self.moved:
                 self.moved.notify_all()
         if ack.want is not None and time.monotonic() - self._greeted_at > GREETING_GAP_S:
+            self._greet(link)
+
+    def _forgotten(self, link: Link, ack: Ack) -> None:
+        """Begin a new queue where the zone insists that it never had what it acknowledged: it was restored or wiped."""
+        now = time.monotonic()
+        if ack.number >= self.queue.acked:
+            self._forgotten_at = None
+        elif self._forgotten_at is None:
+            self._forgotten_at = now
+        elif now - self._forgotten_at >= FORGOTTEN_S:
+            self._forgotten_at = None
+            self.queue.renew()
+            self._window = Window(())
+            self._window.connected(now)
             self._greet(link)

@@ -22,7 +22,7 @@ from carcloud.errors import TryLaterError
 from carcloud.onboard.credentials import Credentials
 from carcloud.vehicle.batch import BatchError, parse_queue
 
-CONNECT_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 8.0
 KEEPALIVE_S = 30
 UNLIMITED = 0
 
@@ -154,4 +154,7 @@ class Link:
     def close(self) -> None:
         """Say goodbye and close."""
         self._client.disconnect()
+        sock = self._client.socket()
+        if sock is not None:  # it was too full for a goodbye
+            sock.close()
         self._selector.close()

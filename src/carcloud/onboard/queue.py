@@ -112,10 +112,10 @@ class Queue:
                 self._db.execute("begin")
                 yield self._db
                 self._db.execute("commit")
-            except sqlite3.OperationalError as error:  # a full disk: nothing of this transaction happened
+            except sqlite3.DatabaseError as error:  # a full or failing disk: nothing of this transaction happened
                 if self._db.in_transaction:
                     self._db.execute("rollback")
-                do = "Make room on its disk."
+                do = "Make room on its disk, or mend it."
                 raise TryLaterError(f"The queue {self.file} cannot be written: {error}.", do) from None
 
     def know_table(self, table_hash: bytes, json: bytes) -> None:
@@ -194,6 +194,15 @@ class Queue:
             self.counts.acked_samples += samples
             self._less(batches, samples, size)
         return int(batches)
+
+    def renew(self) -> None:
+        """Begin anew under another id, all batches without number: for a zone that forgot what it acknowledged."""
+        fresh = secrets.randbits(64) or 1
+        with self._transaction() as db:
+            db.execute("update batches set number = null")
+            db.execute("update queue set id = ?, numbered = 0, acked = 0", (_signed(fresh),))
+        with self._lock:
+            self._id, self._numbered, self.acked = fresh, 0, 0
 
     def drop_oldest(self) -> bool:
         """Drop the oldest batch that has no number, and count it; say whether there was one."""

@@ -10,6 +10,7 @@ Source: VSS 6.0, `units.yaml`, for the names; pint's default registry for the si
 
 from __future__ import annotations
 
+import tokenize
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -89,6 +90,6 @@ def _unit(name: str) -> Any:
         if not name.strip():
             raise ValueError
         return _registry().Unit(SPELLINGS.get(name, name))
-    except (pint.PintError, AttributeError, ValueError, TypeError, AssertionError):
+    except (pint.PintError, tokenize.TokenError, AttributeError, ValueError, TypeError, AssertionError):
         do = "Use a name of VSS, such as km/h, m/s, degrees, Celsius, percent, kWh or Nm."
         raise InputError(f"{name!r} is no unit.", do) from None

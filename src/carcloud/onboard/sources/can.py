@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import gzip
 import re
+import struct
 import threading
 import time
 import zlib
@@ -182,7 +183,7 @@ class CanLog:
                 for message in messages:
                     if _carries_data(message):
                         yield _frame(message)
-        except (can.CanError, can.io.blf.BLFParseError, ValueError, EOFError, IndexError, zlib.error) as error:
+        except (can.CanError, can.io.blf.BLFParseError, struct.error, ValueError, EOFError, zlib.error) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InputError(f"{self.file} cannot be read: {reason}.", "Mend or convert the log.") from None
 

@@ -63,7 +63,7 @@ class Mdf4:
         if name not in mdf.channels_db:
             do = f"It has {', '.join(sorted(mdf.channels_db)[:40])}."
             raise InputError(f"{self.mapping.file} names the channel {name!r}, which {self.file} has not.", do)
-        return mdf.get(name, *mdf.channels_db[name][0], ignore_value2text_conversions=True)
+        return mdf.get(name, *mdf.channels_db[name][0])
 
     def _column(self, index: int, signal: Signal, channels: dict[str, Any], start_us: int) -> Column:
         found = [channels[name] for name in signal.sources]

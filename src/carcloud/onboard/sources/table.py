@@ -143,7 +143,7 @@ class _Reader:
     def _names(self) -> list[str]:
         try:
             if self.is_csv:
-                with pa.csv.open_csv(pa.input_stream(self.file, compression="detect")) as reader:
+                with self._open(None) as reader:
                     return list(reader.schema.names)
             return list(pa.parquet.read_schema(self.file).names)
         except (pa.ArrowException, OSError, EOFError) as error:
@@ -157,11 +157,16 @@ class _Reader:
         time = self.mapping.time
         if time is not None and time.unit != "rfc3339" and time.column in columns:
             types[time.column] = pa.float64() if time.unit in ("s", "ms") else pa.int64()
-        convert = pa.csv.ConvertOptions(column_types=types, include_columns=columns, null_values=EMPTY)
+        convert = pa.csv.ConvertOptions(
+            column_types=types, include_columns=columns, null_values=EMPTY, strings_can_be_null=True
+        )
+        with self._open(convert) as reader:
+            yield from reader
+
+    def _open(self, convert: pa.csv.ConvertOptions | None) -> Any:
         parse = pa.csv.ParseOptions(invalid_row_handler=self._broken)
         stream = pa.input_stream(self.file, compression="detect")
-        with pa.csv.open_csv(stream, parse_options=parse, convert_options=convert) as reader:
-            yield from reader
+        return pa.csv.open_csv(stream, parse_options=parse, convert_options=convert)
 
     def _broken(self, row: Any) -> str:
         # Both passes meet the same lines, and the threads of a pass in any order: a line is counted once.
