@@ -20,7 +20,8 @@ from carcloud.lake.rows import SCHEMA
 from carcloud.onboard.mapping import read_mapping
 from carcloud.settings import Folder, Settings, load
 from carcloud.stream import guards
-from carcloud.stream.intake import LIMIT_TABLES, FloodLimits
+from carcloud.stream.intake import LIMIT_TABLES
+from carcloud.stream.settings import FloodLimits
 from carcloud.vehicle import batch
 from carcloud.vehicle.catalogue import parse
 

@@ -28,6 +28,7 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Tr
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
+from carcloud.backends.files import flush
 from carcloud.errors import ConflictError, MissingError, TryLaterError
 
 ROW_GROUP = 1 << 17
@@ -76,14 +77,14 @@ class Table:
         folder = self.path / f"{self._partition}={value}"
         if not folder.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
-            flush_folder(self.path)
+            flush(self.path)
         file = folder / f"{name}-{uuid.uuid4().hex[:12]}.parquet"
         try:
             with file.open("wb") as sink:
                 write_parquet(rows, sink)
                 sink.flush()
                 os.fsync(sink.fileno())
-            flush_folder(folder)
+            flush(folder)
         except OSError as error:
             file.unlink(missing_ok=True)
             raise TryLaterError(f"The lake cannot write: {error.strerror}.", "Make room on its disk.") from error
@@ -163,8 +164,8 @@ class Table:
     def _flush_log(self, first: int) -> None:
         folder = self.path / "_delta_log"
         for version in range(first, self._table.version() + 1):
-            flush_file(folder / f"{version:020}.json")
-        flush_folder(folder)
+            flush(folder / f"{version:020}.json")
+        flush(folder)
 
 
 class Reader:
@@ -242,17 +243,3 @@ def _statistics(rows: pa.Table) -> str:
 
 def _plain(value: object) -> object:
     return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if hasattr(value, "strftime") else value
-
-
-def flush_file(path: Path) -> None:
-    """Flush a file's content to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def flush_folder(path: Path) -> None:
-    """Flush a folder's list of names to the disk."""
-    flush_file(path)

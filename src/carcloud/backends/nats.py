@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 
-from carcloud.errors import ConflictError, TryLaterError
+from carcloud.errors import CarcloudError, ConflictError, TryLaterError
+
+log = logging.getLogger(__name__)
 
 WRONG_LAST_SEQUENCE = 10071
 END_OF_BATCH, NOT_FOUND = "204", "404"
@@ -54,26 +57,34 @@ class StreamState:
 class Bus:
     """One connection to the broker in one account."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self) -> None:
+        self._client = Client()
+        self.epoch = 0
 
     @classmethod
     async def connect(cls, url: str, name: str) -> Bus:
         """Connect and keep reconnecting; wait for a broker that is still starting."""
+        bus = cls()
         while True:
             try:
-                client = await nats.connect(
+                await bus._client.connect(
                     url,
                     name=name,
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.1,
+                    reconnect_time_wait=0.1,  # type: ignore[arg-type]
                     pending_size=64 << 20,
                     connect_timeout=2,
                     error_cb=_ignore,
+                    reconnected_cb=bus._on_reconnected,
                 )
-                return cls(client)
+                return bus
             except _FAILURES:
+                bus._client = Client()
                 await asyncio.sleep(0.1)
+
+    async def _on_reconnected(self) -> None:
+        """Count the lives of the line: after a new one the broker may be another."""
+        self.epoch += 1
 
     @property
     def connected(self) -> bool:
@@ -105,21 +116,30 @@ class Bus:
         except _FAILURES as error:
             raise TryLaterError(f"Nobody answered {subject}: {_name(error)}.") from error
 
-    async def listen(self, subject: str, heard: Callable[[str, bytes], Awaitable[None]], queue: str = "") -> None:
-        """Call `heard(subject, data)` for every message from now on, across reconnects."""
+    async def listen(
+        self, subject: str, heard: Callable[[str, bytes], Awaitable[None]]
+    ) -> Callable[[], Awaitable[None]]:
+        """Call `heard(subject, data)` for every message from now on, across reconnects; return how to stop."""
 
         async def each(message: Msg) -> None:
             await heard(message.subject, message.data)
 
-        await self._client.subscribe(subject, queue=queue, cb=each)
+        subscription = await self._client.subscribe(subject, cb=each)
+
+        async def stop() -> None:
+            with suppress(*_FAILURES):
+                await subscription.unsubscribe()
+
+        return stop
 
     async def answer(self, subject: str, reply: Callable[[bytes], Awaitable[bytes]], queue: str = "") -> None:
         """Answer every request on `subject` from now on, across reconnects."""
 
         async def each(message: Msg) -> None:
-            data = await reply(message.data)
-            if message.reply:
-                await message.respond(data)
+            try:
+                await message.respond(await reply(message.data))
+            except CarcloudError as error:
+                log.warning("no answer", extra={"subject": message.subject, "reason": str(error)})
 
         await self._client.subscribe(subject, queue=queue, cb=each)
 
@@ -134,14 +154,24 @@ class Bus:
             max_bytes=limit_bytes,
             allow_direct=True,
         )
-        js = self._client.jetstream()
         try:
-            try:
-                await js.add_stream(config)
-            except nats.js.errors.BadRequestError:
-                await js.update_stream(config)
+            await self._make(config)
         except _FAILURES as error:
             raise TryLaterError(f"The stream {name} cannot be made: {_name(error)}.") from error
+
+    async def _make(self, config: StreamConfig) -> None:
+        """Make or update a stream; one in memory that the broker made on disk is made anew: RAW never touches a disk."""
+        js, name = self._client.jetstream(), config.name or ""
+        try:
+            found = (await js.stream_info(name)).config
+        except nats.js.errors.NotFoundError:
+            await js.add_stream(config)
+            return
+        if found.storage != config.storage:
+            await js.delete_stream(name)
+            await js.add_stream(config)
+        elif found.max_bytes != config.max_bytes:
+            await js.update_stream(config)
 
     async def state(self, stream: str) -> StreamState:
         """Return where the stream stands; raise TryLaterError while it or the broker is away."""

@@ -58,6 +58,7 @@ def configuration(
     issuer: str,
     memory_bytes: int,
     disk_bytes: int,
+    log: Path,
 ) -> str:
     """Return the text of the broker's configuration file. `issuer` is the callout's public account key."""
     users = {
@@ -66,12 +67,15 @@ def configuration(
     }
     return f"""server_name: "{zone}"
 listen: "127.0.0.1:{ports.nats}"
+log_file: "{log}"
+log_size_limit: {8 * MIB}
+log_max_num: 3
 max_payload: {LIMIT_CHUNK_BYTES}
 max_connections: 200000
 write_deadline: "10s"
 jetstream {{
   store_dir: "{files.store}"
-  max_memory_store: {memory_bytes + 64 * MIB}
+  max_memory_store: {2 * memory_bytes + 64 * MIB}
   max_file_store: {disk_bytes + 64 * MIB}
   sync_interval: always
 }}

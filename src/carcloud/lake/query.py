@@ -21,6 +21,7 @@ import orjson
 import pyarrow as pa
 
 from carcloud.errors import CarcloudError, InputError, MissingError, TryLaterError
+from carcloud.lake.settings import QueryLimits
 from carcloud.lake.statement import Statement, place, read_only
 
 SAMPLES = pa.schema(
@@ -53,20 +54,6 @@ TRIES = 3
 
 Rows = Callable[[], Sequence[Mapping[str, Any]]]
 Files = Callable[[], tuple[int, list[str]]]
-
-
-@dataclass(frozen=True)
-class QueryLimits:
-    """What one lake may spend on queries.
-
-    time_s: seconds a query may run, reading its result included; one car's day takes 0.1 s, a fleet's about 1 s.
-    memory_bytes: shared by all queries that run at once; nothing spills to disk.
-    threads: for all queries at once; ingestion needs the other cores.
-    """
-
-    time_s: float = 30.0
-    memory_bytes: int = 1 << 30
-    threads: int = 2
 
 
 @dataclass(frozen=True)
@@ -220,7 +207,7 @@ def _locked(path: Path, limits: QueryLimits) -> duckdb.DuckDBPyConnection:
             "show_behavior": "table",
         },
     )
-    database.execute("SET TimeZone = 'UTC'")
+    database.execute("SET GLOBAL TimeZone = 'UTC'")
     database.execute("SET temp_directory = ''")
     database.execute(f"SET allowed_directories = [{_quoted(f'{path}/')}]")
     database.execute("SET enable_external_access = false")

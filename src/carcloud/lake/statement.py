@@ -4,6 +4,7 @@ The rules, checked on DuckDB's own syntax tree, everything not named here being 
 - one statement: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, or EXPLAIN of one of these;
 - no part of it may write: DuckDB 2 lets `WITH x AS (COPY … TO …) SELECT …` pass as a SELECT;
 - table functions only from a short list: others read files, or take memory addresses (`arrow_scan`);
+- no file in a table's place: `FROM 'some.parquet'` would read what the lake no longer holds;
 - no function that reveals the machine or cannot be interrupted (`current_setting`, `sleep_ms`).
 """
 
@@ -21,8 +22,10 @@ READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_N
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"})
 CLOSED_FUNCTIONS = frozenset({"current_setting", "sleep_ms", "pg_sleep", "write_log", "getvariable"})
 CLOSED_TABLES = re.compile(r"(duckdb_|pg_|sqlite_|pragma_).*", re.IGNORECASE)
+FILE_NAME = re.compile(r"[./\\:*?\[]")
 OPEN_SCHEMA_TABLES = frozenset({"tables", "columns"})
 EXPLAIN = re.compile(r"\s*explain(\s+analyze\b)?\s*(?=\w)", re.IGNORECASE)
+PIVOT = re.compile(r"\s*pivot\b", re.IGNORECASE)
 ASK = "Ask with one SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN statement over samples, signals and vehicles."
 
 
@@ -37,6 +40,8 @@ class Statement:
 
 def read_only(session: duckdb.DuckDBPyConnection, sql: str) -> Statement:
     """Return the statement, or raise InputError or NotAllowedError saying what is wrong with it."""
+    if "\0" in sql:
+        raise InputError("The SQL holds a NUL character.", "Take it out.")
     explain = EXPLAIN.match(sql)
     tree = _parse(session, sql[explain.end() :] if explain else sql, explain.end() if explain else 0)
     tables = set()
@@ -61,6 +66,8 @@ def _parse(session: duckdb.DuckDBPyConnection, sql: str, skipped: int) -> dict[s
         where = place(" " * skipped + sql, skipped + int(tree["position"])) if "position" in tree else "the text"
         raise InputError(f"The SQL cannot be read: {tree['error_message']}.", f"Look at {where}.")
     if tree.get("error"):
+        if PIVOT.match(sql):
+            raise InputError("PIVOT needs the values it makes columns of.", "Write them: PIVOT … ON column IN (…).")
         raise NotAllowedError("The lake is read only, and this statement is none it answers.", ASK)
     if len(tree["statements"]) != 1:
         raise InputError(f"The SQL holds {len(tree['statements'])} statements; one is needed.", ASK)
@@ -96,6 +103,8 @@ def _refuse_functions(part: dict[str, Any]) -> None:
 
 def _open_table(part: dict[str, Any]) -> str:
     name, schema = str(part["table_name"]).lower(), str(part.get("schema_name", "")).lower()
+    if FILE_NAME.search(name):
+        raise NotAllowedError("Files are closed here: the lake reads its own tables only.", ASK)
     system = CLOSED_TABLES.fullmatch(name) or schema == "pg_catalog"
     if system or (schema == "information_schema" and name not in OPEN_SCHEMA_TABLES):
         raise NotAllowedError(f"The system table {name} is closed here.", "Use SHOW TABLES or DESCRIBE samples.")

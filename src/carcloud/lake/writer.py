@@ -14,37 +14,24 @@ import logging
 import os
 import time
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from carcloud.backends.delta import LiveFile, Table, flush_folder
+from carcloud.backends.delta import LiveFile, Table
+from carcloud.backends.files import flush
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.lake.rows import SCHEMA, bins, by_day, joined, part_of_chunk, part_of_file
+from carcloud.lake.settings import LakeSettings
 from carcloud.stream.chunk import Chunk
 from carcloud.stream.follower import Follower
 
 log = logging.getLogger(__name__)
 
 DICTIONARIES = ["vehicle", "signal", "provenance"]
-
-
-@dataclass(frozen=True)
-class LakeSettings:
-    """How the lake is written. `rhythm_s`, `commit_rows`: when to commit. `window_rows`: how far files are joined.
-
-    `compact_every_s`, `small_files`: files are joined this often, or when so many small ones have gathered.
-    """
-
-    rhythm_s: float = 1.5
-    commit_rows: int = 1_000_000
-    window_rows: int = 8_000_000
-    compact_every_s: float = 300.0
-    small_files: int = 250
 
 
 class LakeWriter:
@@ -160,7 +147,7 @@ class LakeWriter:
         except OSError as error:
             raise TryLaterError(f"The lake cannot write: {error.strerror}.", "Make room on its disk.") from error
         if fresh:
-            flush_folder(self._receipts)
+            flush(self._receipts)
 
     def _raise_alarm(self, code: str, message: str, do: str) -> None:
         if self._alarm is None or self._alarm["message"] != message:

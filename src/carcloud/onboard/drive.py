@@ -3,6 +3,7 @@
 Rules:
 * A recording is held back when a car's queue is full; a live source drops its oldest un-numbered batch, and counts it.
 * A drive ends when all is acknowledged, or says what is not. Stopped early, the queues keep the rest for the next time.
+* The same recording driven again after a stop or a kill, at the same kind of speed, goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from carcloud.errors import InputError
 from carcloud.onboard.agent import Agent
 from carcloud.onboard.batching import LONGEST_WINDOW_US, WINDOW_US, Batcher, Packed
 from carcloud.onboard.credentials import Credentials
-from carcloud.onboard.queue import DEFAULT_LIMIT_BYTES, Queue
+from carcloud.onboard.queue import DEFAULT_LIMIT_BYTES, Place, Queue
 from carcloud.onboard.source import Block, Slice, Source
 
 MAX = float("inf")
@@ -68,6 +69,10 @@ class Fleet:
         self.batchers: dict[str, Batcher] = {}
         self.started = time.monotonic()
         self.samples_read = 0
+        self.shift_us = 0
+        self._recording: str | None = None
+        self._stored: Counter[str] = Counter()
+        self._skip: Counter[str] = Counter()
         try:
             for name in names:
                 car = Credentials.read(credentials[name])
@@ -79,10 +84,34 @@ class Fleet:
 
     def start(self, window_us: int) -> None:
         """Let the agents begin."""
+        if self.source.recording is not None:
+            self._recording = f"{self.source.recording} {window_us}"
         for name, agent in self.agents.items():
             source = self.source
             self.batchers[name] = Batcher(source.table, source.provenance, source.skipped, window_us)
             agent.start()
+
+    def resume(self) -> int | None:
+        """Go on where an earlier drive of this recording ended; return its shift of time, or None if there was none."""
+        if self._recording is None:
+            return None
+        places = {name: agent.queue.place(self._recording) for name, agent in self.agents.items()}
+        found = {name: place for name, place in places.items() if place is not None}
+        self._skip.update({name: place.batches for name, place in found.items()})
+        return max((place.shift_us for place in found.values()), default=None)
+
+    def fresh(self, name: str, batches: list[Packed]) -> list[Packed]:
+        """Return the batches of a vehicle that no earlier drive of this recording stored."""
+        known = min(self._skip[name], len(batches))
+        self._skip[name] -= known
+        self._stored[name] += known
+        return batches[known:]
+
+    def finish(self) -> None:
+        """Note that the recording came to its end."""
+        if self._recording is not None:
+            for agent in self.agents.values():
+                agent.queue.finish(self._recording)
 
     def store(self, name: str, batches: list[Packed], stop: threading.Event) -> None:
         """Put batches into a vehicle's queue; a full one holds a recording back, and costs a live source its oldest."""
@@ -96,7 +125,9 @@ class Fleet:
             else:
                 with agent.moved:
                     agent.moved.wait(0.5)
-        agent.queue.append([(batch.payload, batch.samples) for batch in batches])
+        self._stored[name] += len(batches)
+        place = Place(self._recording, self._stored[name], self.shift_us) if self._recording else None
+        agent.queue.append([(batch.payload, batch.samples) for batch in batches], place)
         self.samples_read += sum(batch.samples for batch in batches)
 
     def summary(self) -> Summary:
@@ -132,12 +163,19 @@ class Fleet:
 class Pace:
     """Turns the source's time into wall time, from its first sample on. `speed` 1 is real time, `MAX` does not wait."""
 
-    def __init__(self, speed: float, first_us: int) -> None:
-        self.speed, self._first_us, self._started = speed, first_us, time.monotonic()
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self._first_us: int | None = None
+        self._started = time.monotonic()
+
+    def begin(self, first_us: int) -> None:
+        """Let a sample of this time be due at the start, unless there was one before."""
+        if self._first_us is None:
+            self._first_us = first_us
 
     def wait(self, at_us: int, stop: threading.Event) -> None:
         """Wait until a sample of this time is due, or until stopped."""
-        due = self._started + (at_us - self._first_us) / 1e6 / self.speed
+        due = self._started + (at_us - (self._first_us or 0)) / 1e6 / self.speed
         stop.wait(max(0.0, due - time.monotonic()))
 
 
@@ -198,35 +236,39 @@ class _Reporter:
 
 
 def _feed(fleet: Fleet, source: Source, speed: float, now: bool, stop: threading.Event, reporter: _Reporter) -> None:
-    pace, shift_us = None, 0
+    pace, shift_us = Pace(speed), fleet.resume()
     for piece in source.slices():
-        if pace is None:
-            first_us = _first_us(piece)
-            if first_us is not None:
-                shift_us = time.time_ns() // 1000 - first_us if now else 0
-                pace = Pace(speed, first_us + shift_us)
-        shifted = _shifted(piece, shift_us)
+        if shift_us is None:
+            shift_us = _shift_us(piece, now)
+        fleet.shift_us = shift_us or 0
+        shifted = _shifted(piece, fleet.shift_us)
         for block in shifted.blocks:
             fleet.batchers[block.vehicle].add(block.columns)
-        ready = {name: batcher.ready(shifted.until_us) for name, batcher in fleet.batchers.items()}
-        _release(fleet, ready, pace, stop, reporter)
+        _release(
+            fleet, {name: one.ready(shifted.until_us) for name, one in fleet.batchers.items()}, pace, stop, reporter
+        )
         if stop.is_set():
             break
-    _release(fleet, {name: batcher.rest() for name, batcher in fleet.batchers.items()}, pace, stop, reporter)
+    _release(fleet, {name: one.rest() for name, one in fleet.batchers.items()}, pace, stop, reporter)
+    if not stop.is_set():
+        fleet.finish()
 
 
 def _release(
-    fleet: Fleet, ready: dict[str, list[Packed]], pace: Pace | None, stop: threading.Event, reporter: _Reporter
+    fleet: Fleet, ready: dict[str, list[Packed]], pace: Pace, stop: threading.Event, reporter: _Reporter
 ) -> None:
     """Put batches into the queues in the order of time, each when its last sample is due."""
     reporter.tick()
-    if pace is None or pace.speed == MAX:
+    ready = {name: fleet.fresh(name, batches) for name, batches in ready.items()}
+    if pace.speed == MAX:
         for name, batches in ready.items():
             for start in range(0, len(batches), GROUP):
                 fleet.store(name, batches[start : start + GROUP], stop)
                 reporter.tick()
         return
     line = sorted(((batch.last_us, name, batch) for name in ready for batch in ready[name]), key=lambda row: row[:2])
+    if line:
+        pace.begin(min(batch.first_us for _, _, batch in line))
     for last_us, name, batch in line:
         pace.wait(last_us, stop)
         if stop.is_set():
@@ -235,9 +277,12 @@ def _release(
         reporter.tick()
 
 
-def _first_us(piece: Slice) -> int | None:
+def _shift_us(piece: Slice, now: bool) -> int | None:
+    """Return how far to shift times so that the first sample is now; None while there was no sample yet."""
     firsts = [int(column.times_us[0]) for block in piece.blocks for column in block.columns if len(column)]
-    return min(firsts) if firsts else None
+    if not now or not firsts:
+        return None if now else 0
+    return time.time_ns() // 1000 - min(firsts)
 
 
 def _shifted(piece: Slice, shift_us: int) -> Slice:

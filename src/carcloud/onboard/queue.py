@@ -4,6 +4,7 @@ Rules:
 * A batch waits without a number. It gets one when it first goes on the wire, under the file's random queue id, and that
   is on disk before the batch leaves. A number never stands for other content.
 * A batch is deleted when it is acknowledged, never before.
+* With a recording's batches goes how far it was driven, so that a killed drive goes on where it was.
 * Every record has a CRC. A damaged one is counted; if it has a number, a tombstone takes its place.
 * Nothing is dropped but by `drop_oldest`, which a live source calls when the queue is full; it never drops a number.
 * One process at a time: SQLite's exclusive lock, which dies with its holder.
@@ -32,6 +33,7 @@ create table if not exists queue (only integer primary key check (only = 1), id 
 create table if not exists batches (place integer primary key, number integer unique, samples integer not null,
     crc integer not null, payload blob not null);
 create table if not exists tables (hash blob primary key, json blob not null);
+create table if not exists places (recording text primary key, batches integer not null, shift_us integer not null);
 """
 
 
@@ -42,6 +44,15 @@ class Numbered:
     number: int
     samples: int
     payload: bytes
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far a recording was driven: so many of its batches are stored, their times shifted by `shift_us`."""
+
+    recording: str
+    batches: int
+    shift_us: int
 
 
 @dataclass
@@ -128,15 +139,29 @@ class Queue:
         with self._lock:
             return dict(self._db.execute("select hash, json from tables"))
 
-    def append(self, batches: Sequence[tuple[bytes, int]]) -> None:
-        """Store payloads with their sample counts, in one flushed group."""
+    def append(self, batches: Sequence[tuple[bytes, int]], place: Place | None = None) -> None:
+        """Store payloads with their sample counts, and the place a recording is at with them, in one flushed group."""
         rows = [(samples, google_crc32c.value(payload), payload) for payload, samples in batches]
         with self._transaction() as db:
             db.executemany("insert into batches (samples, crc, payload) values (?, ?, ?)", rows)
+            if place is not None:
+                values = (place.recording, place.batches, place.shift_us)
+                db.execute("insert or replace into places values (?, ?, ?)", values)
         with self._lock:
             self.batches += len(rows)
             self.samples += sum(row[0] for row in rows)
             self.bytes += sum(len(row[2]) for row in rows)
+
+    def place(self, recording: str) -> Place | None:
+        """Return how far a recording was driven that did not come to its end."""
+        with self._lock:
+            row = self._db.execute("select * from places where recording = ?", (recording,)).fetchone()
+        return Place(*row) if row else None
+
+    def finish(self, recording: str) -> None:
+        """Forget a recording's place: it came to its end."""
+        with self._transaction() as db:
+            db.execute("delete from places where recording = ?", (recording,))
 
     def number(self, count: int, size_bytes: int) -> list[Numbered]:
         """Give the oldest waiting batches their numbers, durably, and return them: at most so many and so much."""

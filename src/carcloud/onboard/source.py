@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -55,12 +56,14 @@ class Source(Protocol):
     """A recording, a live bus or a simulated fleet.
 
     `skipped` counts what gave no sample, by cause: nothing is silently lost. A `live` source cannot be held back.
+    `recording` names what gives the same slices each time it is read, so that a drive can go on where it was; else None.
     """
 
     table: IdTable
     provenance: Provenance
     live: bool
     skipped: Counter[str]
+    recording: str | None
 
     def vehicles(self) -> list[str]:
         """Return the names of the vehicles this source feeds."""
@@ -69,6 +72,12 @@ class Source(Protocol):
     def slices(self) -> Iterator[Slice]:
         """Yield the samples in the order of time."""
         ...
+
+
+def recording_name(file: Path, table: IdTable) -> str:
+    """Return a name for a file as it is now, read by a mapping."""
+    state = file.stat()
+    return f"{file.name} {state.st_size} {state.st_mtime_ns} {table.hash.hex()}"
 
 
 def number_column(

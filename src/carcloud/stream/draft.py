@@ -15,8 +15,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from carcloud.stream.chunk import SCHEMA
-from carcloud.stream.guards import Rows, TimeLimits, judge
+from carcloud.stream.guards import Rows, judge
 from carcloud.stream.intake import Arrival
+from carcloud.stream.settings import TimeLimits
 from carcloud.vehicle.catalogue import Catalogue
 
 

@@ -29,7 +29,7 @@ class Follower:
     def __init__(self, cloud: Bus, partition: int = 0) -> None:
         self._cloud, self._partition = cloud, partition
         self._woken = asyncio.Event()
-        self.newest = 0
+        self.newest = self.oldest = 0
 
     async def chunks(self, position: int) -> AsyncIterator[Chunk]:
         """Yield the chunks after `position` in order, waiting for new ones; goes on through restarts of the broker.
@@ -62,6 +62,7 @@ class Follower:
             for message in messages:
                 chunk = decode(message.data)
                 if chunk.record.number != position + 1:
+                    self.oldest = chunk.record.number
                     raise ConflictError(
                         f"Chunk {position + 1} is gone; the stream goes on with {chunk.record.number}.",
                         "Restore the zone from a backup, or rebuild this fold from the lake.",

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import shutil
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from typing import Any
 
 import orjson
 
+from carcloud.backends.files import write_flushed
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, InputError, MissingError, TryLaterError
@@ -32,11 +32,12 @@ from carcloud.safety.signer import SignerClient
 from carcloud.stream import subjects
 from carcloud.stream.chunk import Chunk, RawPosition, Record, encode, record_of
 from carcloud.stream.draft import draft
-from carcloud.stream.guards import QUARANTINED, TimeLimits
-from carcloud.stream.intake import FloodLimits, Intake, Refusal
+from carcloud.stream.guards import QUARANTINED
+from carcloud.stream.intake import Intake, Refusal
 from carcloud.stream.marks import Marks
 from carcloud.stream.quarantine import Quarantine
 from carcloud.stream.receipts import root, statement
+from carcloud.stream.settings import GovernorSettings
 from carcloud.vehicle.batch import IdTable
 from carcloud.vehicle.catalogue import Catalogue
 
@@ -47,22 +48,6 @@ MESSAGES_A_READ = 1000
 BYTES_A_READ = 16 * 1024 * 1024
 SNAPSHOT_EVERY_S = 10.0
 PURGE_EVERY_S = 2.0
-
-
-@dataclass(frozen=True)
-class GovernorSettings:
-    """How the governor works. `rhythm_s`: a chunk is closed this long after its first message, or at `chunk_samples`.
-
-    `reserve_bytes`: free disk below which ingestion stops. `raw_bytes`, `governed_bytes`: bounds of the two streams.
-    """
-
-    rhythm_s: float = 0.1
-    chunk_samples: int = 480_000
-    reserve_bytes: int = 512 * 1024 * 1024
-    raw_bytes: int = 256 * 1024 * 1024
-    governed_bytes: int = 8 * 1024 * 1024 * 1024
-    flood: FloodLimits = field(default_factory=FloodLimits)
-    time: TimeLimits = field(default_factory=TimeLimits)
 
 
 @dataclass
@@ -371,13 +356,3 @@ class Governor:
         name = vehicle.decode()
         self._tenants.pop(name, None)
         self._intake.forget(name)
-
-
-def write_flushed(path: Path, data: bytes) -> None:
-    """Replace a file's content so that after a crash it is either the old or the new."""
-    temporary = path.with_suffix(".new")
-    with temporary.open("wb") as sink:
-        sink.write(data)
-        sink.flush()
-        os.fsync(sink.fileno())
-    temporary.replace(path)

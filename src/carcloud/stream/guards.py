@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from carcloud.stream.settings import TimeLimits
 from carcloud.vehicle.batch import Provenance
 from carcloud.vehicle.catalogue import Catalogue
 
@@ -32,18 +33,6 @@ BATCH_CAUSES = (
 )
 CAUSES = frozenset(ROW_CAUSES + BATCH_CAUSES)
 QUARANTINED = frozenset(CAUSES - {"unknown_signal", "unknown_table", "duplicate", "flood", "empty", "not_enrolled"})
-
-
-@dataclass(frozen=True)
-class TimeLimits:
-    """How far a sample's time may lie from the moment the broker received it.
-
-    A measured sample may be as old as a car was parked; a recording or a simulation may be of any year since 1990.
-    """
-
-    ahead_s: float = 600.0
-    behind_days: float = 400.0
-    earliest_us: int = 631_152_000_000_000
 
 
 @dataclass

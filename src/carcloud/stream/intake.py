@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from carcloud.stream.guards import UNKNOWN_SIGNAL, WRONG_UNIT
 from carcloud.stream.marks import Marks, Turn
+from carcloud.stream.settings import FloodLimits
 from carcloud.stream.subjects import Origin, origin
 from carcloud.vehicle.batch import (
     Batch,
@@ -37,14 +38,6 @@ from carcloud.vehicle.catalogue import Catalogue
 LIMIT_WAITING = 256
 LIMIT_WAITING_BYTES = 64 * 1024 * 1024
 LIMIT_TABLES = 64
-
-
-@dataclass(frozen=True)
-class FloodLimits:
-    """How much one car may send in a second of the broker's time before its session is closed."""
-
-    messages_per_s: int = 1000
-    bytes_per_s: int = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ FLOODING = "zone.flooding"
 CHUNK = "zone.chunk"
 TWIN_GET = "twin.get"
 TWIN_FLEET = "twin.fleet"
+TWIN_PRESENCE = "twin.presence"
 TWIN_WATCH = "twin.watch"
 TWIN_CHANGED = "twin.changed"
 

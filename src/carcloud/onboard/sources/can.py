@@ -26,7 +26,7 @@ import numpy as np
 
 from carcloud.errors import InputError, MissingError, TryLaterError
 from carcloud.onboard.mapping import DriveMapping, Signal
-from carcloud.onboard.source import Block, Column, Slice, mapped_column, number_column
+from carcloud.onboard.source import Block, Column, Slice, mapped_column, number_column, recording_name
 from carcloud.vehicle.batch import IdTable, Provenance
 
 CANDUMP = re.compile(r"\((\d+\.\d+)\)\s+(\S+)\s+([0-9A-Fa-f]{3,8})#(#[0-9A-Fa-f])?([0-9A-Fa-f]*)(?:\s+[RT])?")
@@ -129,6 +129,7 @@ class CanLog:
         self.provenance = mapping.provenance if mapping.provenance is not None else Provenance.REPLAY
         self.skipped: Counter[str] = Counter()
         self._decoder = Decoder(mapping, file, self.skipped)
+        self.recording: str | None = recording_name(file, mapping.table)
 
     def vehicles(self) -> list[str]:
         """Return the one vehicle's name."""
@@ -207,6 +208,7 @@ class CanBus:
     """A live CAN bus as a source. It runs until `stop` is set."""
 
     live = True
+    recording = None
 
     def __init__(self, interface: str, channel: str, mapping: DriveMapping, stop: threading.Event) -> None:
         self.mapping, self._stop = mapping, stop

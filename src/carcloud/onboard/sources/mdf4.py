@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from carcloud.errors import InputError, MissingError
 from carcloud.onboard.mapping import EPOCH, DriveMapping, Signal
-from carcloud.onboard.source import Block, Column, Slice, mapped_column, number_column
+from carcloud.onboard.source import Block, Column, Slice, mapped_column, number_column, recording_name
 from carcloud.vehicle.batch import IdTable, Provenance
 
 SLICE_US = 10_000_000
@@ -33,6 +33,7 @@ class Mdf4:
         self.table: IdTable = mapping.table
         self.provenance = mapping.provenance if mapping.provenance is not None else Provenance.REPLAY
         self.skipped: Counter[str] = Counter()
+        self.recording: str | None = recording_name(file, mapping.table)
 
     def vehicles(self) -> list[str]:
         """Return the one vehicle's name."""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from carcloud.errors import InputError, MissingError
 from carcloud.onboard.mapping import TIME_UNITS_US, DriveMapping, Signal, Time
-from carcloud.onboard.source import Block, Column, Slice, mapped_column, number_column
+from carcloud.onboard.source import Block, Column, Slice, mapped_column, number_column, recording_name
 from carcloud.vehicle.batch import IdTable, Provenance
 
 ROWS = 65_536
@@ -44,6 +44,7 @@ class Table:
         self.provenance = mapping.provenance if mapping.provenance is not None else Provenance.REPLAY
         self.skipped: Counter[str] = Counter()
         self._reader = _Reader(file, mapping, self.skipped)
+        self.recording: str | None = recording_name(file, mapping.table)
         self._order: _Order | None = None
 
     def vehicles(self) -> list[str]:

@@ -1,0 +1,15 @@
+"""Runs one process of a zone: `python -m carcloud.assembly NAME DATA [CONFIG]`. `carcloud up` does this."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from carcloud.assembly.context import Context, run_process
+from carcloud.assembly.zonefile import ZoneFile
+from carcloud.settings import Folder, load
+
+if __name__ == "__main__":
+    name, data, *config = sys.argv[1:]
+    folder = Folder(Path(data))
+    context = Context(name, load(Path(config[0]) if config else None), folder, ZoneFile.read(folder))
+    run_process(context, import_module(f"carcloud.assembly.processes.{name.partition('-')[0]}").run)

@@ -1,0 +1,112 @@
+"""The API and the console."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from carcloud.api.app import create_app
+from carcloud.api.history import History
+from carcloud.api.ports import Access, Ports
+from carcloud.assembly.context import Context, QuietServer, tell, together
+from carcloud.assembly.status import ZoneStatus
+from carcloud.backends.delta import Reader
+from carcloud.backends.records import Records
+from carcloud.lake.query import LakeQuery
+from carcloud.safety.seal import Seal
+from carcloud.stream.quarantine import Quarantine
+from carcloud.twin.reader import TwinReader
+from carcloud.twin.values import Change, Last, Presence
+from carcloud.vehicle.catalogue import Catalogue
+
+
+async def run(context: Context) -> None:
+    """Serve the API and the console."""
+    cloud, records = await context.bus("cloud"), context.records()
+    catalogue, settings = context.catalogue(), context.settings
+    status, history = ZoneStatus(settings, records), History()
+    await status.listen(cloud)
+    quarantine = Quarantine(records, Seal(context.folder.keys))
+    table = context.folder.lake / "samples"
+    query = LakeQuery(table, Reader(table).live, _signal_rows(catalogue), _vehicle_rows(records), settings.query)
+    ports = Ports(
+        zone=settings.zone,
+        status=status,
+        history=history,
+        twin=_TypedTwin(TwinReader(cloud), catalogue),
+        records=records,
+        lake=query,
+        catalogue=lambda: catalogue,
+        open_payload=quarantine.payload,
+        map_file=Path(settings.map_file) if settings.map_file else None,
+    )
+    host = context.zone.api_host
+    access = Access(context.zone.token, Access("").hosts | {host, *settings.listen.names})
+    config = uvicorn.Config(
+        create_app(ports, access), host=host, port=context.zone.api, log_config=None, access_log=False, lifespan="off"
+    )
+
+    async def remember() -> None:
+        while True:
+            if (latest := status.status()) is not None:
+                history.record(latest)
+            await asyncio.sleep(1.0)
+
+    await together(QuietServer(config).serve(), remember(), tell(cloud, context.name, dict))
+
+
+class _TypedTwin:
+    """The twin's values as the catalogue types them: booleans, integers, lists."""
+
+    def __init__(self, twin: TwinReader, catalogue: Catalogue) -> None:
+        self._twin, self._catalogue = twin, catalogue
+
+    async def get(self, vehicle: str, paths: Sequence[str] | None) -> Mapping[str, Last]:
+        found = await self._twin.get(vehicle, paths)
+        return {path: self._typed(path, last) for path, last in found.items()}
+
+    async def fleet(self, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
+        found = await self._twin.fleet(paths, limit)
+        return {
+            vehicle: [last and self._typed(path, last) for path, last in zip(paths, values, strict=True)]
+            for vehicle, values in found.items()
+        }
+
+    async def presence(self, vehicles: Sequence[str]) -> Mapping[str, Presence]:
+        return await self._twin.presence(vehicles)
+
+    async def watch(
+        self, vehicles: Collection[str] | None, paths: Collection[str] | None
+    ) -> AsyncGenerator[Change, None]:
+        async for change in self._twin.watch(vehicles, paths):
+            yield Change(change.vehicle, {path: self._typed(path, last) for path, last in change.signals.items()})
+
+    def _typed(self, path: str, last: Last) -> Last:
+        signal = self._catalogue.get(path)
+        if signal is None:
+            return last
+        if isinstance(last.value, str):
+            return replace(last, value=json.loads(last.value)) if signal.type.endswith("[]") else last
+        if signal.type == "boolean":
+            return replace(last, value=bool(last.value))
+        return replace(last, value=int(last.value)) if "int" in signal.type and isinstance(last.value, float) else last
+
+
+def _signal_rows(catalogue: Catalogue) -> Callable[[], list[dict[str, Any]]]:
+    fields = ("path", "type", "unit", "min", "max", "kind", "description")
+    rows = [{name: getattr(signal, name) for name in fields} for signal in catalogue.values()]
+    return lambda: rows
+
+
+def _vehicle_rows(records: Records) -> Callable[[], list[dict[str, Any]]]:
+    def rows() -> list[dict[str, Any]]:
+        found = records.vehicles(limit=100_000)
+        return [{"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at} for car in found]
+
+    return rows

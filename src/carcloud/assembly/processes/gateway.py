@@ -1,0 +1,88 @@
+"""The gateway: answers connecting cars, closes sessions that must end, and keeps the second door."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+
+from carcloud.assembly.context import Context, QuietServer, tell, together
+from carcloud.backends.nats import Bus
+from carcloud.errors import TryLaterError
+from carcloud.gateway.acks import Acks
+from carcloud.gateway.gate import Gate
+from carcloud.gateway.https import CertificateProtocol, second_door, ssl_context
+from carcloud.gateway.mqtt.callout import AccountKey, Callout
+from carcloud.gateway.sessions import Sessions
+from carcloud.safety.identity import Authority
+from carcloud.stream import subjects
+
+REFUSE_FLOOD_S = 30.0
+COUNT_SESSIONS_EVERY_S = 3.0
+
+
+async def run(context: Context) -> None:
+    """Answer connecting cars, close sessions that must end, and keep the second door."""
+    cloud, vehicles = await context.bus("cloud"), await context.bus("vehicles")
+    system, auth = await context.bus("system"), await context.bus("auth")
+    gate = Gate(context.records(), context.settings.tenant)
+    callout, sessions = Callout(gate, AccountKey(context.folder.keys)), Sessions(system.request)
+    prepared: tuple[int, int] | None = None
+
+    async def answer(request: bytes) -> bytes:
+        nonlocal prepared
+        now = auth.epoch, vehicles.epoch
+        if prepared != now:  # before the first car, else the broker would make RAW itself, on disk
+            limit = context.settings.governor.raw_bytes
+            await vehicles.ensure_stream(subjects.RAW, [subjects.RAW_SUBJECTS], memory=True, limit_bytes=limit)
+            prepared = now
+        return callout.answer(request)
+
+    async def revoked(_: str, vehicle: bytes) -> None:
+        gate.forget(vehicle.decode())
+        await sessions.close(vehicle.decode())
+
+    async def flooding(_: str, vehicle: bytes) -> None:
+        gate.refuse(vehicle.decode(), REFUSE_FLOOD_S)
+        await sessions.close(vehicle.decode())
+
+    await cloud.listen(subjects.REVOKED, revoked)
+    await cloud.listen(subjects.FLOODING, flooding)
+    await auth.answer("$SYS.REQ.USER.AUTH", answer, queue="gateway")
+    door = second_door(gate, _into_raw(vehicles), Acks(vehicles).wait)
+    connected = {"connected": 0}
+
+    async def count() -> None:
+        while context.name.endswith("-1") or context.settings.gateways == 1:
+            with contextlib.suppress(TryLaterError, KeyError):
+                connected["connected"] = len(await sessions.vehicles())
+            await asyncio.sleep(COUNT_SESSIONS_EVERY_S)
+
+    await together(
+        _serve_vehicles(context, door), count(), tell(cloud, context.name, lambda: {"vehicles": dict(connected)})
+    )
+
+
+def _into_raw(vehicles: Bus) -> Callable[[str, bytes], Awaitable[None]]:
+    async def publish(subject: str, payload: bytes) -> None:
+        await vehicles.append(f"$MQTT.msgs.{subject}", payload)
+
+    return publish
+
+
+async def _serve_vehicles(context: Context, app: Any) -> None:
+    authority, listen = Authority(context.folder.keys), context.settings.listen
+    certificate, key = authority.server_certificate(listen.names)
+    config = uvicorn.Config(
+        app, http=CertificateProtocol, log_config=None, access_log=False, lifespan="off", limit_concurrency=2000
+    )
+    config.load()
+    config.ssl = ssl_context(certificate, key, authority.vehicle_trust)
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        door.bind((listen.host, context.zone.https))
+        await QuietServer(config).serve(sockets=[door])

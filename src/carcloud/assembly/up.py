@@ -1,0 +1,134 @@
+"""Starting a zone: one supervisor, the broker and the zone's processes as its children."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import orjson
+
+from carcloud.assembly.zonefile import ZoneFile, new_zone_file, sole_instance
+from carcloud.backends.files import write_flushed
+from carcloud.backends.nats import Bus
+from carcloud.backends.nats_server import ServerFiles, ServerPorts, configuration, executable
+from carcloud.backends.processes import Child, Supervisor
+from carcloud.backends.records import Records
+from carcloud.errors import TryLaterError
+from carcloud.gateway.mqtt.callout import AccountKey
+from carcloud.safety.identity import Authority
+from carcloud.safety.keys import write_file
+from carcloud.settings import Folder, Settings, load_catalogue
+from carcloud.stream import subjects
+
+STOP_GRACE_S = 8.0
+START_PATIENCE_S = 60.0
+NATS = "nats-server"
+PROCESSES = ("signer", "governor", "gateway", "twin", "lake", "api")
+
+
+async def up(
+    settings: Settings,
+    folder: Folder,
+    *,
+    config: Path | None = None,
+    free_ports: bool = False,
+    ready: Callable[[ZoneFile], None],
+    said: Callable[[str], None],
+    extra: Callable[[ZoneFile], dict[str, list[str]]] = lambda _: {},
+) -> None:
+    """Run a zone until SIGINT or SIGTERM. `ready` is called once it works; `said` hears of processes that restart.
+
+    `extra` may name further commands to run beside the zone once it is ready, by process name.
+    """
+    folder.make()
+    stopping = asyncio.Event()
+    for signal_ in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signal_, stopping.set)
+    with sole_instance(folder):
+        zone = _prepare(settings, folder, free_ports)
+        supervisor = Supervisor(_teller(said))
+        supervisor.add(NATS, [executable(), "-c", str(folder.run / "nats.conf")], folder.logs / f"{NATS}.out")
+        for name in PROCESSES:
+            count = settings.gateways if name == "gateway" else 1
+            for number in range(1, count + 1):
+                full = f"{name}-{number}" if count > 1 else name
+                supervisor.add(full, _command(full, folder, config), folder.logs / f"{full}.out")
+        telling = asyncio.create_task(_tell_states(zone, supervisor))
+        try:
+            await _until_ready_or_stopped(zone, stopping)
+            if not stopping.is_set():
+                ready(zone)
+                for name, command in extra(zone).items():
+                    supervisor.add(name, command, folder.logs / f"{name}.out")
+            await stopping.wait()
+        finally:
+            telling.cancel()
+            await supervisor.stop(STOP_GRACE_S)
+
+
+def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> ZoneFile:
+    """Check and write everything the children read; whatever is wrong is said here, before anything starts."""
+    zone = new_zone_file(settings, folder, free_ports=free_ports)
+    catalogue = load_catalogue(settings, folder.catalogue)
+    write_flushed(folder.catalogue, catalogue.dump())
+    Records.open(folder.records(settings)).close()
+    authority, account = Authority(folder.keys), AccountKey(folder.keys)
+    certificate, key = authority.server_certificate(settings.listen.names)
+    files = ServerFiles(folder.stream / "jetstream", certificate, key, authority.vehicle_trust)
+    text = configuration(
+        settings.zone,
+        files,
+        ServerPorts(zone.nats, zone.mqtt, settings.listen.host),
+        zone.passwords,
+        account.public,
+        settings.governor.raw_bytes,
+        settings.governor.governed_bytes,
+        folder.logs / f"{NATS}.log",
+    )
+    write_file(folder.run / "nats.conf", text.encode())
+    zone.write(folder.zone_file)
+    return zone
+
+
+def _command(name: str, folder: Folder, config: Path | None) -> list[str]:
+    command = [sys.executable, "-m", "carcloud.assembly", name, str(folder.path.absolute())]
+    return [*command, str(config.absolute())] if config else command
+
+
+def _teller(said: Callable[[str], None]) -> Callable[[Child], Awaitable[None]]:
+    async def changed(child: Child) -> None:
+        if child.state == "restarting":
+            said(f"{child.name} ended and is started again")
+
+    return changed
+
+
+async def _tell_states(zone: ZoneFile, supervisor: Supervisor) -> None:
+    """Tell the bus every second how the processes are."""
+    bus = await Bus.connect(zone.bus("cloud"), "supervisor")
+    while True:
+        with contextlib.suppress(TryLaterError):
+            await bus.publish(subjects.PARTS, orjson.dumps(supervisor.states()))
+        await asyncio.sleep(1.0)
+
+
+async def _until_ready_or_stopped(zone: ZoneFile, stopping: asyncio.Event) -> None:
+    deadline = asyncio.get_running_loop().time() + START_PATIENCE_S
+    async with httpx.AsyncClient(trust_env=False) as client:
+        while not stopping.is_set():
+            try:
+                health = (await client.get(f"{zone.url}/healthz", timeout=2)).json()
+                if health["status"] == "ok":
+                    return
+            except (httpx.HTTPError, ValueError):
+                health = None
+            if asyncio.get_running_loop().time() > deadline:
+                raise TryLaterError(
+                    f"The zone is not ready after {START_PATIENCE_S:.0f} s.", "Look into the logs folder."
+                )
+            await asyncio.sleep(0.2)

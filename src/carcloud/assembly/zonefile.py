@@ -1,0 +1,102 @@
+"""What the processes of a running zone need to find each other: `run/zone.json`, readable by the zone's user only."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from carcloud.backends.nats_server import ACCOUNTS
+from carcloud.errors import ConflictError, InputError, MissingError
+from carcloud.safety.keys import read_or_make_key, write_file
+from carcloud.settings import Folder, Settings
+
+PORTS = ("api", "mqtt", "https", "nats")
+
+
+@dataclass(frozen=True)
+class ZoneFile:
+    """Ports of a running zone, the API's token, and the broker's passwords by account."""
+
+    pid: int
+    host: str
+    api_host: str
+    api: int
+    mqtt: int
+    https: int
+    nats: int
+    token: str
+    passwords: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        """Return the API's address."""
+        return f"http://{self.api_host}:{self.api}"
+
+    @property
+    def console(self) -> str:
+        """Return the address that opens the console, token included."""
+        return f"{self.url}/?token={self.token}"
+
+    def bus(self, account: str) -> str:
+        """Return the broker's address for one of the cloud's users."""
+        return f"nats://{account}:{self.passwords[account]}@127.0.0.1:{self.nats}"
+
+    def write(self, path: Path) -> None:
+        """Write the file for the zone's processes and the command line."""
+        write_file(path, json.dumps(asdict(self), indent=1).encode())
+
+    @classmethod
+    def read(cls, folder: Folder) -> ZoneFile:
+        """Read the file; raise MissingError where no zone runs on the folder."""
+        try:
+            return cls(**json.loads(folder.zone_file.read_text("utf-8")))
+        except FileNotFoundError:
+            raise MissingError(f"No zone runs on {folder.path}.", "Start one with `carcloud up`.") from None
+        except (ValueError, TypeError):
+            raise InputError(f"{folder.zone_file} is damaged.", "Start the zone again with `carcloud up`.") from None
+
+
+def new_zone_file(settings: Settings, folder: Folder, *, free_ports: bool) -> ZoneFile:
+    """Choose ports, make passwords, and read or make the API's token."""
+    listen = settings.listen
+    hosts = {"api": listen.api_host, "mqtt": listen.host, "https": listen.host, "nats": "127.0.0.1"}
+    ports = {name: _port(hosts[name], 0 if free_ports else getattr(listen, name), name) for name in PORTS}
+    token = read_or_make_key(folder.keys / "api.token", lambda: secrets.token_urlsafe(24).encode()).decode()
+    passwords = {account: secrets.token_hex(16) for account in ACCOUNTS}
+    return ZoneFile(os.getpid(), listen.host, listen.api_host, **ports, token=token, passwords=passwords)
+
+
+def _port(host: str, wanted: int, name: str) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, wanted))
+        except OSError as error:
+            do = f"Stop what uses it, set listen.{name} in the configuration, or use --free-ports."
+            raise ConflictError(f"Port {wanted} ({name}) on {host} is not free: {error.strerror}.", do) from None
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def sole_instance(folder: Folder) -> Iterator[None]:
+    """Hold the folder's lock; raise ConflictError where another zone runs on it."""
+    with (folder.run / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            do = "Use it, stop it, or give another folder with --data."
+            raise ConflictError(f"A zone already runs on {folder.path} (process {holder}).", do) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+        folder.zone_file.unlink(missing_ok=True)

@@ -1,0 +1,122 @@
+"""Local processes: started together, watched, restarted when they die, stopped in good time.
+
+Rules:
+* A child that dies is started again at once; one that keeps dying waits longer each time, up to a few seconds.
+* When the parent is gone, however it went, its children end too (Linux: the kernel sees to it).
+* Stopping asks politely, then kills after a grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+PR_SET_PDEATHSIG = 1
+LONG_LIFE_S = 10.0
+LONGEST_PAUSE_S = 5.0
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+@dataclass
+class Child:
+    """One supervised process. `since` is when its state began, RFC 3339."""
+
+    name: str
+    command: Sequence[str]
+    output: Path
+    state: str = "down"
+    pid: int | None = None
+    since: str = ""
+    restarts: int = 0
+    process: asyncio.subprocess.Process | None = field(default=None, repr=False)
+
+    def become(self, state: str, pid: int | None) -> None:
+        """Note a new state."""
+        self.state, self.pid = state, pid
+        self.since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class Supervisor:
+    """Keeps children running until stopped. `changed` is awaited after every change of a child's state."""
+
+    def __init__(self, changed: Callable[[Child], Awaitable[None]]) -> None:
+        self.children: list[Child] = []
+        self._changed = changed
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def add(self, name: str, command: Sequence[str], output: Path) -> None:
+        """Start a child and keep it running; what it prints goes to the file `output`."""
+        child = Child(name, command, output)
+        self.children.append(child)
+        self._tasks.append(asyncio.create_task(self._keep(child)))
+
+    def states(self) -> dict[str, dict[str, object]]:
+        """Return each child's state, as the API shows it."""
+        return {
+            child.name: {"state": child.state, "pid": child.pid, "since": child.since, "restarts": child.restarts}
+            for child in self.children
+        }
+
+    async def stop(self, grace_s: float) -> None:
+        """End the children, the last started first, killing those that outlive the grace."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        deadline = time.monotonic() + grace_s
+        for group in (self.children[1:][::-1], self.children[:1]):
+            running = [child.process for child in group if child.process and child.process.returncode is None]
+            for process in running:
+                process.terminate()
+            await asyncio.gather(*(_ended(process, deadline) for process in running))
+
+    async def _keep(self, child: Child) -> None:
+        pause_s = 0.0
+        while True:
+            await asyncio.sleep(pause_s)
+            began = time.monotonic()
+            await self._run(child)
+            lived = time.monotonic() - began
+            pause_s = 0.05 if lived > LONG_LIFE_S else min(LONGEST_PAUSE_S, max(0.1, pause_s * 2))
+            child.restarts += 1
+            child.become("restarting", None)
+            await self._changed(child)
+
+    async def _run(self, child: Child) -> None:
+        with child.output.open("ab") as output:
+            child.process = await asyncio.create_subprocess_exec(
+                *child.command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=_die_with_parent,
+            )
+        child.become("up", child.process.pid)
+        await self._changed(child)
+        code = await child.process.wait()
+        log.warning("a process ended", extra={"process": child.name, "code": code})
+
+
+def _die_with_parent() -> None:
+    """Run in the child before its program: the kernel ends it with its parent; a terminal's Ctrl-C is the parent's."""
+    os.setpgid(0, 0)
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+async def _ended(process: asyncio.subprocess.Process, deadline: float) -> None:
+    try:
+        await asyncio.wait_for(process.wait(), max(deadline - time.monotonic(), 0.1))
+    except TimeoutError:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,105 @@
+"""Checking the lake against the governor's receipts: every row belongs to a signed chunk, and no row is missing.
+
+Rules:
+* Rows are regrouped by chunk, whatever files they are in; their Merkle root must be the one in the chunk's receipt.
+* A chunk with rows and no receipt, a receipt whose signature does not hold, and a receipt that kept rows the lake does
+  not have, are faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from carcloud.backends.delta import Table
+from carcloud.errors import InputError
+from carcloud.lake.rows import PROVENANCES, SCHEMA, Part, joined, part_of_file
+from carcloud.lake.writer import DICTIONARIES
+from carcloud.stream.chunk import SCHEMA as CHUNK_SCHEMA
+from carcloud.stream.receipts import root, statement
+
+SHOWN_FAULTS = 20
+Verify = Callable[[bytes, bytes], bool]
+
+
+@dataclass
+class Verdict:
+    """What was found: chunks and rows checked, and what is wrong, at most the first of many."""
+
+    chunks: int = 0
+    rows: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    def fault(self, text: str) -> None:
+        """Note something wrong."""
+        if len(self.faults) < SHOWN_FAULTS:
+            self.faults.append(text)
+
+
+def verify_lake(folder: Path, signed: Verify) -> Verdict:
+    """Check the whole lake. `signed(statement, signature)` tells whether the governor's key made the signature."""
+    receipts, verdict = _receipts(folder / "receipts"), Verdict()
+    table = Table(folder / "samples", SCHEMA, "day")
+    by_chunk: dict[int, list[Part]] = {}
+    for file in table.live():
+        part = part_of_file(table.read(file, DICTIONARIES))
+        for number in np.unique(part.chunk).tolist():
+            by_chunk.setdefault(number, []).append(_rows_of(part, number))
+    for number in sorted(by_chunk.keys() | receipts.keys()):
+        _check(number, by_chunk.get(number, []), receipts.get(number), signed, verdict)
+    return verdict
+
+
+def _check(number: int, parts: list[Part], receipt: dict[str, Any] | None, signed: Verify, verdict: Verdict) -> None:
+    rows = sum(len(part.value) for part in parts)
+    verdict.chunks += 1
+    verdict.rows += rows
+    if receipt is None:
+        verdict.fault(f"chunk {number}: {rows} rows without a receipt")
+        return
+    fields = receipt["statement"]
+    if not signed(statement(fields), bytes.fromhex(receipt["signature"])):
+        verdict.fault(f"chunk {number}: the receipt's signature does not hold")
+    elif rows != fields["kept"]:
+        verdict.fault(f"chunk {number}: {rows} rows, the receipt says {fields['kept']}")
+    elif rows and root(_as_chunk(joined(parts))).hex() != fields["root"]:
+        verdict.fault(f"chunk {number}: the rows are not those the governor signed")
+
+
+def _receipts(folder: Path) -> dict[int, dict[str, Any]]:
+    return {
+        receipt["statement"]["chunk"]: receipt for file in sorted(folder.glob("*.jsonl")) for receipt in _lines(file)
+    }
+
+
+def _lines(file: Path) -> Iterable[dict[str, Any]]:
+    """Yield a file's receipts; the line a crash cut short is passed over, since it was written again."""
+    for line in file.read_bytes().splitlines():
+        try:
+            receipt: dict[str, Any] = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if not {"statement", "signature"} <= receipt.keys():
+            raise InputError(f"{file.name} holds a line that is no receipt.", "Restore it from a backup.")
+        yield receipt
+
+
+def _rows_of(part: Part, number: int) -> Part:
+    at = np.flatnonzero(part.chunk == number)
+    columns = (part.vehicle[at], part.signal[at], part.time_us[at], part.value[at], part.provenance[at], part.chunk[at])
+    text = None if part.text is None else part.text.take(pa.array(at))
+    return Part(part.vehicles, part.signals, *columns, text)
+
+
+def _as_chunk(rows: pa.Table) -> pa.RecordBatch:
+    batch = rows.drop_columns(["chunk"]).combine_chunks().to_batches()[0]
+    codes = batch["provenance"].indices.cast(pa.uint8())
+    assert batch["provenance"].dictionary.to_pylist() == PROVENANCES
+    columns = [batch[name] for name in CHUNK_SCHEMA.names if name != "provenance"]
+    return pa.RecordBatch.from_arrays([*columns, codes], schema=CHUNK_SCHEMA)

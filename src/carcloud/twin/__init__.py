@@ -1,0 +1,1 @@
+"""Now: the last known value of every signal of every car."""

@@ -1,0 +1,167 @@
+"""The twin's process: folds the stream into the state, answers questions, and tells watchers what changed.
+
+Rules:
+* State and position are saved together every few seconds; after a crash the chunks since then are folded again.
+* A watch is a lease: whoever renews it every few seconds hears of changes, at most four times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from carcloud.backends.files import write_flushed
+from carcloud.backends.nats import Bus
+from carcloud.backends.records import Records
+from carcloud.errors import ConflictError, TryLaterError
+from carcloud.stream import subjects
+from carcloud.stream.follower import Follower
+from carcloud.twin.state import Cells, TwinState
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY_S = 5.0
+TELL_EVERY_S = 0.25
+LEASE_S = 15.0
+LIMIT_WATCHES = 500
+LIMIT_FLEET = 100_000
+
+
+@dataclass
+class _Watch:
+    vehicles: frozenset[str] | None
+    paths: frozenset[str] | None
+    until: float
+    cells: list[Cells] = field(default_factory=list)
+
+
+class TwinKeeper:
+    """Keeps one partition's twin. `folder` holds the saved state."""
+
+    def __init__(self, cloud: Bus, records: Records, folder: Path, partition: int = 0) -> None:
+        self._cloud, self._records, self._partition = cloud, records, partition
+        self._file = folder / f"state-{partition}.arrow"
+        self._state = TwinState.load(self._file)
+        self._watches: dict[str, _Watch] = {}
+        self._delays: deque[tuple[float, float]] = deque(maxlen=2000)
+        self._alarm: dict[str, str] | None = None
+
+    async def run(self) -> None:
+        """Follow the stream and answer until cancelled."""
+        await self._cloud.answer(subjects.TWIN_GET, self._get)
+        await self._cloud.answer(subjects.TWIN_FLEET, self._fleet)
+        await self._cloud.answer(subjects.TWIN_PRESENCE, self._presence)
+        await self._cloud.answer(subjects.TWIN_WATCH, self._watch)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._save_forever())
+            tasks.create_task(self._tell_forever())
+            tasks.create_task(self._follow())
+
+    def metrics(self) -> dict[str, Any]:
+        """Return how many cars report and how far behind the twin is, for the bus."""
+        recent = sorted(delay for at, delay in self._delays if at > time.monotonic() - 60)
+        delay = {
+            name: recent[int(len(recent) * part)] if recent else None for name, part in (("p50", 0.5), ("p99", 0.99))
+        }
+        minute_ago = time.time_ns() // 1000 - 60_000_000
+        twin = {"reporting": self._state.reporting(minute_ago), "seen": len(self._state.vehicles)}
+        alarms = [self._alarm] if self._alarm else []
+        return {"twin": twin, "delay": delay, "chunk": self._state.chunk, "alarms": alarms}
+
+    async def _follow(self) -> None:
+        """Fold chunks in; where some are gone, say so and go on with the oldest there is: the twin is about now."""
+        position = self._state.chunk
+        follower = Follower(self._cloud, self._partition)
+        while True:
+            try:
+                async for chunk in follower.chunks(position):
+                    changed = self._state.apply(chunk)
+                    self._note(changed)
+                    if chunk.record.received_us:
+                        delay = time.time() - chunk.record.received_us / 1e6
+                        self._delays.append((time.monotonic(), delay))
+            except ConflictError as error:
+                since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                self._alarm = {"code": "twin_gap", "message": error.message, "do": error.do, "since": since}
+                log.error("chunks are gone; the twin goes on without them", extra={"reason": str(error)})
+                position = max(follower.oldest - 1, self._state.chunk)
+
+    def _note(self, changed: Cells) -> None:
+        for watch in self._watches.values():
+            chosen = self._state.chosen(changed, watch.vehicles, watch.paths)
+            if len(chosen[0]):
+                watch.cells.append(chosen)
+
+    async def _tell_forever(self) -> None:
+        while True:
+            await asyncio.sleep(TELL_EVERY_S)
+            now = time.monotonic()
+            self._watches = {name: watch for name, watch in self._watches.items() if watch.until > now}
+            for name, watch in self._watches.items():
+                if watch.cells:
+                    cells, watch.cells = watch.cells, []
+                    await self._tell(name, cells)
+
+    async def _tell(self, name: str, cells: list[Cells]) -> None:
+        both = np.unique(np.column_stack([np.concatenate([part[at] for part in cells]) for at in (0, 1)]), axis=0)
+        changes = self._state.changes((both[:, 0], both[:, 1]))
+        for group in _groups(list(changes.items()), 500):
+            try:
+                await self._cloud.publish(f"{subjects.TWIN_CHANGED}.{name}", orjson.dumps(dict(group)))
+            except TryLaterError:
+                return
+
+    async def _save_forever(self) -> None:
+        pause_s = SAVE_EVERY_S
+        while True:
+            await asyncio.sleep(pause_s)
+            position, began = self._state.chunk, time.monotonic()
+            data = self._state.dump()
+            pause_s = max(SAVE_EVERY_S, 20 * (time.monotonic() - began))
+            await asyncio.to_thread(write_flushed, self._file, data)
+            await asyncio.to_thread(self._records.set_position, "twin", self._partition, position)
+
+    # answers
+
+    async def _get(self, request: bytes) -> bytes:
+        asked = orjson.loads(request)
+        return orjson.dumps(self._state.values(asked["vehicle"], asked["paths"]))
+
+    async def _fleet(self, request: bytes) -> bytes:
+        asked = orjson.loads(request)
+        paths, found = asked["paths"], dict[str, list[Any]]()
+        for vehicle in self._state.vehicles:
+            values = self._state.values(vehicle, paths)
+            if values:
+                found[vehicle] = [values.get(path) for path in paths]
+            if len(found) >= min(asked["limit"], LIMIT_FLEET):
+                break
+        return orjson.dumps(found)
+
+    async def _presence(self, request: bytes) -> bytes:
+        known = {vehicle: self._state.presence(vehicle) for vehicle in orjson.loads(request)}
+        return orjson.dumps({vehicle: asdict(presence) for vehicle, presence in known.items() if presence})
+
+    async def _watch(self, request: bytes) -> bytes:
+        asked = orjson.loads(request)
+        name, until = asked["name"], time.monotonic() + LEASE_S
+        if name in self._watches:
+            self._watches[name].until = until
+        elif len(self._watches) >= LIMIT_WATCHES:
+            return orjson.dumps({"error": f"More than {LIMIT_WATCHES} watches."})
+        else:
+            vehicles, paths = (None if asked[key] is None else frozenset(asked[key]) for key in ("vehicles", "paths"))
+            self._watches[name] = _Watch(vehicles, paths, until)
+        return orjson.dumps({})
+
+
+def _groups(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[at : at + size] for at in range(0, len(items), size)]

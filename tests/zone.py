@@ -1,0 +1,169 @@
+"""A real zone for tests: `carcloud up` in a child process, on a folder and ports of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from carcloud.assembly.zonefile import ZoneFile
+from carcloud.backends.records import Records
+from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol, write_credentials
+from carcloud.gateway.garage import stand_in_vin
+from carcloud.safety.identity import Authority
+from carcloud.settings import Folder, Settings
+
+DRIVES = Path(__file__).parents[2] / "shared" / "data" / "drives"
+PATIENCE_S = 60.0
+
+
+class RunningZone:
+    """One zone, running. `url` and `token` are its API's."""
+
+    def __init__(self, data: Path, *options: str, config: str = "") -> None:
+        self.data, self.folder = data, Folder(data)
+        data.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "carcloud", "up", "--data", str(data), "--free-ports", *options]
+        if config:
+            (data / "zone.toml").write_text(config, "utf-8")
+            command += ["--config", str(data / "zone.toml")]
+        self._output = (data / "up.out").open("ab")
+        self.process = subprocess.Popen(command, stdout=self._output, stderr=self._output)
+        try:
+            until(self._ready, f"the zone is not up: {data / 'up.out'}")
+        except BaseException:
+            self.stop()
+            raise
+        self.file = ZoneFile.read(self.folder)
+        self.url, self.token = self.file.url, self.file.token
+        self.client = httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=20, trust_env=False
+        )
+
+    def _ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise AssertionError(f"the zone ended: {(self.data / 'up.out').read_text()}")
+        if not self.folder.zone_file.exists():
+            return False
+        try:
+            zone = ZoneFile.read(self.folder)
+            return bool(httpx.get(f"{zone.url}/healthz", trust_env=False).json()["status"] == "ok")
+        except (httpx.HTTPError, ValueError):
+            return False
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Ask the API, expecting 200."""
+        answer = self.client.get(path, params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def status(self) -> Any:
+        """Return GET /v1/status."""
+        return self.get("/v1/status")
+
+    def sql(self, text: str, **parameters: Any) -> list[list[Any]]:
+        """Ask the lake by the API; return the rows."""
+        answer = self.client.post("/v1/lake/sql", json={"sql": text, "parameters": parameters, "limit": 100_000})
+        assert answer.status_code == 200, answer.text
+        rows: list[list[Any]] = answer.json()["rows"]
+        return rows
+
+    def records(self) -> Records:
+        """Open the zone's records."""
+        return Records.open(self.folder.records(Settings()))
+
+    def enrol(self, name: str) -> tuple[Enrolment, Path]:
+        """Enrol a car; return it and its folder of credentials."""
+        records = self.records()
+        try:
+            endpoints = Endpoints("localhost", self.file.mqtt, f"https://localhost:{self.file.https}")
+            enrolled = enrol(records, Authority(self.folder.keys), stand_in_vin(name), endpoints, label=name)
+        finally:
+            records.close()
+        place = self.data / "credentials" / name
+        write_credentials(enrolled, place)
+        return enrolled, place
+
+    def pid(self, part: str) -> int | None:
+        """Return the process id of a part, None while it restarts."""
+        state = self.status()["parts"][part]
+        return state["pid"] if state["state"] == "up" else None
+
+    def children(self) -> dict[str, int]:
+        """Return the zone's processes by name, asked of the system, not of the zone."""
+        found = {}
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            for pid in (task / "children").read_text().split():
+                with open(f"/proc/{pid}/cmdline", "rb") as line:
+                    words = line.read().decode().split("\0")
+                name = words[3] if words[1:3] == ["-m", "carcloud.assembly"] else Path(words[0]).name
+                found[name] = int(pid)
+        return found
+
+    def kill(self, part: str) -> None:
+        """End a part with SIGKILL."""
+        os.kill(self.children()[part], signal.SIGKILL)
+
+    def stop(self) -> float:
+        """Stop the zone as Ctrl-C does; return the seconds it took."""
+        began = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self._output.close()
+        return time.monotonic() - began
+
+
+def until(question: Callable[[], Any], failure: str, patience_s: float = PATIENCE_S) -> Any:
+    """Ask until the answer is true, and return it; fail after a while."""
+    deadline = time.monotonic() + patience_s
+    while not (answer := question()):
+        assert time.monotonic() < deadline, failure
+        time.sleep(0.1)
+    return answer
+
+
+@contextmanager
+def running_zone(data: Path, *options: str, config: str = "") -> Iterator[RunningZone]:
+    """Run a zone for a while."""
+    zone = RunningZone(data, *options, config=config)
+    try:
+        yield zone
+    finally:
+        zone.stop()
+
+
+def carcloud(*arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run one command of the command line."""
+    command = [sys.executable, "-m", "carcloud", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+@contextmanager
+def simulated_fleet(zone: RunningZone, cars: int) -> Iterator[None]:
+    """Let simulated cars drive, and wait until the lake has something of them."""
+    command = [sys.executable, "-m", "carcloud", "simulate", "--cars", str(cars), "--data", str(zone.data)]
+    with (zone.data / "fleet.out").open("ab") as output:
+        fleet = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        until(lambda: zone.status()["lake"]["rows"] > 100, "no rows of the simulated fleet in the lake")
+        yield
+    finally:
+        fleet.send_signal(signal.SIGINT)
+        try:
+            fleet.wait(15)
+        except subprocess.TimeoutExpired:
+            fleet.kill()
+            fleet.wait()
