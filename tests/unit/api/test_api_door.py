@@ -84,6 +84,9 @@ def test_nonsense_gets_the_one_shape(api: httpx.Client) -> None:
         (api.get("/v1/vehicles?state=lost"), 400, "input"),
         (api.post("/v1/lake/sql", content=b"{", headers={"content-type": "application/json"}), 400, "input"),
         (api.post("/v1/lake/sql", json={}), 400, "input"),
+        (api.post("/v1/lake/sql", content=b'{"sql": "\\ud800"}'), 400, "input"),
+        (api.post("/v1/lake/sql", content=b'{"sql": "SELECT $a", "parameters": {"a": "\\ud800"}}'), 400, "input"),
+        (api.get("/v1/vehicles/%00%ff"), 404, "missing"),
         (api.get("/v1/signals"), 400, "input"),
     ):
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
