@@ -29,7 +29,8 @@ def main() -> None:
     if sys.argv[1:] == ["types"]:
         TYPES.write_text(api_types(), encoding="utf-8")
         return
-    node("check of the console's types", "svelte-check/bin/svelte-check", "--tsconfig", "tsconfig.json", "--output", "human")
+    checked = ["--tsconfig", "tsconfig.json", "--output", "human", "--fail-on-warnings"]
+    node("check of the console's types", "svelte-check/bin/svelte-check", *checked)
     node("bundling of the console", "vite/bin/vite.js", "build", "--logLevel", "warn")
     print(f"console: built into {os.path.relpath(WEB.parent / 'src/carcloud/api/pages')}")
 
@@ -48,18 +49,18 @@ def install() -> None:
 def api_types() -> str:
     """Return TypeScript types generated from the API's OpenAPI description."""
     described = run("description of the API", [sys.executable, "-m", "carcloud.api.openapi"], "Mend the API first.")
-    return node("generation of the API's types", "openapi-typescript/bin/cli.js", input=described)
+    return node("generation of the API's types", "openapi-typescript/bin/cli.js", typed=described)
 
 
-def node(step: str, script: str, *arguments: str, input: str = "") -> str:
+def node(step: str, script: str, *arguments: str, typed: str = "") -> str:
     """Run one tool out of node_modules and return what it printed."""
-    return run(step, [NODE, WEB / "node_modules" / script, *arguments], "Mend what it names and run it again.", input)
+    return run(step, [NODE, WEB / "node_modules" / script, *arguments], "Mend what it names and run it again.", typed)
 
 
-def run(step: str, command: list[str | Path], do: str, input: str = "") -> str:
-    """Run a step quietly; on failure show all it printed and exit."""
-    path = os.pathsep.join([str(NODE.parent), os.environ.get("PATH", "")])
-    done = subprocess.run(command, cwd=WEB, env={**os.environ, "PATH": path}, input=input, text=True, capture_output=True)
+def run(step: str, command: list[str | Path], do: str, typed: str = "") -> str:
+    """Run a step quietly, with `typed` as its input; on failure show all it printed and exit."""
+    environment = {**os.environ, "PATH": os.pathsep.join([str(NODE.parent), os.environ.get("PATH", "")])}
+    done = subprocess.run(command, cwd=WEB, env=environment, input=typed, text=True, capture_output=True)
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}\nconsole: the {step} failed. {do}")
     return done.stdout

@@ -21,6 +21,13 @@ export function short(value: number | null | undefined): string {
   return number({ maximumFractionDigits: Math.abs(value) < 10 ? 1 : 0 }).format(value);
 }
 
+/** A label of an axis whose labels lie `step` apart: as many decimals as tell them apart. */
+export function axisLabel(value: number, step: number): string {
+  if (Math.abs(value) >= 1e4) return short(value);
+  const digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(step) + 1e-9)));
+  return number({ minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value === 0 ? 0 : value);
+}
+
 export function bytes(value: number | null | undefined): string {
   if (value == null) return "–";
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -38,10 +45,11 @@ export function seconds(value: number | null | undefined): string {
 /** A length of time in its two largest units. */
 export function span(value: number): string {
   const s = Math.max(0, Math.floor(value));
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-  return `${Math.floor(s / 86400)} d ${Math.floor((s % 86400) / 3600)} h`;
+  const { units } = language.words;
+  if (s < 60) return `${s} ${units.s}`;
+  if (s < 3600) return `${Math.floor(s / 60)} ${units.min} ${s % 60} ${units.s}`;
+  if (s < 86400) return `${Math.floor(s / 3600)} ${units.h} ${Math.floor((s % 3600) / 60)} ${units.min}`;
+  return `${Math.floor(s / 86400)} ${units.d} ${Math.floor((s % 86400) / 3600)} ${units.h}`;
 }
 
 const pad = (value: number, width = 2) => String(value).padStart(width, "0");
@@ -64,6 +72,7 @@ export const ageSeconds = (iso: string, now: number) => (now - Date.parse(iso)) 
 export function signalValue(value: unknown, yes: string, no: string): string {
   if (value === null || value === undefined) return "–";
   if (typeof value === "boolean") return value ? yes : no;
+  if (value === 0) return "0";
   if (typeof value === "number")
     return Number.isInteger(value)
       ? number({ useGrouping: Math.abs(value) >= 1e5 }).format(value)
@@ -80,4 +89,4 @@ const SYMBOLS: Record<string, string> = {
   "cm^3": "cm³",
 };
 
-export const unitSymbol = (unit: string | null | undefined) => (unit ? (SYMBOLS[unit] ?? unit) : "");
+export const unitSymbol = (unit: string | null | undefined) => (unit ? (SYMBOLS[unit.toLowerCase()] ?? unit) : "");

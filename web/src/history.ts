@@ -1,5 +1,5 @@
 /** A signal's history out of the lake, thinned by SQL to what a chart can show. */
-import { runSql } from "./api";
+import { runSql } from "./calls";
 import { days } from "./live";
 
 const POINTS = 600;

@@ -1,5 +1,5 @@
 /** The last five minutes of chosen signals: what the lake holds of them, then what arrives. */
-import { runSql } from "./api";
+import { runSql } from "./calls";
 import type { Signal } from "./types";
 
 export const LIVE_S = 300;

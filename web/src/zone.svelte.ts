@@ -1,5 +1,5 @@
 /** What the zone says of itself, asked each second while the page is in sight. */
-import { ApiError, readHistory, readStatus } from "./api";
+import { ApiError, readHistory, readStatus } from "./calls";
 import type { History, Status } from "./types";
 
 const STATUS_MS = 1000;

@@ -1,6 +1,6 @@
 /** The fleet as the map sees it: where each vehicle is, was, and is drawn right now. */
-import type { FleetSignals, Provenance, SignalEvent, Value } from "../types";
-import { CHARGE, FLEET_PATHS, HEADING, LATITUDE, LONGITUDE, SPEED } from "./paths";
+import { isProvenance, type FleetSignals, type Provenance, type SignalEvent } from "../types";
+import { CHARGE, HEADING, LATITUDE, LONGITUDE, SPEED } from "./paths";
 
 export type Point = [longitude: number, latitude: number];
 
@@ -27,7 +27,7 @@ const SILENT_MS = 60_000;
 const SMALL_FLEET = 200;
 const TRAIL_STEP_DEGREES = 0.00004;
 
-const numeric = (value: Value | undefined) => (typeof value === "number" ? value : null);
+const numeric = (value: unknown) => (typeof value === "number" ? value : null);
 
 /** Course over ground from one point to another, degrees clockwise from north. */
 function course(from: Point, to: Point): number {
@@ -44,9 +44,9 @@ export class Fleet {
   load(answer: FleetSignals, now: number): void {
     for (const { id, label, values, times, provenance } of answer.vehicles) {
       const signals: SignalEvent["signals"] = {};
-      FLEET_PATHS.forEach((path, index) => {
-        const time = times[index];
-        if (time) signals[path] = { value: values[index] ?? null, time, provenance: provenance[index] ?? "measured" };
+      answer.paths.forEach((path, index) => {
+        const [value, time, origin] = [values[index], times[index], provenance[index]];
+        if (value != null && time && origin) signals[path] = { value, unit: null, time, provenance: origin };
       });
       this.#car(id).label = label || id;
       this.take({ vehicle: id, signals }, now);
@@ -66,7 +66,7 @@ export class Fleet {
     car.charge = numeric(signals[CHARGE]?.value) ?? car.charge;
     for (const signal of Object.values(signals)) {
       car.at = Math.max(car.at, Date.parse(signal.time));
-      car.provenance = signal.provenance;
+      if (isProvenance(signal.provenance)) car.provenance = signal.provenance;
     }
   }
 

@@ -1,4 +1,4 @@
-/** The signals a fleet map needs, in the order it asks for them. */
+/** The signals that the fleet's map draws; a zone whose catalogue lacks one is asked for the others. */
 export const FLEET_PATHS = [
   "Vehicle.CurrentLocation.Latitude",
   "Vehicle.CurrentLocation.Longitude",

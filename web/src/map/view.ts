@@ -1,12 +1,10 @@
 /** The drawn map: MapLibre with the offline style, fed with the fleet many times a second. */
-import { feature } from "topojson-client";
-import type { GeometryCollection, Topology } from "topojson-specification";
 import { LngLatBounds, Map as GlMap, NavigationControl, ScaleControl, setWorkerUrl, type GeoJSONSource } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import "maplibre-gl/dist/maplibre-gl.css";
-import landUrl from "world-atlas/land-50m.json?url";
 import { arrow, colourKey, COLOURS, type ColourBy } from "./colours";
 import { doing, type Car, type Fleet, type Point } from "./fleet";
+import { readLand } from "./land";
 import { gridLines, mapStyle } from "./style";
 
 setWorkerUrl(workerUrl);
@@ -18,11 +16,6 @@ export interface Look {
   by: ColourBy;
   trails: boolean;
   chosen: string | null;
-}
-
-async function readLand(): Promise<GeoJSON.GeoJSON> {
-  const topology = (await (await fetch(landUrl)).json()) as Topology<{ land: GeometryCollection }>;
-  return feature(topology, topology.objects.land);
 }
 
 export class View {
@@ -77,13 +70,12 @@ export class View {
     this.#gl.remove();
   }
 
-  /** Show all vehicles that have a position, or else the roads. */
+  /** Show all vehicles that have a position; where the roads hold them all, or there are none, show the roads. */
   fit(animate = true): void {
     const points = [...this.fleet.cars.values()].flatMap((car) => (car.to ? [car.to] : []));
-    if (!points.length) points.push(...roadPoints(this.roads));
-    const first = points[0];
-    if (!first) return;
-    const bounds = points.reduce((all, point) => all.extend(point), new LngLatBounds(first, first));
+    const roads = boundsOf(roadPoints(this.roads));
+    const bounds = roads && points.every((point) => roads.contains(point)) ? roads : boundsOf(points);
+    if (!bounds) return;
     this.#gl.fitBounds(bounds, { padding: 56, maxZoom: 16, animate, duration: 700 });
   }
 
@@ -123,9 +115,11 @@ export class View {
     const now = performance.now();
     // Large fleets are drawn less often, so that moving the map stays smooth.
     if (now - this.#drawnAt < Math.min(500, 40 + this.fleet.cars.size * 0.2)) return;
+    // New data before the last is laid out would throw that work away, and a slow machine would never show a vehicle.
+    if (!this.#gl.isSourceLoaded("cars")) return;
     this.#drawnAt = now;
     this.#drawCars(now);
-    if (now - this.#trailsAt < TRAILS_MS) return;
+    if (now - this.#trailsAt < TRAILS_MS || !this.#gl.isSourceLoaded("trails")) return;
     this.#trailsAt = now;
     this.#drawTrails(now);
   };
@@ -159,6 +153,11 @@ export class View {
     }
     void this.#source("trails").setData({ type: "FeatureCollection", features });
   }
+}
+
+function boundsOf(points: Point[]): LngLatBounds | null {
+  const first = points[0];
+  return first ? points.reduce((all, point) => all.extend(point), new LngLatBounds(first, first)) : null;
 }
 
 function roadPoints(roads: GeoJSON.FeatureCollection | null): Point[] {

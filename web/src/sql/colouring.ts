@@ -24,8 +24,8 @@ export function pieces(sql: string): Piece[] {
   return found;
 }
 
-/** The line that an error of the lake points at, counted from 1. */
-export function errorLine(message: string): number | null {
-  const match = /\bLINE (\d+):/i.exec(message);
+/** The line that an error of the lake points at ("Look at line 2, column 5."), counted from 1. */
+export function errorLine(remedy: string): number | null {
+  const match = /\bline (\d+)\b/i.exec(remedy);
   return match ? Number(match[1]) : null;
 }

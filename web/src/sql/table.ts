@@ -1,15 +1,16 @@
 /** An answer of the lake as CSV, and as lines of a chart. */
-import type { Answer, Value } from "../types";
+import type { Answer } from "../types";
 
-const NUMERIC = /^(u?(tiny|small|big|huge)?int(eger)?|float|double|real|decimal)/i;
-const TIMES = /^(timestamp|date)/i;
+// Types are named as Arrow names them.
+const NUMERIC = /^(u?int|float|halffloat|double|decimal)/;
+const TIMES = /^(timestamp|date)/;
 
 export const isNumeric = (type: string) => NUMERIC.test(type);
 export const isTime = (type: string) => TIMES.test(type);
 
 export function csv({ columns, rows }: Answer): string {
-  const cell = (value: Value) => {
-    const text = value === null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
+  const cell = (value: unknown) => {
+    const text = value == null ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   return [columns.map((column) => cell(column.name)), ...rows.map((row) => row.map(cell))].map((row) => row.join(",")).join("\r\n");
@@ -50,7 +51,7 @@ export function draw(answer: Answer, choice: Choice, most: number): Drawing {
   const kind = isTime(type) ? "time" : isNumeric(type) ? "number" : "name";
   const names = kind === "name" ? [...new Set(answer.rows.map((row) => String(row[x])))] : [];
   const rank = new Map(names.map((name, place) => [name, place]));
-  const place = (value: Value | undefined) =>
+  const place = (value: unknown) =>
     kind === "time" ? Date.parse(String(value)) / 1000 : kind === "number" ? Number(value) : rank.get(String(value))!;
 
   const across = [...new Set(answer.rows.filter((row) => row[x] !== null).map((row) => place(row[x])))].sort((a, b) => a - b);

@@ -23,6 +23,7 @@ export const en = {
   ago: (span: string) => `${span} ago`,
   since: (span: string) => `for ${span}`,
   more: "Show more",
+  units: { s: "s", min: "min", h: "h", d: "d" },
 
   away: {
     title: "The zone does not answer.",
@@ -81,7 +82,7 @@ export const en = {
     waiting: (raw: string, governed: string) => `held: ${raw} raw, ${governed} governed`,
     charts: {
       flow: "Samples a second",
-      delay: "Delay from vehicle, seconds",
+      delay: "Delay since arrival, seconds",
       rows: "Rows in the lake",
       in: "arriving",
       kept: "kept",
@@ -89,6 +90,7 @@ export const en = {
       twin: "to twin",
       lake: "to lake",
       rowsSeries: "rows",
+      mean: (n: number) => `mean of ${n} s`,
       none: "No samples in the last 15 minutes.",
     },
     refused: {
@@ -214,6 +216,7 @@ export const en = {
     points: (n: string, step: string) => `${n} samples, one point per ${step}`,
     noHistory: "The lake has no numbers of this signal in this range.",
     openSql: "Open as SQL",
+    reload: "Read again",
   },
 
   sql: {
@@ -223,6 +226,7 @@ export const en = {
     running: "Running…",
     stop: "Stop",
     hint: "Ctrl + Enter runs",
+    utc: "UTC",
     tables: "Tables",
     insert: (name: string) => `Insert ${name}`,
     examples: "Examples",
@@ -236,7 +240,6 @@ export const en = {
     before: "Run the statement to see its rows here.",
     shownRows: (n: string) => `The table shows the first ${n} rows; the download and the chart have all.`,
     failed: "The statement did not run.",
-    line: (n: number) => `Line ${n}`,
     x: "Horizontal",
     y: "Vertical",
     series: "One line for each",

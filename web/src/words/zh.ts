@@ -22,6 +22,7 @@ export const zh: Words = {
   ago: (span) => `${span}前`,
   since: (span) => `已 ${span}`,
   more: "显示更多",
+  units: { s: "秒", min: "分", h: "小时", d: "天" },
 
   away: {
     title: "域没有应答。",
@@ -80,7 +81,7 @@ export const zh: Words = {
     waiting: (raw, governed) => `暂存：原始 ${raw}，已治理 ${governed}`,
     charts: {
       flow: "每秒采样数",
-      delay: "自车辆起的延迟（秒）",
+      delay: "自到达起的延迟（秒）",
       rows: "数据湖行数",
       in: "到达",
       kept: "接受",
@@ -88,6 +89,7 @@ export const zh: Words = {
       twin: "到孪生",
       lake: "到数据湖",
       rowsSeries: "行",
+      mean: (n) => `${n} 秒均值`,
       none: "最近 15 分钟没有采样。",
     },
     refused: {
@@ -213,6 +215,7 @@ export const zh: Words = {
     points: (n, step) => `${n} 个采样，每点 ${step}`,
     noHistory: "数据湖在此范围内没有该信号的数值。",
     openSql: "用 SQL 打开",
+    reload: "重新读取",
   },
 
   sql: {
@@ -222,6 +225,7 @@ export const zh: Words = {
     running: "运行中…",
     stop: "停止",
     hint: "Ctrl + Enter 运行",
+    utc: "UTC",
     tables: "表",
     insert: (name) => `插入 ${name}`,
     examples: "示例",
@@ -235,7 +239,6 @@ export const zh: Words = {
     before: "运行语句后，结果显示在这里。",
     shownRows: (n) => `表格只显示前 ${n} 行；下载和图表包含全部。`,
     failed: "语句未能运行。",
-    line: (n) => `第 ${n} 行`,
     x: "横轴",
     y: "纵轴",
     series: "分组",

@@ -1,14 +1,15 @@
 /** Calls to the zone's API, and its one shape of error. */
 import type {
   Answer,
-  CatalogueSignal,
+  Catalogue,
   FleetSignals,
   History,
-  LakeTable,
+  Quarantine,
   QuarantineDetail,
-  QuarantineEntry,
+  Question,
+  Refusal,
   Status,
-  Value,
+  Tables,
   VehicleDetail,
   VehiclePage,
   VehicleSignals,
@@ -26,10 +27,6 @@ export class ApiError extends Error {
   }
 }
 
-interface Body {
-  error?: { code?: string; message?: string; do?: string };
-}
-
 async function call<T>(path: string, options: RequestInit = {}, timeoutMs = 8000): Promise<T> {
   const signals = [AbortSignal.timeout(timeoutMs), ...(options.signal ? [options.signal] : [])];
   let response: Response;
@@ -40,8 +37,8 @@ async function call<T>(path: string, options: RequestInit = {}, timeoutMs = 8000
     throw new ApiError(0, "away", String(failure), "");
   }
   if (response.ok) return (await response.json()) as T;
-  const error = ((await response.json().catch(() => ({}))) as Body).error ?? {};
-  throw new ApiError(response.status, error.code ?? "error", error.message ?? response.statusText, error.do ?? "");
+  const { error } = (await response.json().catch(() => ({}))) as Refusal;
+  throw new ApiError(response.status, error?.code ?? "error", error?.message ?? response.statusText, error?.do ?? "");
 }
 
 const id = encodeURIComponent;
@@ -52,9 +49,9 @@ export const readVehicle = (vehicle: string) => call<VehicleDetail>(`/v1/vehicle
 export const readSignals = (vehicle: string) => call<VehicleSignals>(`/v1/vehicles/${id(vehicle)}/signals`);
 export const readFleet = (paths: readonly string[], limit: number) =>
   call<FleetSignals>(`/v1/signals?paths=${paths.map(id).join(",")}&limit=${limit}`);
-export const readCatalogue = () => call<{ signals: CatalogueSignal[] }>("/v1/catalogue");
-export const readTables = () => call<{ tables: LakeTable[] }>("/v1/lake/tables");
-export const readQuarantine = () => call<{ entries: QuarantineEntry[] }>("/v1/quarantine?limit=100");
+export const readCatalogue = () => call<Catalogue>("/v1/catalogue");
+export const readTables = () => call<Tables>("/v1/lake/tables");
+export const readQuarantine = () => call<Quarantine>("/v1/quarantine?limit=100");
 export const readQuarantined = (entry: string) => call<QuarantineDetail>(`/v1/quarantine/${id(entry)}`);
 export const readVehicles = (after: string | null, limit: number) =>
   call<VehiclePage>(`/v1/vehicles?limit=${limit}${after ? `&after=${id(after)}` : ""}`);
@@ -72,14 +69,14 @@ export async function readMap(): Promise<GeoJSON.FeatureCollection | null> {
 /** Run one read-only statement in the lake; parameters are named `$name` in it. */
 export const runSql = (
   sql: string,
-  options: { parameters?: Record<string, Value>; limit?: number; signal?: AbortSignal } = {},
+  options: { parameters?: Record<string, string | number>; limit?: number; signal?: AbortSignal } = {},
 ) =>
   call<Answer>(
     "/v1/lake/sql",
     {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ sql, parameters: options.parameters ?? {}, limit: options.limit ?? 10_000 }),
+      body: JSON.stringify({ sql, parameters: options.parameters ?? {}, limit: options.limit ?? 10_000 } satisfies Question),
       ...(options.signal ? { signal: options.signal } : {}),
     },
     120_000,
