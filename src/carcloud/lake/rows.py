@@ -127,11 +127,18 @@ def _texts(parts: list[Part], order: NDArray[np.int64]) -> pa.Array:
 
 def by_day(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     """Yield (day as YYYY-MM-DD, its rows), each still sorted: late data goes into its own day."""
-    day = rows["time"].cast(pa.int64()).to_numpy() // DAY_US
-    days = np.unique(day).tolist()
-    for number in days:
-        name = str(np.datetime64(number, "D"))
-        yield name, rows if len(days) == 1 else rows.filter(pa.array(day == number))
+    time_us = rows["time"].cast(pa.int64()).to_numpy()
+    first, last = int(time_us.min()) // DAY_US, int(time_us.max()) // DAY_US
+    if first == last:
+        yield _day(first), rows
+        return
+    day = time_us // DAY_US
+    for number in np.unique(day).tolist():
+        yield _day(number), rows.filter(pa.array(day == number))
+
+
+def _day(number: int) -> str:
+    return str(np.datetime64(number, "D"))
 
 
 def bins(sizes: list[int], limit: int) -> list[tuple[int, int]]:
