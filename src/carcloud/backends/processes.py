@@ -104,7 +104,7 @@ class Supervisor:
         child.become("up", child.process.pid)
         await self._changed(child)
         code = await child.process.wait()
-        log.warning("a process ended", extra={"process": child.name, "code": code})
+        log.warning("a process ended", extra={"child": child.name, "code": code})
 
 
 def _die_with_parent() -> None:
