@@ -3,8 +3,8 @@
 Rules:
 * A batch is done when the zone has acknowledged it as durable (`dn/ack`); for a peer, which knows no such thing, by
   PUBACK.
-* At most `WINDOW` batches or 4 MiB are in flight; without progress for 10 s the car sends again from the first that is
-  not done.
+* At most `WINDOW` batches or 4 MiB are in flight; without progress for 10 s (doubling up to 60) the car sends again from
+  the first that is not done.
 * Packets come ready made, so that the generator costs the machine as little as possible.
 
 Source: docs/wire.md; MQTT 3.1.1.
@@ -21,6 +21,7 @@ from typing import Any
 WINDOW = 64
 WINDOW_BYTES = 4 * 1024 * 1024
 PATIENCE_S = 10.0
+LONGEST_PATIENCE_S = 60.0
 HELLO_PACKET = 65_535
 
 CONNACK, PUBLISH, PUBACK, SUBACK = 2, 3, 4, 9
@@ -83,7 +84,8 @@ class Car(asyncio.Protocol):
         self.packets: list[bytes] = []
         self.sent_at: list[float] | None = None
         self.sent = self.done = self.in_flight = 0
-        self.progress = 0.0
+        self.window = WINDOW
+        self.progress, self.patience_s = 0.0, PATIENCE_S
         self.is_ready = self.is_held = False
         self.settled = asyncio.Event()
         self.transport: asyncio.Transport | None = None
@@ -117,7 +119,7 @@ class Car(asyncio.Protocol):
         ready = []
         while (
             self.sent < len(self.packets)
-            and self.sent - self.done < WINDOW
+            and self.sent - self.done < self.window
             and self.in_flight < WINDOW_BYTES
             and not self.is_held
         ):
@@ -132,8 +134,9 @@ class Car(asyncio.Protocol):
             self._write(b"".join(ready))
 
     def remind(self, now: float) -> None:
-        """Send again from the first batch that is not done, where nothing has moved for 10 s."""
-        if self.done < self.sent and now - self.progress > PATIENCE_S:
+        """Send again from the first batch that is not done, where nothing has moved for long."""
+        if self.done < self.sent and now - self.progress > self.patience_s:
+            self.patience_s = min(LONGEST_PATIENCE_S, self.patience_s * 2)
             self.tally.resent += self.sent - self.done
             self.sent, self.in_flight, self.progress = self.done, 0, now
             self.pump()
@@ -205,6 +208,7 @@ class Car(asyncio.Protocol):
         self.in_flight = max(self.in_flight, 0)
         self.tally.acked += number - self.done
         self.tally.last_ack = self.progress = now
+        self.patience_s = PATIENCE_S
         self.done = number
         self.sent = max(self.sent, number)
         self.pump()

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import orjson
 import uvloop
-from car import HELLO_PACKET, Car, Tally, publish_packet, text
+from car import HELLO_PACKET, WINDOW, Car, Tally, publish_packet, text
 from recordings import Load, read, recordings, stamp
 
 from carcloud.vehicle.batch import decode
@@ -117,13 +117,15 @@ class Fleet:
         raise ConnectionError(f"car {car.id} could not connect in {CONNECT_TRIES} tries")
 
     async def flat_out(self) -> None:
-        """Send everything as fast as it is acknowledged."""
-        now = time.time()
-        for i, car in enumerate(self.cars):
-            car.progress = now
-            car.pump()
-            if i % 50 == 49:
-                await asyncio.sleep(0)
+        """Send everything as fast as it is acknowledged, cars in turn until each has filled its window."""
+        for window in range(1, WINDOW + 1):
+            for i, car in enumerate(self.cars):
+                car.window = window
+                if not car.sent:
+                    car.progress = time.time()
+                car.pump()
+                if i % 50 == 49:
+                    await asyncio.sleep(0)
         await self._until_done()
 
     async def _until_done(self) -> None:

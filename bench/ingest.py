@@ -10,6 +10,7 @@ Steps: `zone` flat out at each batch size, with the queries · `paced` at a fixe
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import shutil
 import subprocess
@@ -24,7 +25,8 @@ import report
 from driver import HERE
 from peers.environment import prepare
 from peers.measure import measure
-from runs import flat_out, paced, storm
+from runs import PROBES, flat_out, paced, storm
+from zone import Enrolled
 
 STEPS = ("limit", "twin", "storm", "paced", "zone", "ordinary", "postgres", "unlogged", "parquet", "clickhouse")
 PEERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -74,6 +76,13 @@ class Bench:
         self.say(f"encoding {samples:,} samples in batches of {size}")
         return recordings.build(self.folder / f"load-{size}-{samples}", size, samples)
 
+    @functools.cached_property
+    def enrolled(self) -> Enrolled:
+        """Return the zone's cars, enrolled once."""
+        cars = max(self.asked.cars + PROBES, STORM_CARS if "storm" in self.steps else 0)
+        self.say(f"enrolling {cars:,} cars")
+        return Enrolled(self.folder / "enrolled", cars)
+
     def say(self, text: str) -> None:
         """Tell whoever watches what is going on."""
         print(f"· {text}", file=sys.stderr, flush=True)
@@ -84,7 +93,7 @@ class Bench:
         alone: dict[str, Callable[[], Any]] = {
             "limit": lambda: self._child("limit.py", self.load(self.sizes[0], self.asked.peer_samples).folder),
             "twin": lambda: self._child("twin.py"),
-            "storm": lambda: storm(STORM_CARS, self.folder / "zone"),
+            "storm": lambda: storm(self.enrolled, STORM_CARS, self.folder),
             "paced": self._paced,
         }
         for name, step in alone.items():
@@ -112,7 +121,7 @@ class Bench:
         asked, done = self.asked, []
         for size in self.sizes[:2]:
             load = self.load(size, int(asked.rate * asked.seconds))
-            done.append(paced(load, asked.cars, asked.rate, self.folder / "zone"))
+            done.append(paced(load, self.enrolled, asked.cars, asked.rate, self.folder))
         return done
 
     def _round(self, turn: int) -> None:
@@ -122,7 +131,7 @@ class Bench:
                 load = self.load(size, int(asked.samples * SMALLER.get(size, 1.0)))
                 self.say(f"zone, {size} samples a batch, turn {turn + 1}")
                 first = turn == 0 and size == self.sizes[0]
-                self.keep("zone", flat_out(load, asked.cars, self.folder / "zone", queries=first))
+                self.keep("zone", flat_out(load, self.enrolled, asked.cars, self.folder, queries=first))
         for name, (module, extra) in PEERS.items():
             if name in self.steps:
                 load = self.load(self.sizes[0], asked.peer_samples // (10 if name == "ordinary" else 1))

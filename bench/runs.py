@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import statistics
 import subprocess
 import sys
@@ -18,10 +17,11 @@ import probe
 from driver import HERE, Generator
 from generator import Plan
 from recordings import Load
-from zone import Zone
+from zone import Enrolled, Zone
 
 OVERLAY = HERE.parent / "examples" / "overlays" / "recordings.yaml"
 REPEATS = 9
+PROBES = 5
 POINT = """
 SELECT time, value FROM samples
 WHERE vehicle = $vehicle AND signal = 'Vehicle.Speed' AND day = $day ORDER BY time
@@ -29,22 +29,18 @@ WHERE vehicle = $vehicle AND signal = 'Vehicle.Speed' AND day = $day ORDER BY ti
 AGGREGATE = "SELECT signal, count(*) AS n, avg(value) AS mean, max(value) AS top FROM samples GROUP BY signal"
 
 
-def fresh(folder: Path, name: str) -> Zone:
-    """Start a zone on an empty data folder, with the recordings' overlay and no other setting."""
-    shutil.rmtree(folder / name, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+def fresh(enrolled: Enrolled, folder: Path) -> Zone:
+    """Start a zone that knows its cars and nothing else, with the recordings' overlay and no other setting."""
+    enrolled.copy(folder / "data")
     config = folder / "zone.toml"
     config.write_text(f'overlays = ["{OVERLAY}"]\n')
-    return Zone(folder / name, config)
+    return Zone(folder / "data", config)
 
 
-def flat_out(load: Load, cars: int, folder: Path, *, queries: bool = False) -> dict[str, Any]:
+def flat_out(load: Load, enrolled: Enrolled, cars: int, folder: Path, *, queries: bool = False) -> dict[str, Any]:
     """Send a whole load as fast as it is acknowledged; wait until every sample is in the lake."""
-    with closing(fresh(folder, "data")) as zone:
-        began = time.perf_counter()
-        credentials, ca = zone.enrol(cars, folder / "cars")
-        enrolled_s = time.perf_counter() - began
-        plan = Plan("127.0.0.1", zone.ports["mqtt"], ca, credentials, str(load.folder))
+    with closing(fresh(enrolled, folder)) as zone:
+        plan = Plan("127.0.0.1", zone.ports["mqtt"], enrolled.ca, enrolled.cars[:cars], str(load.folder))
         with closing(Generator(plan, folder)) as generator:
             connected = generator.step("connect")
             usage = zone.usage()
@@ -69,13 +65,12 @@ def flat_out(load: Load, cars: int, folder: Path, *, queries: bool = False) -> d
             "refused": sent["refused"],
             "connect_s": connected["seconds"],
             "connect_cpu_s": connected["cpu"],
-            "enrol_s": enrolled_s,
             "bytes": zone.lake.written_bytes,
             "files": len(zone.lake.live),
             "delay": zone.status()["delay"],
         }
         if queries:
-            result["queries"] = questions(zone, [car["id"] for car in credentials])
+            result["queries"] = questions(zone, [car["id"] for car in plan.cars])
         return result
 
 
@@ -109,17 +104,16 @@ def _median(calls: list[Any]) -> float:
     return statistics.median(times)
 
 
-def paced(load: Load, cars: int, rate: float, folder: Path, probes: int = 5) -> dict[str, Any]:
+def paced(load: Load, enrolled: Enrolled, cars: int, rate: float, folder: Path) -> dict[str, Any]:
     """Send at a fixed rate; probe cars measure the delay to acknowledgement, twin and lake meanwhile."""
-    with closing(fresh(folder, "data")) as zone:
-        credentials, ca = zone.enrol(cars + probes, folder / "cars")
-        plan = Plan("127.0.0.1", zone.ports["mqtt"], ca, credentials[:cars], str(load.folder), rate=rate)
+    with closing(fresh(enrolled, folder)) as zone:
+        plan = Plan("127.0.0.1", zone.ports["mqtt"], enrolled.ca, enrolled.cars[:cars], str(load.folder), rate=rate)
         with closing(Generator(plan, folder)) as generator:
             generator.step("connect")
             usage = zone.usage()
             generator.tell("go")
             time.sleep(5)
-            seen = _probed(zone, ca, credentials[cars:], max(5.0, load.total / rate - 15), folder)
+            seen = _probed(zone, enrolled, max(5.0, load.total / rate - 15), folder)
             sent = generator.answer()
             cpu = usage.stop()
         return {
@@ -142,21 +136,21 @@ def paced(load: Load, cars: int, rate: float, folder: Path, probes: int = 5) -> 
         }
 
 
-def _probed(zone: Zone, ca: str, cars: list[dict[str, str]], seconds: float, folder: Path) -> dict[str, Any]:
+def _probed(zone: Zone, enrolled: Enrolled, seconds: float, folder: Path) -> dict[str, Any]:
     api = f"http://127.0.0.1:{zone.ports['api']}"
     table = str(zone.lake.table)
-    plan = probe.Plan(zone.ports["mqtt"], ca, cars, api, zone.ports["token"], table, seconds)
+    cars = enrolled.cars[-PROBES:]
+    plan = probe.Plan(zone.ports["mqtt"], enrolled.ca, cars, api, zone.ports["token"], table, seconds)
     file = folder / "probe.json"
     file.write_text(json.dumps(asdict(plan)))
     child = subprocess.run([sys.executable, HERE / "probe.py", file], stdout=subprocess.PIPE, check=True)
     return json.loads(child.stdout)
 
 
-def storm(cars: int, folder: Path) -> dict[str, Any]:
+def storm(enrolled: Enrolled, cars: int, folder: Path) -> dict[str, Any]:
     """Connect all cars at the same moment; measure until the last may send."""
-    with closing(fresh(folder, "data")) as zone:
-        credentials, ca = zone.enrol(cars, folder / "cars")
-        plan = Plan("127.0.0.1", zone.ports["mqtt"], ca, credentials, None)
+    with closing(fresh(enrolled, folder)) as zone:
+        plan = Plan("127.0.0.1", zone.ports["mqtt"], enrolled.ca, enrolled.cars[:cars], None)
         with closing(Generator(plan, folder)) as generator:
             usage = zone.usage()
             connected = generator.step("storm")

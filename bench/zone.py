@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,23 +82,6 @@ class Zone:
 
         return Usage([self.pid], name)
 
-    def enrol(self, cars: int, folder: Path) -> tuple[list[dict[str, str]], str]:
-        """Enrol cars; return their credentials and the file of authorities they trust."""
-        records = Records.open(f"sqlite:///{self.data / 'records.sqlite'}")
-        authority = Authority(self.data / "keys")
-        endpoints = Endpoints("127.0.0.1", self.ports["mqtt"], f"https://127.0.0.1:{self.ports['https']}")
-        found = []
-        try:
-            for n in range(cars):
-                enrolment = enrol(records, authority, vin(n), endpoints)
-                home = folder / enrolment.vehicle.id
-                write_credentials(enrolment, home)
-                key = {"cert": str(home / "vehicle.pem"), "key": str(home / "vehicle.key")}
-                found.append({"id": enrolment.vehicle.id, **key})
-        finally:
-            records.close()
-        return found, str(folder / found[0]["id"] / "ca.pem")
-
     def status(self) -> dict[str, Any]:
         """Return `/v1/status`."""
         answer = self._http.get("/v1/status")
@@ -147,6 +131,34 @@ class Zone:
         self._log.close()
 
 
-def vin(n: int) -> str:
-    """Return the nth VIN of the bench's own make."""
-    return f"WCC0BENCH{n:08d}"
+class Enrolled:
+    """A data folder of a zone that has only enrolled its cars: every run starts on a copy of it.
+
+    `cars`: their credentials; `ca`: the file of authorities they trust.
+    """
+
+    def __init__(self, folder: Path, cars: int) -> None:
+        self.folder = folder
+        records = Records.open(f"sqlite:///{self._made() / 'records.sqlite'}")
+        authority = Authority(folder / "zone" / "keys")
+        nowhere = Endpoints("127.0.0.1", 0, "https://127.0.0.1")
+        self.cars = [self._enrol(records, authority, nowhere, n) for n in range(cars)]
+        self.ca = str(folder / self.cars[0]["id"] / "ca.pem")
+        records.close()
+
+    def _made(self) -> Path:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "zone").mkdir(parents=True)
+        return self.folder / "zone"
+
+    def _enrol(self, records: Records, authority: Authority, doors: Endpoints, n: int) -> dict[str, str]:
+        enrolment = enrol(records, authority, f"WCC0BENCH{n:08d}", doors)
+        home = self.folder / enrolment.vehicle.id
+        write_credentials(enrolment, home)
+        files = {"cert": str(home / "vehicle.pem"), "key": str(home / "vehicle.key")}
+        return {"id": enrolment.vehicle.id, **files}
+
+    def copy(self, to: Path) -> None:
+        """Lay a fresh data folder with these cars at `to`."""
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(self.folder / "zone", to)
