@@ -31,7 +31,10 @@ PROGRESS_S = 1.0
 
 @dataclass(frozen=True)
 class Summary:
-    """What a drive did so far, over all its vehicles. `refused` is the zone's word, by cause."""
+    """What a drive did so far, over all its vehicles. `refused` is the zone's word, by cause.
+
+    `batches_before` were stored by an earlier drive of the same recording, and not again.
+    """
 
     vehicles: int
     samples_read: int
@@ -42,6 +45,7 @@ class Summary:
     batches_acked: int
     batches_waiting: int
     batches_damaged: int
+    batches_before: int
     samples_dropped: int
     connected: int
     elapsed_s: float
@@ -73,6 +77,7 @@ class Fleet:
         self._recording: str | None = None
         self._stored: Counter[str] = Counter()
         self._skip: Counter[str] = Counter()
+        self._before = 0
         try:
             for name in names:
                 car = Credentials.read(credentials[name])
@@ -104,6 +109,7 @@ class Fleet:
         """Return the batches of a vehicle that no earlier drive of this recording stored."""
         known = min(self._skip[name], len(batches))
         self._skip[name] -= known
+        self._before += known
         self._stored[name] += known
         return batches[known:]
 
@@ -144,6 +150,7 @@ class Fleet:
             batches_acked=sum(count.acked_batches for count in counts),
             batches_waiting=sum(agent.queue.batches for agent in agents),
             batches_damaged=sum(count.damaged_batches for count in counts),
+            batches_before=self._before,
             samples_dropped=sum(count.dropped_samples for count in counts),
             connected=sum(agent.connected for agent in agents),
             elapsed_s=time.monotonic() - self.started,
@@ -166,12 +173,12 @@ class Pace:
     def __init__(self, speed: float) -> None:
         self.speed = speed
         self._first_us: int | None = None
-        self._started = time.monotonic()
+        self._started = 0.0
 
     def begin(self, first_us: int) -> None:
-        """Let a sample of this time be due at the start, unless there was one before."""
+        """Let a sample of this time be due now, unless the pace has begun."""
         if self._first_us is None:
-            self._first_us = first_us
+            self._first_us, self._started = first_us, time.monotonic()
 
     def wait(self, at_us: int, stop: threading.Event) -> None:
         """Wait until a sample of this time is due, or until stopped."""

@@ -56,7 +56,7 @@ class Source(Protocol):
     """A recording, a live bus or a simulated fleet.
 
     `skipped` counts what gave no sample, by cause: nothing is silently lost. A `live` source cannot be held back.
-    `recording` names what gives the same slices each time it is read, so that a drive can go on where it was; else None.
+    `recording` names what gives the same slices each time it is read, so that a drive can go on where it was.
     """
 
     table: IdTable
