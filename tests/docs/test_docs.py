@@ -200,7 +200,9 @@ def test_data_folder_table_names_what_the_zone_writes(tmp_path):
     rows = cells(section((ROOT / "docs/operations.md").read_text(), "The data folder"))[1:]
     named = {name for row in rows for name in re.findall(r"`([\w.]+)/?`", row[0])}
     parts = {folder.keys, folder.run, folder.logs, folder.stream, folder.twin, folder.lake, folder.catalogue}
-    assert named == {part.name for part in parts} | {Path(folder.records(Settings())).name}
+    cars = {"credentials", "queues"}
+    assert named == {part.name for part in parts} | {Path(folder.records(Settings())).name} | cars
+    assert all(f'folder.path / "{name}"' in Path(cli.__file__).read_text() for name in cars)
 
 
 # commands and routes

@@ -77,6 +77,11 @@ def test_code_uses_our_words():
     assert not [line for file in CODE for line in found(file, names(ast.parse(file.read_text())))]
 
 
+def test_console_uses_our_words():
+    words = ROOT / "web/src/words/en.ts"
+    assert not found(words, prose(words))
+
+
 def test_files_and_folders_use_our_words():
     parts = {part for file in CODE for part in file.relative_to(ROOT).with_suffix("").parts}
     assert not [part for part in parts if PATTERN.search(part.replace("_", " "))]
