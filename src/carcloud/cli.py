@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +28,7 @@ from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.delta import Reader
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
-from carcloud.errors import CarcloudError, InputError, MissingError, TryLaterError
+from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, TryLaterError
 from carcloud.gateway.enrolment import Endpoints, enrol, revoke, write_credentials
 from carcloud.gateway.garage import park
 from carcloud.lake.query import LakeQuery
@@ -139,6 +140,8 @@ def enrol_vehicle(
     """Give a car its identity: a random id, a key and a certificate."""
     settings, folder = load(config), Folder(data)
     folder.make()
+    if out and (out / "vehicle.json").exists():
+        raise ConflictError(f"{out} holds a car's credentials already.", "Give another folder.")
     with _records(settings, folder) as records:
         enrolment = enrol(
             records, Authority(folder.keys), vin, _endpoints(settings, folder), label=label, tenant=settings.tenant
@@ -312,16 +315,16 @@ def catalogue_show(data: Data = DATA, config: Config = None) -> None:
 @catalogue_app.command("check")
 def catalogue_check(file: Path, data: Data = DATA, config: Config = None) -> None:
     """Read a catalogue or overlay as the zone would, and say what is wrong with it."""
-    settings = load(config)
-    with contextlib.suppress(MissingError):
-        current = _catalogue_for(settings, Folder(data), None)
-        checked = load_catalogue(
-            Settings(overlays=(*settings.overlays, str(file)), catalogue=settings.catalogue), Path("-")
-        )
-        checked.succeed(current)
-        typer.echo(f"{file}: good as an overlay; the zone would know {len(checked)} signals")
-        return
-    raise MissingError(f"There is no file {file}.", "Check the path.")
+    settings, in_force = load(config), Folder(data).catalogue
+    overlaid = replace(settings, overlays=(*settings.overlays, str(file)))
+    for use, wanted in (("overlay", overlaid), ("catalogue", replace(settings, catalogue=str(file), overlays=()))):
+        try:
+            found = load_catalogue(wanted, in_force)
+        except ConflictError as error:
+            typer.echo(f"as {use}: no. {error}")
+        else:
+            retired = sum(entry.retired for entry in found.values())
+            typer.echo(f"as {use}: good; the zone would know {len(found)} signals, {retired} of them retired")
 
 
 @verify_app.command("lake")

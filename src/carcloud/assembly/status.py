@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -44,7 +45,8 @@ class ZoneStatus:
             return None
         governor, twin, lake = (self._told[name] for name in NEEDED)
         stream = governor["stream"]
-        refused = stream["refused"]
+        refused = Counter(stream["refused"])
+        refused["wrong_vehicle"] += sum(body.get("violations", 0) for body in self._told.values())
         connected = sum(body["vehicles"]["connected"] for body in self._told.values() if "vehicles" in body)
         vehicles = {"enrolled": self._count(), "connected": connected, "reporting": twin["twin"]["reporting"]}
         return {
@@ -52,7 +54,7 @@ class ZoneStatus:
             "tenant": self._settings.tenant,
             "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "personal_data": False,
-            "stream": stream | {"quarantined": sum(refused.get(cause, 0) for cause in QUARANTINED)},
+            "stream": stream | {"refused": +refused, "quarantined": sum(refused[cause] for cause in QUARANTINED)},
             "delay": {"twin_s": twin["delay"], "lake_s": lake["delay"]},
             "lake": lake["lake"],
             "vehicles": vehicles,

@@ -88,7 +88,7 @@ class Simulator:
     """A fleet of simulated cars. It never ends; drive it at speed 1, or faster than time to fill a lake."""
 
     live = False
-    recording = None
+    recording: str | None = None
 
     def __init__(self, cars: int, seed: int, start_us: int) -> None:
         self.table = IdTable(tuple(UNITS.items()))

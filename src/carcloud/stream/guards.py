@@ -32,7 +32,8 @@ BATCH_CAUSES = (
     *("unknown_table", "duplicate", "flood", "empty"),
 )
 CAUSES = frozenset(ROW_CAUSES + BATCH_CAUSES)
-QUARANTINED = frozenset(CAUSES - {"unknown_signal", "unknown_table", "duplicate", "flood", "empty", "not_enrolled"})
+COUNTED_ONLY = {"unknown_signal", "unknown_table", "duplicate", "flood", "empty", "not_enrolled", "wrong_vehicle"}
+QUARANTINED = frozenset(CAUSES - COUNTED_ONLY)
 
 
 @dataclass
@@ -100,7 +101,8 @@ def wrong_type(rows: Rows, catalogue: Catalogue, _: TimeLimits) -> Mask | None:
         with np.errstate(invalid="ignore"):
             bad |= whole & (rows.value != np.rint(rows.value)) & np.isfinite(rows.value)
             if catalogue.is_bool[kinds].any():
-                bad |= catalogue.is_bool[rows.signal] & (rows.value != 0) & (rows.value != 1)
+                truth = (rows.value == 0) | (rows.value == 1)
+                bad |= catalogue.is_bool[rows.signal] & ~truth & np.isfinite(rows.value)
     return bad
 
 

@@ -3,7 +3,8 @@
 Rules:
 * A message is decoded, identified and put in turn here; what is wrong with it becomes a `Refusal`, never an exception.
 * A batch whose turn has not come, or whose id table is not known yet, waits unacknowledged. Waiting is bounded: beyond
-  it the batch is let go, since its car keeps it and sends it again.
+  it the queue that has waited longest is let go, since its car keeps it and sends it again.
+* All bounds count what a batch takes unpacked, so that a small payload cannot stand for much memory.
 * A batch that can never pass uses up its number, so that the car's queue moves on.
 * Nothing here is durable. After a failure a new intake starts from the last chunk.
 """
@@ -14,6 +15,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,12 @@ from carcloud.vehicle.catalogue import Catalogue
 LIMIT_WAITING = 256
 LIMIT_WAITING_BYTES = 64 * 1024 * 1024
 LIMIT_TABLES = 64
+LIMIT_SIZE = 16 * 1024 * 1024
+"""Beyond this many bytes unpacked a chunk is full; with one more batch it still fits the broker's largest message."""
+
+ROW_BYTES = 32
+LIMIT_BASE_US = 1 << 62
+"""No time is accepted so far from 1970; a base is cut to it, so that base plus offset stays within 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,13 @@ class _Waiting:
     payload: bytes
     batch: Batch | JsonBatch
 
+    @cached_property
+    def size(self) -> int:
+        """Return about how many bytes it takes while it waits."""
+        if isinstance(self.batch, JsonBatch):
+            return 16 * len(self.payload)
+        return len(self.payload) + _size(len(self.batch), self.batch.texts)
+
 
 class Intake:
     """What arrived since the last chunk. `tenant_of` answers a vehicle's tenant, None where it may not speak."""
@@ -96,18 +111,26 @@ class Intake:
         self._waiting_bytes = 0
         self._rates: dict[str, tuple[int, int, int]] = {}
         self._announced: Counter[str] = Counter()
-        self.let_go = 0
+        self._delayed: set[tuple[str, int]] = set()
         self.clear()
 
     def clear(self) -> None:
-        """Begin the next chunk; what waits keeps waiting."""
+        """Begin the next chunk; what waits keeps waiting, and what found no room in the last one comes first."""
         self.arrivals: list[Arrival] = []
         self.refusals: list[Refusal] = []
         self.answers: dict[tuple[Origin, int], str] = {}
         self.new_tables: dict[bytes, IdTable] = {}
         self.flooding: set[Origin] = set()
         self.moved: dict[tuple[str, int], int] = {}
-        self.samples = 0
+        self.samples = self.size = 0
+        delayed, self._delayed = self._delayed, set()
+        for vehicle, queue in delayed:
+            self._release(vehicle, queue)
+
+    @property
+    def full(self) -> bool:
+        """Tell whether a chunk can hold no more."""
+        return self.size >= LIMIT_SIZE
 
     @property
     def waiting(self) -> int:
@@ -206,14 +229,15 @@ class Intake:
         batch = waiting.batch
         wanted = batch.table.hex() if isinstance(batch, Batch) and self._lacks_table(batch) else ""
         self.answers[waiting.origin, batch.queue] = wanted or self.answers.get((waiting.origin, batch.queue), "")
-        queue = self._waiting.setdefault((waiting.origin.vehicle, batch.queue), {})
-        if batch.number in queue:
+        key = waiting.origin.vehicle, batch.queue
+        queue = self._waiting.get(key, {})
+        if batch.number in queue or len(queue) >= LIMIT_WAITING:
             return
-        if len(queue) >= LIMIT_WAITING or self._waiting_bytes + len(waiting.payload) > LIMIT_WAITING_BYTES:
-            self.let_go += 1
-            return
-        queue[batch.number] = waiting
-        self._waiting_bytes += len(waiting.payload)
+        while self._waiting and self._waiting_bytes + waiting.size > LIMIT_WAITING_BYTES:
+            longest = next(iter(self._waiting))
+            self._waiting_bytes -= sum(other.size for other in self._waiting.pop(longest).values())
+        self._waiting.setdefault(key, {})[batch.number] = waiting
+        self._waiting_bytes += waiting.size
 
     def _release(self, vehicle: str, queue: int) -> None:
         """Accept what waited for the number before it, or for its table."""
@@ -221,6 +245,9 @@ class Intake:
         while waiting:
             following = waiting.get(self.marks.mark(vehicle, queue) + 1)
             if following is None or self._lacks_table(following.batch):
+                break
+            if self.full:
+                self._delayed.add((vehicle, queue))
                 break
             self._accept(following)
         if not waiting:
@@ -234,18 +261,22 @@ class Intake:
             self._from_json(batch, waiting.received_us) if isinstance(batch, JsonBatch) else self._from_columns(batch)
         )
         signals, counts, times, values, texts = columns
-        if len(values):
+        if not len(values) and not batch.number:
+            self.refusals.append(Refusal(sender, "empty", 1, "a batch without samples and without a number"))
+        elif len(values):
             common = (sender, waiting.received_us, waiting.payload, batch.provenance, batch.queue, batch.number)
             self.arrivals.append(Arrival(*common, signals, counts, times, values, texts))
             self.samples += len(values)
+            self.size += _size(len(values), texts)
 
     def _move(self, sender: Origin, queue: int, number: int) -> None:
         self.marks.advance(sender.vehicle, queue, number)
+        self.moved.pop((sender.vehicle, queue), None)  # the order of last use is what a restart must find
         self.moved[sender.vehicle, queue] = number
         self.answers[sender, queue] = ""
         waited = self._waiting.get((sender.vehicle, queue), {}).pop(number, None)
         if waited:
-            self._waiting_bytes -= len(waited.payload)
+            self._waiting_bytes -= waited.size
 
     def _refuse(self, sender: Origin, error: BatchError, payload: bytes, received_us: int) -> None:
         self.refusals.append(Refusal(sender, error.cause, 1, error.detail, payload, received_us))
@@ -264,7 +295,8 @@ class Intake:
         if positions is None:
             positions = self._positions[batch.table] = self._table_positions(self.tables[batch.table])
         signals = positions[np.minimum(batch.signals, len(positions) - 1)]
-        return signals, batch.counts, batch.times + np.int64(batch.base_us), batch.values, batch.texts
+        base_us = np.int64(min(max(batch.base_us, -LIMIT_BASE_US), LIMIT_BASE_US))
+        return signals, batch.counts, batch.times + base_us, batch.values, batch.texts
 
     def _table_positions(self, table: IdTable) -> NDArray[np.int32]:
         found = [self._position(path, unit) for path, unit in table.signals]
@@ -292,6 +324,10 @@ class Intake:
             np.array([np.nan if isinstance(row.value, str) else row.value for row in rows], np.float64),
             texts,
         )
+
+
+def _size(samples: int, texts: dict[int, str]) -> int:
+    return ROW_BYTES * samples + 4 * sum(map(len, texts.values()))  # a character has at most 4 bytes
 
 
 _Columns = tuple[NDArray[np.int32], NDArray[np.uint32], NDArray[np.int64], NDArray[np.float64], dict[int, str]]

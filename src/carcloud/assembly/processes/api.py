@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -53,6 +54,7 @@ async def run(context: Context) -> None:
     )
 
     async def remember() -> None:
+        await asyncio.to_thread(query.tables)  # the first question loads much: let no one wait for it
         while True:
             if (latest := status.status()) is not None:
                 history.record(latest)
@@ -84,8 +86,9 @@ class _TypedTwin:
     async def watch(
         self, vehicles: Collection[str] | None, paths: Collection[str] | None
     ) -> AsyncGenerator[Change, None]:
-        async for change in self._twin.watch(vehicles, paths):
-            yield Change(change.vehicle, {path: self._typed(path, last) for path, last in change.signals.items()})
+        async with contextlib.aclosing(self._twin.watch(vehicles, paths)) as changes:
+            async for change in changes:
+                yield Change(change.vehicle, {path: self._typed(path, last) for path, last in change.signals.items()})
 
     def _typed(self, path: str, last: Last) -> Last:
         signal = self._catalogue.get(path)

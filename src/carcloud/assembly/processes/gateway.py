@@ -18,6 +18,7 @@ from carcloud.gateway.gate import Gate
 from carcloud.gateway.https import CertificateProtocol, second_door, ssl_context
 from carcloud.gateway.mqtt.callout import AccountKey, Callout
 from carcloud.gateway.sessions import Sessions
+from carcloud.gateway.violations import Violations
 from carcloud.safety.identity import Authority
 from carcloud.stream import subjects
 
@@ -54,17 +55,20 @@ async def run(context: Context) -> None:
     await cloud.listen(subjects.FLOODING, flooding)
     await auth.answer("$SYS.REQ.USER.AUTH", answer, queue="gateway")
     door = second_door(gate, _into_raw(vehicles), Acks(vehicles).wait)
-    connected = {"connected": 0}
+    works = [_serve_vehicles(context, door)]
+    numbers: dict[str, Any] = {}
+    if context.name in ("gateway", "gateway-1"):  # the broker is one: one gateway counts
+        works.append(_count(sessions, Violations(context.folder.logs / "nats-server.log"), numbers))
+    await together(*works, tell(cloud, context.name, lambda: dict(numbers)))
 
-    async def count() -> None:
-        while context.name.endswith("-1") or context.settings.gateways == 1:
-            with contextlib.suppress(TryLaterError, KeyError):
-                connected["connected"] = len(await sessions.vehicles())
-            await asyncio.sleep(COUNT_SESSIONS_EVERY_S)
 
-    await together(
-        _serve_vehicles(context, door), count(), tell(cloud, context.name, lambda: {"vehicles": dict(connected)})
-    )
+async def _count(sessions: Sessions, violations: Violations, numbers: dict[str, Any]) -> None:
+    """Keep the numbers of connected cars and of what the broker refused them."""
+    while True:
+        with contextlib.suppress(TryLaterError, KeyError):
+            numbers["vehicles"] = {"connected": len(await sessions.vehicles())}
+        numbers["violations"] = await asyncio.to_thread(violations.read)
+        await asyncio.sleep(COUNT_SESSIONS_EVERY_S)
 
 
 def _into_raw(vehicles: Bus) -> Callable[[str, bytes], Awaitable[None]]:

@@ -208,7 +208,7 @@ class CanBus:
     """A live CAN bus as a source. It runs until `stop` is set."""
 
     live = True
-    recording = None
+    recording: str | None = None
 
     def __init__(self, interface: str, channel: str, mapping: DriveMapping, stop: threading.Event) -> None:
         self.mapping, self._stop = mapping, stop
