@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,15 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
-from carcloud.assembly.zonefile import ZoneFile
+from carcloud.assembly.zonefile import PORTS, ZoneFile
+from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol, write_credentials
 from carcloud.gateway.garage import stand_in_vin
 from carcloud.safety.identity import Authority
 from carcloud.settings import Folder, Settings
+from carcloud.stream import subjects
+from carcloud.stream.chunk import record_of
 
 DRIVES = Path(__file__).parents[2] / "shared" / "data" / "drives"
+ROOT = Path(__file__).parents[1]
 PATIENCE_S = 60.0
 
 
@@ -31,7 +40,9 @@ class RunningZone:
     def __init__(self, data: Path, *options: str, config: str = "") -> None:
         self.data, self.folder = data, Folder(data)
         data.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "carcloud", "up", "--data", str(data), "--free-ports", *options]
+        command = [sys.executable, "-m", "carcloud", "up", "--data", str(data), *options]
+        if "[listen]" not in config:
+            command.append("--free-ports")
         if config:
             (data / "zone.toml").write_text(config, "utf-8")
             command += ["--config", str(data / "zone.toml")]
@@ -65,6 +76,13 @@ class RunningZone:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
+    def health(self) -> str:
+        """Return the zone's own word on its health, nothing while the API is away."""
+        try:
+            return str(self.client.get("/healthz").json()["status"])
+        except (httpx.HTTPError, ValueError):
+            return ""
+
     def status(self) -> Any:
         """Return GET /v1/status."""
         return self.get("/v1/status")
@@ -92,6 +110,15 @@ class RunningZone:
         write_credentials(enrolled, place)
         return enrolled, place
 
+    def lake_is_level(self) -> bool:
+        """Tell whether the lake has taken every chunk of the governed stream, asked of broker and records."""
+        records = self.records()
+        try:
+            taken = records.positions().get(("lake", 0), 0)
+        finally:
+            records.close()
+        return taken == asyncio.run(_newest_chunk(self.file.bus("cloud")))
+
     def pid(self, part: str) -> int | None:
         """Return the process id of a part, None while it restarts."""
         state = self.status()["parts"][part]
@@ -100,12 +127,12 @@ class RunningZone:
     def children(self) -> dict[str, int]:
         """Return the zone's processes by name, asked of the system, not of the zone."""
         found = {}
-        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-            for pid in (task / "children").read_text().split():
-                with open(f"/proc/{pid}/cmdline", "rb") as line:
-                    words = line.read().decode().split("\0")
-                name = words[3] if words[1:3] == ["-m", "carcloud.assembly"] else Path(words[0]).name
-                found[name] = int(pid)
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):  # it has just ended
+                words = child.cmdline()
+                if words[:1]:
+                    part = words[3] if words[1:3] == ["-m", "carcloud.assembly"] else Path(words[0]).name
+                    found[part] = child.pid
         return found
 
     def kill(self, part: str) -> None:
@@ -124,6 +151,24 @@ class RunningZone:
                 self.process.wait()
         self._output.close()
         return time.monotonic() - began
+
+
+async def _newest_chunk(bus: str) -> int:
+    cloud = await Bus.connect(bus, "test")
+    last = await cloud.last(subjects.GOVERNED, subjects.governed(0))
+    await cloud.close()
+    return record_of(last.data).number if last else 0
+
+
+def listening() -> str:
+    """Return a configuration of ports that a zone keeps over restarts: free now, and given to nobody by the system."""
+    chosen: list[int] = []
+    while len(chosen) < 4:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            chosen.append(port)
+    return "[listen]\n" + "".join(f"{name} = {port}\n" for name, port in zip(PORTS, chosen, strict=True))
 
 
 def until(question: Callable[[], Any], failure: str, patience_s: float = PATIENCE_S) -> Any:
