@@ -3,8 +3,8 @@
 Rules:
 * A batch is done when the zone has acknowledged it as durable (`dn/ack`); for a peer, which knows no such thing, by
   PUBACK.
-* At most `WINDOW` batches or 4 MiB are in flight; without progress for 10 s (doubling up to 60) the car sends again from
-  the first that is not done.
+* At most `WINDOW` batches or 4 MiB are in flight; without progress for 10 s (doubling up to 60) the car sends again
+  from the first that is not done.
 * Packets come ready made, so that the generator costs the machine as little as possible.
 
 Source: docs/wire.md; MQTT 3.1.1.

@@ -13,6 +13,7 @@ import argparse
 import functools
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,6 @@ PEERS: dict[str, tuple[str, dict[str, Any]]] = {
     "clickhouse": ("clickhouse", {"codec": "ZSTD(3)"}),
 }
 SMALLER = {2400: 1.0, 100: 0.2, 20: 0.05}
-STORM_CARS = 5000
 
 
 def options() -> argparse.Namespace:
@@ -47,15 +47,21 @@ def options() -> argparse.Namespace:
     parser.add_argument("--peer-samples", type=int, default=24_000_000, help="samples a peer is given")
     parser.add_argument("--batch", default="2400,100,20", help="samples a batch; smaller batches get fewer samples")
     parser.add_argument("--cars", type=int, default=2000)
+    parser.add_argument("--storm", type=int, default=5000, help="cars that connect at the same moment")
     parser.add_argument("--rate", type=float, default=200_000, help="samples a second of the paced run")
     parser.add_argument("--seconds", type=float, default=75, help="length of the paced run")
     parser.add_argument("--repeats", type=int, default=3, help="the zone at the first batch size, and each peer")
     parser.add_argument("--only", default="", help="steps, comma-separated: " + ", ".join(STEPS))
-    parser.add_argument("--quick", action="store_true", help="a twentieth of the load, once: to see that all works")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a twentieth of the load and a tenth of the cars, once: to see that all works",
+    )
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
     found = parser.parse_args()
     if found.quick:
         found.samples, found.peer_samples, found.repeats, found.seconds = found.samples // 20, 2_400_000, 1, 25
+        found.cars, found.storm = found.cars // 10, found.storm // 10
     unknown = set(filter(None, found.only.split(","))) - set(STEPS)
     if unknown:
         parser.error(f"unknown step {', '.join(sorted(unknown))}; the steps are {', '.join(STEPS)}")
@@ -79,7 +85,7 @@ class Bench:
     @functools.cached_property
     def enrolled(self) -> Enrolled:
         """Return the zone's cars, enrolled once."""
-        cars = max(self.asked.cars + PROBES, STORM_CARS if "storm" in self.steps else 0)
+        cars = max(self.asked.cars + PROBES, self.asked.storm if "storm" in self.steps else 0)
         self.say(f"enrolling {cars:,} cars")
         return Enrolled(self.folder / "enrolled", cars)
 
@@ -93,7 +99,7 @@ class Bench:
         alone: dict[str, Callable[[], Any]] = {
             "limit": lambda: self._child("limit.py", self.load(self.sizes[0], self.asked.peer_samples).folder),
             "twin": lambda: self._child("twin.py"),
-            "storm": lambda: storm(self.enrolled, STORM_CARS, self.folder),
+            "storm": lambda: storm(self.enrolled, self.asked.storm, self.folder),
             "paced": self._paced,
         }
         for name, step in alone.items():
@@ -140,7 +146,8 @@ class Bench:
 
 
 def main() -> None:
-    """Run what was asked for and report it."""
+    """Run what was asked for and report it; a kill, too, ends every child."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     asked = options()
     folder = asked.folder or Path(tempfile.mkdtemp(prefix="carcloud-bench-"))
     folder.mkdir(parents=True, exist_ok=True)

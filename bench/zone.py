@@ -18,7 +18,7 @@ from lake_log import LakeLog
 from usage import Usage, part
 
 from carcloud.backends.records import Records
-from carcloud.gateway.enrolment import Endpoints, enrol, write_credentials
+from carcloud.gateway.enrolment import Endpoints, enrol
 from carcloud.safety.identity import Authority
 
 START_S = 60
@@ -143,7 +143,7 @@ class Enrolled:
         authority = Authority(folder / "zone" / "keys")
         nowhere = Endpoints("127.0.0.1", 0, "https://127.0.0.1")
         self.cars = [self._enrol(records, authority, nowhere, n) for n in range(cars)]
-        self.ca = str(folder / self.cars[0]["id"] / "ca.pem")
+        self.ca = str(authority.server_trust)
         records.close()
 
     def _made(self) -> Path:
@@ -153,10 +153,11 @@ class Enrolled:
 
     def _enrol(self, records: Records, authority: Authority, doors: Endpoints, n: int) -> dict[str, str]:
         enrolment = enrol(records, authority, f"WCC0BENCH{n:08d}", doors)
-        home = self.folder / enrolment.vehicle.id
-        write_credentials(enrolment, home)
-        files = {"cert": str(home / "vehicle.pem"), "key": str(home / "vehicle.key")}
-        return {"id": enrolment.vehicle.id, **files}
+        name = enrolment.vehicle.id
+        cert, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
+        cert.write_bytes(enrolment.credentials.chain)
+        key.write_bytes(enrolment.credentials.key)
+        return {"id": name, "cert": str(cert), "key": str(key)}
 
     def copy(self, to: Path) -> None:
         """Lay a fresh data folder with these cars at `to`."""
