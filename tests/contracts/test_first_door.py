@@ -24,6 +24,7 @@ from carcloud.gateway.gate import Gate
 from carcloud.gateway.mqtt.callout import AccountKey, Callout
 from carcloud.gateway.sessions import Sessions
 from carcloud.safety.identity import Authority, Credentials
+from carcloud.stream.raw import prepare
 
 MQTT_CONNECT = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a"  # 3.1.1, clean session, client id "a"
 PASSWORDS = {name: secrets.token_hex(16) for name in ACCOUNTS}
@@ -51,12 +52,14 @@ class Zone:
         chain, key = self.authority.server_certificate(["127.0.0.1"])
         files = ServerFiles(self.folder / "store", chain, key, self.authority.vehicle_trust)
         issuer = AccountKey(self.folder / "keys").public
-        text = configuration("test", files, self.ports, PASSWORDS, issuer, 64 << 20, 64 << 20)
+        log = self.folder / "nats-server.log"
+        text = configuration("test", files, self.ports, PASSWORDS, issuer, 64 << 20, 64 << 20, log)
         (self.folder / "nats.conf").write_text(text)
         self._log = (self.folder / "log").open("wb")
         self._broker = subprocess.Popen([executable(), "-c", self.folder / "nats.conf"], stderr=self._log)
         self._thread.start()
         self.cloud, system, self._auth = (self.run(self._connect(name)) for name in ("vehicles", "system", "auth"))
+        self.run(prepare(self.cloud, 64 << 20))
         self.run(self._auth.answer("$SYS.REQ.USER.AUTH", self._answer, queue="callout"))
         self.run(self._auth.flush())
         self.sessions = Sessions(system.request)

@@ -143,8 +143,13 @@ class Bus:
 
         await self._client.subscribe(subject, queue=queue, cb=each)
 
-    async def ensure_stream(self, name: str, subjects: list[str], *, memory: bool, limit_bytes: int) -> None:
-        """Create the stream, or bring the limit of an existing one up to date. When full it refuses new messages."""
+    async def ensure_stream(
+        self, name: str, subjects: list[str], *, memory: bool, limit_bytes: int, newest_only: bool = False
+    ) -> None:
+        """Create the stream, or bring the limit of an existing one up to date. When full it refuses new messages.
+
+        `newest_only`: keep one message a subject.
+        """
         config = StreamConfig(
             name=name,
             subjects=subjects,
@@ -152,6 +157,7 @@ class Bus:
             storage=StorageType.MEMORY if memory else StorageType.FILE,
             discard=DiscardPolicy.NEW,
             max_bytes=limit_bytes,
+            max_msgs_per_subject=1 if newest_only else -1,
             allow_direct=True,
         )
         try:

@@ -4,6 +4,7 @@ Rules:
 * Cars live in VEHICLES and reach it by MQTT only; the cloud's processes have passwords made anew at each start.
 * Every stored byte is flushed before it is acknowledged (`sync_interval: always`).
 * RAW is memory and is bounded; when it is full the broker holds publishers back.
+* Nothing of the cars' account may be stored on disk, and QoS 2, whose messages the broker stores apart, is refused.
 
 Source: nats-server 2.15 configuration; docs/architecture.md.
 """
@@ -75,7 +76,7 @@ max_connections: 200000
 write_deadline: "10s"
 jetstream {{
   store_dir: "{files.store}"
-  max_memory_store: {2 * memory_bytes + 64 * MIB}
+  max_memory_store: {2 * memory_bytes + 192 * MIB}
   max_file_store: {disk_bytes + 64 * MIB}
   sync_interval: always
 }}
@@ -87,7 +88,7 @@ accounts {{
     users: [ {users["cloud"]} ]
   }}
   VEHICLES {{
-    jetstream: enabled
+    jetstream {{ max_memory: {2 * memory_bytes + 192 * MIB}, max_file: 0 }}
     limits {{
       max_payload: {LIMIT_MQTT_BYTES}
     }}
@@ -101,6 +102,8 @@ authorization {{
 }}
 mqtt {{
   listen: "{ports.host}:{ports.mqtt}"
+  reject_qos2_publish: true
+  downgrade_qos2_subscribe: true
   tls {{
     cert_file: "{files.certificate}"
     key_file: "{files.key}"

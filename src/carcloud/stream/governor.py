@@ -36,6 +36,7 @@ from carcloud.stream.guards import QUARANTINED
 from carcloud.stream.intake import Intake, Refusal
 from carcloud.stream.marks import Marks
 from carcloud.stream.quarantine import Quarantine
+from carcloud.stream.raw import prepare
 from carcloud.stream.receipts import root, statement
 from carcloud.stream.settings import GovernorSettings
 from carcloud.vehicle.batch import IdTable
@@ -119,9 +120,7 @@ class Governor:
 
     async def _recover(self) -> None:
         settings = self._settings
-        await self._vehicles.ensure_stream(
-            subjects.RAW, [subjects.RAW_SUBJECTS], memory=True, limit_bytes=settings.raw_bytes
-        )
+        await prepare(self._vehicles, settings.raw_bytes)
         await self._cloud.ensure_stream(
             subjects.GOVERNED, [subjects.GOVERNED_SUBJECTS], memory=False, limit_bytes=settings.governed_bytes
         )

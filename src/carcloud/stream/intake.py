@@ -34,6 +34,7 @@ from carcloud.vehicle.batch import (
     decode,
     decode_json,
     parse_queue,
+    weight,
 )
 from carcloud.vehicle.catalogue import Catalogue
 
@@ -148,7 +149,7 @@ class Intake:
         if sender is None:
             stranger = origin(subject) or Origin("", "", "")
             self.refusals.append(Refusal(stranger, "not_enrolled" if stranger.vehicle else "wrong_vehicle", 1))
-        elif self._floods(sender, len(payload), received_us):
+        elif self._floods(sender, weight(payload), received_us):
             self.refusals.append(Refusal(sender, "flood", 1))
         elif sender.kind == "event":
             self._event(sender, payload, received_us)

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class FloodLimits:
-    """How much one car may send in a second of the broker's time before its session is closed."""
+    """How much one car may send in a second of the broker's time before its session is closed.
+
+    `bytes_per_s` counts what batches unpack to, JSON 32-fold: a few bytes can ask for much work.
+    """
 
     messages_per_s: int = 1000
     bytes_per_s: int = 32 * 1024 * 1024

@@ -12,6 +12,8 @@ from carcloud.vehicle.batch import TOKEN
 RAW = "$MQTT_msgs"
 RAW_SUBJECTS = "$MQTT.msgs.>"
 RAW_UP = "$MQTT.msgs.cc.1.*.*.up.>"
+BROKERS_OWN = ("sess", "rmsgs", "qos2.in", "out")
+KINDS = ("batch", "event")
 GOVERNED = "GOVERNED"
 GOVERNED_SUBJECTS = "governed.*"
 
@@ -41,7 +43,7 @@ def origin(subject: str) -> Origin | None:
     tokens = subject.removeprefix("$MQTT.msgs.").split(".")
     if len(tokens) != 6 or tokens[0] != "cc" or tokens[1] != "1" or tokens[4] != "up":
         return None
-    if tokens[5] not in ("batch", "event") or not all(TOKEN.fullmatch(token) for token in tokens[2:4]):
+    if tokens[5] not in KINDS or not all(TOKEN.fullmatch(token) for token in tokens[2:4]):
         return None
     return Origin(tokens[2], tokens[3], tokens[5])
 

@@ -35,6 +35,8 @@ LIMIT_PAYLOAD_BYTES = 128 * 1024
 LIMIT_BODY_BYTES = 4 * 1024 * 1024
 LIMIT_TEXT_BYTES = 1024
 LIMIT_TABLE = 4096
+JSON_WEIGHT = 32
+"""A byte of JSON rows costs about as much to read as this many bytes of columns."""
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 I64_MIN, I64_MAX = -(2**63), 2**63 - 1
@@ -228,6 +230,17 @@ def decode(payload: bytes) -> Batch:
     except BatchError as error:
         raise BatchError(error.cause, error.detail, queue, number) from None
     return Batch(table, queue, number, base_us, signals, counts, times, values, Provenance(provenance), texts)
+
+
+def weight(payload: bytes) -> int:
+    """Return what reading a payload would cost, in bytes of columns; asked before anything is unpacked."""
+    if payload[:1] == b"{":
+        return len(payload) * JSON_WEIGHT
+    try:
+        unpacked = zstandard.frame_content_size(payload[HEADER.size : HEADER.size + 18])
+    except zstandard.ZstdError:
+        unpacked = 0
+    return max(len(payload), min(unpacked, LIMIT_BODY_BYTES))
 
 
 def _unpack(body: bytes) -> bytes:

@@ -21,6 +21,7 @@ from carcloud.gateway.sessions import Sessions
 from carcloud.gateway.violations import Violations
 from carcloud.safety.identity import Authority
 from carcloud.stream import subjects
+from carcloud.stream.raw import prepare
 
 REFUSE_FLOOD_S = 30.0
 COUNT_SESSIONS_EVERY_S = 3.0
@@ -38,8 +39,7 @@ async def run(context: Context) -> None:
         nonlocal prepared
         now = auth.epoch, vehicles.epoch
         if prepared != now:  # before the first car, else the broker would make RAW itself, on disk
-            limit = context.settings.governor.raw_bytes
-            await vehicles.ensure_stream(subjects.RAW, [subjects.RAW_SUBJECTS], memory=True, limit_bytes=limit)
+            await prepare(vehicles, context.settings.governor.raw_bytes)
             prepared = now
         return callout.answer(request)
 

@@ -30,6 +30,7 @@ from carcloud.errors import CarcloudError, InputError, NotAllowedError
 from carcloud.gateway.gate import Gate
 from carcloud.safety.identity import Identity
 from carcloud.safety.keys import private_folder, read_or_make_key
+from carcloud.stream.subjects import KINDS
 
 ACCOUNT = "VEHICLES"
 GRANT_S = (2 * 3600, 4 * 3600)
@@ -93,7 +94,8 @@ class Callout:
         now = int(self._clock())
         own = f"cc.1.{identity.tenant}.{identity.vehicle}"
         ends = min(now + random.randint(*GRANT_S), int(identity.not_after.timestamp()))  # noqa: S311 (only spreads)
-        permissions = {"pub": {"allow": [f"{own}.up.>"]}, "sub": {"allow": [f"{own}.dn", f"{own}.dn.>"]}}
+        topics = [f"{own}.up.{kind}" for kind in KINDS]
+        permissions = {"pub": {"allow": topics}, "sub": {"allow": [f"{own}.dn", f"{own}.dn.>"]}}
         limits = {"subs": LIMIT_SUBSCRIPTIONS, "data": -1, "payload": -1, "allowed_connection_types": ["MQTT"]}
         claims = {"type": "user", "version": 2} | permissions | limits
         return self._key.token(
