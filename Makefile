@@ -20,7 +20,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup console
-	$(BIN)/python bench/ingest.py
+	$(BIN)/python bench/ingest.py $(BENCH)
 
 soak: setup console
 	$(BIN)/python -m tests.end_to_end.soak

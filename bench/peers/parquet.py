@@ -39,7 +39,8 @@ class ParquetStore:
     def __init__(self, config: dict[str, Any]) -> None:
         self._folder = Path(config["folder"])
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._vehicles, self._files = Vehicles(), []
+        self._vehicles = Vehicles()
+        self._files: list[str] = []
 
     def write(self, messages: list[Message]) -> int:
         rows = table(messages, self._vehicles)
