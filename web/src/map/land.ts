@@ -24,13 +24,15 @@ type Ring = GeoJSON.Position[];
 
 /** The flat map ends here; a pole itself lies at infinity. */
 const NEAR_POLE = 85;
+/** Just short of the 180th meridian, so that no piece lies on both sides of it. */
+const EDGE = 179.999;
 
 /** The file's rings lie on a globe; lay a polygon out flat and cut it where it crosses the 180th meridian. */
 function flattened(rings: Ring[]): Ring[][] {
   const flat = rings.filter((ring) => ring.some(([, y]) => Math.abs(y!) < NEAR_POLE)).map(unrolled);
-  if (flat[0]!.every(([x]) => Math.abs(x!) <= 180)) return [flat];
+  if (flat[0]!.every(([x]) => Math.abs(x!) <= EDGE)) return [flat];
   return [-360, 0, 360]
-    .map((turn) => flat.map((ring) => cut(cut(ring.map(([x, y]) => [x! + turn, y!]), -180, 1), 180, -1)))
+    .map((turn) => flat.map((ring) => cut(cut(ring.map(([x, y]) => [x! + turn, y!]), -EDGE, 1), EDGE, -1)))
     .map((pieces) => pieces.filter((ring) => ring.length > 3))
     .filter((pieces) => pieces.length);
 }

@@ -11,6 +11,7 @@ setWorkerUrl(workerUrl);
 
 const TRAILS_MS = 1000;
 const LABELLED_FLEET = 400;
+const NARROW_PX = 500;
 
 export interface Look {
   by: ColourBy;
@@ -81,7 +82,9 @@ export class View {
 
   /** Bring one vehicle to the middle. */
   show(car: Car): void {
-    if (car.to) this.#gl.easeTo({ center: car.to, zoom: Math.max(this.#gl.getZoom(), 14), duration: 600 });
+    // On a phone the vehicle's card lies over the lower part of the map.
+    const offset: [number, number] = this.#gl.getContainer().clientWidth < NARROW_PX ? [0, -90] : [0, 0];
+    if (car.to) this.#gl.easeTo({ center: car.to, zoom: Math.max(this.#gl.getZoom(), 14), duration: 600, offset });
   }
 
   #addArrows(): void {

@@ -40,7 +40,8 @@ export function firstChoice({ columns, rows }: Answer): Choice | null {
   const repeated = new Set(rows.map((row) => row[index])).size < rows.length;
   const texts = columns.filter((column) => column !== across && !isNumeric(column.type) && !isTime(column.type));
   const series = repeated && texts[0] ? texts[0].name : null;
-  return { x: across.name, y: numbers.slice(0, series ? 1 : 3).map((column) => column.name), series };
+  const named = !isTime(across.type) && !isNumeric(across.type);
+  return { x: across.name, y: numbers.slice(0, series || named ? 1 : 3).map((column) => column.name), series };
 }
 
 /** Gather rows into lines over one common axis; at most `most` lines, the number left out is told. */
