@@ -8,6 +8,7 @@ Rules:
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 from carcloud.errors import InputError, MissingError
 from carcloud.lake.settings import LakeSettings, QueryLimits
 from carcloud.stream.settings import GovernorSettings
+from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.catalogue import Catalogue, parse
 
 CORE = Path(__file__).parent / "vehicle" / "core.yaml"
@@ -133,7 +135,11 @@ def load(file: Path | None) -> Settings:
         raise MissingError(f"There is no configuration file {file}.", "Check the path.") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{file} is no TOML: {error}.", "Mend the file.") from None
-    return _build(Settings, content, str(file))
+    settings = _build(Settings, content, str(file))
+    for name in ("zone", "tenant"):
+        if not TOKEN.fullmatch(getattr(settings, name)):
+            raise InputError(f"{file}: {name} is no name.", "Use 1 to 64 letters, digits, _ and -.")
+    return settings
 
 
 def load_catalogue(settings: Settings, previous: Path) -> Catalogue:
@@ -179,6 +185,6 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise InputError(f"{where} is a {hint.__name__}, not {value!r}.", "Mend the file.")
-    if hint in (int, float) and value < 0:
-        raise InputError(f"{where} is negative.", "Give 0 or more.")
+    if hint in (int, float) and not 0 <= value < math.inf:
+        raise InputError(f"{where} is {value}.", "Give a number of 0 or more.")
     return value

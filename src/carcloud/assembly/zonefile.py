@@ -74,6 +74,8 @@ def new_zone_file(settings: Settings, folder: Folder, *, free_ports: bool) -> Zo
 
 
 def _port(host: str, wanted: int, name: str) -> int:
+    if not 0 <= wanted <= 65535:
+        raise InputError(f"{wanted} is no port.", f"Set listen.{name} to one from 1 to 65535, or 0 for any free one.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -98,5 +100,7 @@ def sole_instance(folder: Folder) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        yield
-        folder.zone_file.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            folder.zone_file.unlink(missing_ok=True)

@@ -74,7 +74,7 @@ class Bus:
                     reconnect_time_wait=0.1,  # type: ignore[arg-type]
                     pending_size=64 << 20,
                     connect_timeout=2,
-                    error_cb=_ignore,
+                    error_cb=_noted,
                     reconnected_cb=bus._on_reconnected,
                 )
                 return bus
@@ -166,7 +166,7 @@ class Bus:
             raise TryLaterError(f"The stream {name} cannot be made: {_name(error)}.") from error
 
     async def _make(self, config: StreamConfig) -> None:
-        """Make or update a stream; one in memory that the broker made on disk is made anew: RAW never touches a disk."""
+        """Make or update a stream; one in memory that the broker made on disk is made anew."""
         js, name = self._client.jetstream(), config.name or ""
         try:
             found = (await js.stream_info(name)).config
@@ -224,9 +224,12 @@ class Bus:
         """Delete the messages of `subject` with a sequence lower than `below`."""
         query = json.dumps({"filter": subject, "seq": below}).encode()
         try:
-            await self._client.request(f"$JS.API.STREAM.PURGE.{stream}", query, timeout=5)
-        except _FAILURES as error:
+            reply = await self._client.request(f"$JS.API.STREAM.PURGE.{stream}", query, timeout=5)
+            problem = json.loads(reply.data).get("error")
+        except (*_FAILURES, ValueError) as error:
             raise TryLaterError(f"{stream} was not purged: {_name(error)}.") from error
+        if problem:
+            raise TryLaterError(f"{stream} was not purged: {problem.get('description')}.")
 
     async def _direct(self, stream: str, query: dict[str, object]) -> list[Message]:
         """Ask the stream's direct-get service; a batch ends with a status message."""
@@ -258,8 +261,10 @@ class Bus:
         return found
 
 
-async def _ignore(_: Exception) -> None:
-    """Errors of the line show where they matter: in the call that meets them."""
+async def _noted(error: Exception) -> None:
+    """Errors of the line show in the call that meets them; those of a listener show nowhere but here."""
+    if not isinstance(error, _FAILURES):
+        log.error("a message was not taken in", exc_info=error)
 
 
 def _name(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from carcloud.errors import MissingError
 
 MIB = 1024 * 1024
 LIMIT_MQTT_BYTES = 132 * 1024  # a batch of 128 KiB and its topic
-LIMIT_CHUNK_BYTES = 8 * MIB
+LIMIT_CHUNK_BYTES = 32 * MIB  # a chunk is about 1 MiB; of texts made to fill it, up to this
 ACCOUNTS = {"auth": "AUTH", "vehicles": "VEHICLES", "cloud": "CLOUD", "system": "SYS"}
 
 

@@ -85,7 +85,10 @@ class Supervisor:
         while True:
             await asyncio.sleep(pause_s)
             began = time.monotonic()
-            await self._run(child)
+            try:
+                await self._run(child)
+            except OSError as error:
+                log.error("a process cannot be started", extra={"process": child.name, "reason": str(error)})
             lived = time.monotonic() - began
             pause_s = 0.05 if lived > LONG_LIFE_S else min(LONGEST_PAUSE_S, max(0.1, pause_s * 2))
             child.restarts += 1

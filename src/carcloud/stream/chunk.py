@@ -95,7 +95,7 @@ def _readable(data: bytes) -> Iterator[pa.ipc.RecordBatchStreamReader]:
     try:
         with pa.ipc.open_stream(data) as reader:
             yield reader
-    except (pa.ArrowException, KeyError, TypeError, ValueError, StopIteration) as error:
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, StopIteration) as error:
         raise InputError(f"Not a chunk of the governed stream: {type(error).__name__}.") from error
 
 

@@ -35,18 +35,22 @@ class Follower:
         """Yield the chunks after `position` in order, waiting for new ones; goes on through restarts of the broker.
 
         Raises:
-            ConflictError: chunks after the position are gone; the fold must be rebuilt from the lake or a backup.
+            ConflictError: chunks after the position are gone, or the stream ends before it; the fold must be rebuilt
+                from the lake or a backup.
         """
-        await self._cloud.listen(f"{subjects.CHUNK}.{self._partition}", self._on_chunk)
-        while True:
-            try:
-                async for chunk in self._stored(position):
-                    position = chunk.record.number
-                    yield chunk
-            except TryLaterError as error:
-                log.warning("the governed stream is away", extra={"reason": str(error)})
-                await asyncio.sleep(0.2)
-            await self._wait()
+        stop = await self._cloud.listen(f"{subjects.CHUNK}.{self._partition}", self._on_chunk)
+        try:
+            while True:
+                try:
+                    async for chunk in self._stored(position):
+                        position = chunk.record.number
+                        yield chunk
+                except TryLaterError as error:
+                    log.warning("the governed stream is away", extra={"reason": str(error)})
+                    await asyncio.sleep(0.2)
+                await self._wait()
+        finally:
+            await stop()
 
     async def _stored(self, position: int) -> AsyncIterator[Chunk]:
         subject = subjects.governed(self._partition)
@@ -54,6 +58,11 @@ class Follower:
         if last is None:
             return
         self.newest = record_of(last.data).number
+        if self.newest < position:
+            raise ConflictError(
+                f"The stream ends with chunk {self.newest}; this fold stands at {position}.",
+                "Restore stream, lake and twin from the same backup.",
+            )
         start = last.sequence - (self.newest - position) + 1
         while start <= last.sequence:
             messages = await self._cloud.read(subjects.GOVERNED, subject, start, CHUNKS_A_READ, BYTES_A_READ)

@@ -44,7 +44,7 @@ class Quarantine:
 
     def _within_share(self, refusal: Refusal) -> bool:
         minute = refusal.received_us // 60_000_000
-        if minute != self._minute:
+        if minute > self._minute:
             self._minute, self._kept = minute, Counter()
         self._kept[refusal.origin.vehicle] += 1
         return self._kept[refusal.origin.vehicle] <= LIMIT_A_MINUTE

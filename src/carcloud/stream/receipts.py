@@ -1,8 +1,9 @@
 """Receipts: the governor's signed word for what a chunk contains, which anyone can check against the lake later.
 
 Rules:
-* A car's rows in a chunk have one digest, taken over canonical columns: runs of signals in the order of their paths,
-  then times, values, provenances and texts, sorted by (signal, time); rows of one signal and time by value.
+* A car's rows in a chunk have one digest, taken over how many runs and rows there are, and canonical columns: runs of
+  signals in the order of their paths, then times, values, provenances and, where the car has any, texts, sorted by
+  (signal, time); rows of one signal and time by value, text and provenance.
 * The digests of a chunk's cars, ordered by vehicle id, are the leaves of a Merkle tree; its root stands in the receipt.
   So the lake needs to keep no digest, and one car's rows can leave while the others stay provable.
 
@@ -12,11 +13,13 @@ Source: RFC 6962, section 2.1 (tree hash).
 from __future__ import annotations
 
 import hashlib
+import struct
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 
@@ -71,11 +74,15 @@ class _Columns:
         low, high = np.searchsorted(self._runs, [start, end])
         runs = self._runs[low:high]
         lengths = np.diff(np.append(runs, end)).astype("<u4")
-        digest = hashlib.sha256(self._names[self._signal[runs]].tobytes())
-        for column in (lengths, self._time[start:end], self._value[start:end], self._provenance[start:end]):
+        digest = hashlib.sha256(struct.pack("<II", len(runs), end - start))
+        names = self._names[self._signal[runs]]
+        rows = (column[start:end] for column in (self._time, self._value, self._provenance))
+        for column in (names, lengths, *rows):
             digest.update(np.ascontiguousarray(column).data)
         if self._text is not None:
-            digest.update(orjson.dumps(self._text.slice(start, end - start).to_pylist()))
+            text = self._text.slice(start, end - start)
+            if text.null_count < len(text):
+                digest.update(orjson.dumps(text.to_pylist()))
         return digest.digest()
 
     def _order_ties(self) -> None:
@@ -83,11 +90,9 @@ class _Columns:
         same = (np.diff(self._time) == 0) & (np.diff(self._signal) == 0) & (np.diff(self._car) == 0)
         if not same.any():
             return
-        text = np.zeros(len(self._car), "i8")
+        text = np.zeros(len(self._car), np.uint64)
         if self._text is not None:
-            text = np.argsort(
-                np.argsort(np.array(["" if t is None else t for t in self._text.to_pylist()]), kind="stable")
-            )
+            text = pc.rank(self._text, tiebreaker="dense").to_numpy()
         order = np.lexsort((self._provenance, text, self._value.view("i8"), self._time, self._signal, self._car))
         self._time, self._value, self._provenance = self._time[order], self._value[order], self._provenance[order]
         if self._text is not None:

@@ -65,7 +65,8 @@ class TwinState:
         self._time[at] = time[newer]
         self._value[at] = rows["value"].to_numpy(zero_copy_only=False)[newer]
         self._provenance[at] = rows["provenance"].to_numpy()[newer]
-        self._seen_us[at[0]] = np.maximum(self._seen_us[at[0]], received_us)
+        heard = car[first]
+        self._seen_us[heard] = np.maximum(self._seen_us[heard], received_us)
         if rows["text"].null_count < rows.num_rows:
             texts = rows["text"].take(pa.array(newer)).to_pylist()
             keys = zip(at[0].tolist(), at[1].tolist(), strict=True)
@@ -186,7 +187,7 @@ class TwinState:
         try:
             with pa.ipc.open_stream(path.read_bytes()) as reader:
                 head, table = json.loads(reader.schema.metadata[b"twin"]), reader.read_all()
-        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"The twin's state in {path.name} is damaged.", "Restore it from a backup.") from error
         state.chunk = head["chunk"]
         state._vehicles = {name: at for at, name in enumerate(head["vehicles"])}
