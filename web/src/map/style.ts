@@ -28,7 +28,7 @@ export function mapStyle(land: GeoJSON.GeoJSON, roads: GeoJSON.FeatureCollection
   return {
     version: 8,
     sources: {
-      land: { type: "geojson", data: land, maxzoom: 6 },
+      land: { type: "geojson", data: land, maxzoom: 6, buffer: 16 },
       grid: { type: "geojson", data: NOTHING },
       roads: { type: "geojson", data: roads ?? NOTHING },
       trails: { type: "geojson", data: NOTHING },

@@ -118,11 +118,11 @@ export class View {
     const now = performance.now();
     // Large fleets are drawn less often, so that moving the map stays smooth.
     if (now - this.#drawnAt < Math.min(500, 40 + this.fleet.cars.size * 0.2)) return;
-    // New data before the last is laid out would throw that work away, and a slow machine would never show a vehicle.
-    if (!this.#gl.isSourceLoaded("cars")) return;
+    // New data before the last is laid out would throw that work away: a slow machine would never show a vehicle.
+    if (!this.#gl.areTilesLoaded()) return;
     this.#drawnAt = now;
     this.#drawCars(now);
-    if (now - this.#trailsAt < TRAILS_MS || !this.#gl.isSourceLoaded("trails")) return;
+    if (now - this.#trailsAt < TRAILS_MS) return;
     this.#trailsAt = now;
     this.#drawTrails(now);
   };
