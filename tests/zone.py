@@ -83,6 +83,14 @@ class RunningZone:
         except (httpx.HTTPError, ValueError):
             return ""
 
+    def alarms(self) -> list[dict[str, str]]:
+        """Return the alarms that stand, none while the API is away."""
+        try:
+            found: list[dict[str, str]] = self.client.get("/healthz").json()["alarms"]
+        except (httpx.HTTPError, ValueError):
+            return []
+        return found
+
     def status(self) -> Any:
         """Return GET /v1/status."""
         return self.get("/v1/status")

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -38,13 +39,22 @@ class JournalQueue(Queue):
 
     def __init__(self, file: Path) -> None:
         super().__init__(file)
-        self._journal = file.with_suffix(".acked").open("a")
+        self._acked, self._made = file.with_suffix(".acked").open("a"), file.with_suffix(".made").open("a")
+
+    def made(self, payload: bytes, place: Place) -> None:
+        """Keep a batch, and note that it was made."""
+        self.append([(payload, SAMPLES)], place)
+        _note(self._made, self.id, place.batches)
 
     def ack(self, number: int) -> int:
         """Note that all up to the number is acknowledged, then forget it."""
-        self._journal.write(f"{self.id:016x} {number}\n")
-        self._journal.flush()
+        _note(self._acked, self.id, number)
         return super().ack(number)
+
+
+def _note(journal: TextIO, queue: int, number: int) -> None:
+    journal.write(f"{queue:016x} {number}\n")
+    journal.flush()
 
 
 def batch(number: int, began_us: int) -> bytes:
@@ -70,8 +80,7 @@ class Car:
     def make(self) -> None:
         """Put the next batch into the queue."""
         self._made += 1
-        payload = batch(self._made, self._began_us)
-        self.queue.append([(payload, SAMPLES)], Place(SOURCE, self._made, self._began_us))
+        self.queue.made(batch(self._made, self._began_us), Place(SOURCE, self._made, self._began_us))
 
 
 def main(queues: Path, credentials: list[Path]) -> None:

@@ -43,10 +43,7 @@ class Report:
     @property
     def good(self) -> bool:
         """Tell whether nothing acknowledged was lost, nothing stored twice, and all else as it should be."""
-        whole = all(
-            not (account.lost or account.doubled or account.strange) and account.acknowledged == account.sent
-            for account in self.accounts
-        )
+        whole = all(account.whole for account in self.accounts)
         calm = self.largest[1] < LIMIT_RSS_BYTES and self.idle_cores < LIMIT_IDLE_CORES
         return whole and calm and not self.stale_twins and self.verdict.endswith("good")
 

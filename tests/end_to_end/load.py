@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -38,13 +40,17 @@ class Account:
     doubled: int
     strange: int
 
+    @property
+    def whole(self) -> bool:
+        """Tell whether all that was sent is acknowledged and stored, once, and nothing else."""
+        return self.sent == self.acknowledged == self.stored > 0 == self.lost == self.doubled == self.strange
+
 
 class Load:
-    """Cars in processes of their own. `cars` on each of `processes`."""
+    """Cars in processes of their own: `cars` on each of `processes`. Their queues are on another disk than the zone."""
 
     def __init__(self, zone: RunningZone, processes: int = 2, cars: int = 3) -> None:
-        self.zone, self._queues = zone, zone.data / "load"
-        self._queues.mkdir()
+        self.zone, self._queues = zone, Path(tempfile.mkdtemp(prefix="carcloud-load-"))
         self._credentials = [[zone.enrol(f"load-{at}-{car}")[1] for car in range(cars)] for at in range(processes)]
         self._processes = [self._started(at) for at in range(processes)]
 
@@ -61,6 +67,7 @@ class Load:
         for process in self._processes:
             process.kill()
             process.wait()
+        shutil.rmtree(self._queues)
 
     def kill(self, at: int) -> None:
         """End one of the processes with SIGKILL and start it again on its queues."""
@@ -71,6 +78,10 @@ class Load:
     def acknowledged(self) -> int:
         """Return how many batches the zone has acknowledged so far, by the cars' own journals."""
         return sum(_last(journal)[1] for journal in self._queues.glob("*.acked"))
+
+    def waiting(self) -> int:
+        """Return how many batches the cars made and the zone has not acknowledged yet."""
+        return sum(_last(journal)[1] for journal in self._queues.glob("*.made")) - self.acknowledged()
 
     def finish(self, patience_s: float = 150.0) -> None:
         """Make no more, and wait until the cars say that all is acknowledged."""

@@ -1,0 +1,80 @@
+"""A full disk: ingestion stops with an alarm, the cars keep their data, and all goes on when there is room again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.load import Load
+from tests.zone import RunningZone, carcloud, listening, running_zone, until
+
+MIB = 1 << 20
+DISK_BYTES = 96 * MIB
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a small disk of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "carcloud-test", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def test_disk_below_the_reserve_stops_ingestion_with_an_alarm_and_goes_on_with_room(disk: Path) -> None:
+    config = listening() + f"[governor]\nreserve_bytes = {24 * MIB}\n"
+    with running_zone(disk / "data", config=config) as zone, Load(zone, 1, 3) as load:
+        until(lambda: load.acknowledged() > 30, "nothing is acknowledged")
+        filler = _fill(disk, leave=16 * MIB)
+        alarm = until(lambda: _alarm(zone, "disk_full"), "no alarm")
+        assert "ingestion has stopped" in alarm["message"]
+        assert "Make room" in alarm["do"]
+        assert zone.health() == "degraded"
+        held = load.acknowledged()
+        until(lambda: load.waiting() > 30, "the cars do not keep what they have")
+        assert load.acknowledged() <= held + 64 * 3
+        filler.unlink()
+        until(lambda: not _alarm(zone, "disk_full"), "the alarm stays")
+        _assert_whole(zone, load)
+
+
+def test_disk_that_is_really_full_loses_nothing_acknowledged_and_goes_on_with_room(disk: Path) -> None:
+    config = listening() + "[governor]\nreserve_bytes = 1\n"
+    with running_zone(disk / "data", config=config) as zone, Load(zone, 1, 3) as load:
+        until(lambda: load.acknowledged() > 30, "nothing is acknowledged")
+        filler = _fill(disk, leave=0)
+        until(lambda: zone.alarms(), "no alarm")
+        until(lambda: load.waiting() > 100, "the cars do not keep what they have")
+        filler.unlink()
+        _assert_whole(zone, load)
+
+
+def _fill(disk: Path, leave: int) -> Path:
+    """Take what is free on the disk, but so many bytes."""
+    filler = disk / "filler"
+    with filler.open("wb") as sink:
+        os.posix_fallocate(sink.fileno(), 0, shutil.disk_usage(disk).free - leave)
+    return filler
+
+
+def _alarm(zone: RunningZone, code: str) -> dict[str, str] | None:
+    return next((alarm for alarm in zone.alarms() if alarm["code"] == code), None)
+
+
+def _assert_whole(zone: RunningZone, load: Load) -> None:
+    load.finish()
+    assert [account for account in load.accounts() if not account.whole] == []
+    until(lambda: zone.health() == "ok", "the zone is not well again")
+    assert load.stale_twins() == []
+    verdict = carcloud("verify", "lake", "--data", str(zone.data))
+    assert verdict.returncode == 0, verdict.stdout
