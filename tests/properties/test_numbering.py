@@ -1,4 +1,4 @@
-"""Numbering: whatever is lost, repeated or reordered, and whenever the governor starts again, each batch counts once."""
+"""Numbering: whatever is lost, repeated or reordered, whenever the governor starts again, a batch counts once."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -93,6 +93,7 @@ class TwinKeeper:
                 self._alarm = {"code": "twin_gap", "message": error.message, "do": error.do, "since": since}
                 log.error("chunks are gone; the twin goes on without them", extra={"reason": str(error)})
                 position = max(follower.oldest - 1, self._state.chunk)
+                await asyncio.sleep(1.0)
 
     def _note(self, changed: Cells) -> None:
         for watch in self._watches.values():
@@ -126,8 +127,11 @@ class TwinKeeper:
             position, began = self._state.chunk, time.monotonic()
             data = self._state.dump()
             pause_s = max(SAVE_EVERY_S, 20 * (time.monotonic() - began))
-            await asyncio.to_thread(write_flushed, self._file, data)
-            await asyncio.to_thread(self._records.set_position, "twin", self._partition, position)
+            try:
+                await asyncio.to_thread(write_flushed, self._file, data)
+                await asyncio.to_thread(self._records.set_position, "twin", self._partition, position)
+            except TryLaterError as error:  # the stream keeps what is not saved
+                log.warning("the twin is not saved", extra={"reason": str(error)})
 
     # answers
 

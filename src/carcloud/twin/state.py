@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +45,10 @@ class TwinState:
         self._time = np.full((rows, columns), NEVER, np.int64)
         self._value = np.full((rows, columns), np.nan)
         self._provenance = np.zeros((rows, columns), np.uint8)
+
+    @property
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self._time, self._value, self._provenance
 
     def apply(self, chunk: Chunk) -> Cells:
         """Fold one chunk in; return the cells that changed."""
@@ -86,9 +91,9 @@ class TwinState:
             wanted_columns += 16
         if (wanted_rows, wanted_columns) == (rows, columns):
             return
-        old = self._time, self._value, self._provenance
+        old = self._columns
         self._allocate(wanted_rows, wanted_columns)
-        for new, filled in zip((self._time, self._value, self._provenance), old, strict=True):
+        for new, filled in zip(self._columns, old, strict=True):
             new[:rows, :columns] = filled
         self._seen_us = np.append(self._seen_us, np.zeros(wanted_rows - rows, np.int64))
 
@@ -186,16 +191,18 @@ class TwinState:
             return state
         try:
             with pa.ipc.open_stream(path.read_bytes()) as reader:
-                head, table = json.loads(reader.schema.metadata[b"twin"]), reader.read_all()
+                state._fill(json.loads(reader.schema.metadata[b"twin"]), reader.read_all())
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"The twin's state in {path.name} is damaged.", "Restore it from a backup.") from error
-        state.chunk = head["chunk"]
-        state._vehicles = {name: at for at, name in enumerate(head["vehicles"])}
-        state._signals = {name: at for at, name in enumerate(head["signals"])}
-        state._texts = {(row, column): text for row, column, text in head["texts"]}
-        state._grow()
-        state._seen_us[: len(head["seen_us"])] = head["seen_us"]
-        at = table["row"].to_numpy(), table["column"].to_numpy()
-        state._time[at], state._value[at] = table["time"].to_numpy(), table["value"].to_numpy()
-        state._provenance[at] = table["provenance"].to_numpy()
         return state
+
+    def _fill(self, head: dict[str, Any], table: pa.Table) -> None:
+        self.chunk = head["chunk"]
+        self._vehicles = {name: at for at, name in enumerate(head["vehicles"])}
+        self._signals = {name: at for at, name in enumerate(head["signals"])}
+        self._texts = {(row, column): text for row, column, text in head["texts"]}
+        self._grow()
+        self._seen_us[: len(head["seen_us"])] = head["seen_us"]
+        at = table["row"].to_numpy(), table["column"].to_numpy()
+        for column, name in zip(self._columns, ("time", "value", "provenance"), strict=True):
+            column[at] = table[name].to_numpy()

@@ -1,0 +1,126 @@
+"""The receipt's root: the same however rows are cut into parts and files, another for any other rows."""
+
+import hashlib
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carcloud.lake.rows import Part, by_day, joined, part_of_chunk
+from carcloud.lake.verify import _as_chunk, _rows_of
+from carcloud.stream.receipts import car_digests, root, tree_root
+from tests.stream import CAR, DAY_US, NOW_US, OTHER, chunk, governed
+
+VALUES = st.one_of(
+    st.sampled_from([0.0, -0.0, 1.0, 5e-324]), st.floats(allow_nan=False), st.sampled_from(["", "a", "a\0", "é"])
+)
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from([CAR, OTHER, "c"]),
+        st.sampled_from(["A.b", "A.c", "B.a"]),
+        st.one_of(st.integers(0, 3), st.sampled_from([-DAY_US, DAY_US])).map(lambda at: NOW_US + at),
+        VALUES,
+        st.integers(0, 2),
+    ),
+    max_size=24,
+)
+
+
+def lake_root(parts: list[Part]) -> str:
+    return root(_as_chunk(joined(parts))).hex()
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS.filter(bool), st.data())
+def test_the_root_does_not_depend_on_how_rows_lie_in_parts_and_days(rows, data):
+    expected = root(governed(rows)).hex()
+    cuts = [data.draw(st.integers(0, 2)) for _ in rows]
+    parts = []
+    for which in data.draw(st.permutations(sorted(set(cuts)))):
+        mine = [row for row, cut in zip(rows, cuts, strict=True) if cut == which]
+        parts.append(part_of_chunk(chunk(7, mine)))
+    assert lake_root(parts) == expected
+    files = [_rows_of(part_of_lake(table), 7) for part in parts for _, table in by_day(joined([part]))]
+    assert lake_root(data.draw(st.permutations(files))) == expected
+    twice = [part_of_lake(joined(files[at : at + 2])) for at in range(0, len(files), 2)]
+    assert lake_root(twice) == expected
+
+
+def part_of_lake(table) -> Part:
+    batch = table.combine_chunks().to_batches()[0]
+    codes = batch["provenance"].indices.to_numpy().astype("u1")
+    texts = batch["text"] if batch["text"].null_count < len(batch) else None
+    return Part(
+        *(batch[name].dictionary.to_pylist() for name in ("vehicle", "signal")),
+        *(batch[name].indices.to_numpy() for name in ("vehicle", "signal")),
+        batch["time"].cast("int64").to_numpy(),
+        batch["value"].to_numpy(zero_copy_only=False),
+        codes,
+        batch["chunk"].to_numpy(),
+        texts,
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS.filter(bool), st.permutations(range(24)))
+def test_the_root_does_not_depend_on_the_order_of_rows_of_one_moment(rows, order):
+    shuffled = [rows[at] for at in order if at < len(rows)]
+    assert root(governed(shuffled)) == root(governed(rows))
+
+
+@settings(max_examples=200, deadline=None)
+@given(ROWS.filter(bool), st.data())
+def test_any_row_changed_removed_or_added_changes_the_root(rows, data):
+    at = data.draw(st.integers(0, len(rows) - 1))
+    vehicle, path, time, value, provenance = rows[at]
+    other = "b" if isinstance(value, str) else math.nextafter(value, math.inf) if value != math.inf else 0.0
+    changed = [
+        ("zz", path, time, value, provenance),
+        (vehicle, "Z.z", time, value, provenance),
+        (vehicle, path, time + 10, value, provenance),
+        (vehicle, path, time, other, provenance),
+        (vehicle, path, time, value, (provenance + 1) % 3),
+    ]
+    before = root(governed(rows))
+    rest = rows[:at] + rows[at + 1 :]
+    for row in changed:
+        assert root(governed([*rest, row])) != before
+        assert root(governed([*rows, row])) != before
+    assert root(governed([*rows, rows[at]])) != before
+    assert root(governed(rest) if rest else chunk(1).rows) != before
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS.filter(bool), ROWS)
+def test_a_cars_digest_is_of_its_own_rows_only(rows, others):
+    mine = [row for row in rows if row[0] == CAR] or [(CAR, *rows[0][1:])]
+    together = mine + [(OTHER, *row[1:]) for row in others]
+    assert car_digests(governed(together))[CAR] == car_digests(governed(mine))[CAR]
+
+
+def test_a_text_that_ends_in_a_nul_is_another_text():
+    rows = [(CAR, "A.b", NOW_US, text, 0) for text in ("a", "a\0")]
+    assert root(governed(rows)) == root(governed(rows[::-1]))
+    assert root(governed(rows)) != root(governed([rows[0], rows[0]]))
+
+
+def test_nothing_has_the_digest_of_nothing():
+    assert car_digests(chunk(1).rows) == {}
+    assert root(chunk(1).rows) == tree_root([])
+
+
+@pytest.mark.parametrize("leaves", range(1, 9))
+def test_the_tree_is_that_of_rfc_6962(leaves):
+    def rfc(entries: list[bytes]) -> bytes:
+        if len(entries) == 1:
+            return tree_root(entries)
+        split = 1 << (len(entries) - 1).bit_length() - 1
+        return hashlib.sha256(b"\x01" + rfc(entries[:split]) + rfc(entries[split:])).digest()
+
+    entries = [bytes([number]) for number in range(leaves)]
+    assert tree_root(entries) == rfc(entries)
+
+
+def test_a_leaf_is_not_taken_for_a_branch():
+    assert tree_root([b"a", b"b"]) != tree_root([b"a" + b"b"])
