@@ -1,0 +1,147 @@
+"""What an attacker on the road holds: a car's credentials, an MQTT client that obeys nobody, and raw sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+
+import httpx
+import paho.mqtt.client as mqtt
+
+from tests.zone import RunningZone, until
+
+HOST = "127.0.0.1"
+JSON = {"content-type": "application/json"}
+
+
+class Car:
+    """An MQTT client with the credentials in `place`. It does not come back by itself after it was cut."""
+
+    def __init__(self, zone: RunningZone, place: Path, client_id: str = "", **will: object) -> None:
+        self.place, self._port = place, zone.file.mqtt
+        self.id = json.loads((place / "vehicle.json").read_text())["id"]
+        self.heard: list[tuple[str, bytes]] = []
+        self.reason, self._granted = "", list[bool]()
+        self.connected, self.cut, self._answered = threading.Event(), threading.Event(), threading.Event()
+        self.cut_at = 0.0
+        self.mqtt = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2, client_id or self.id, protocol=mqtt.MQTTv311, reconnect_on_failure=False
+        )
+        self.mqtt.tls_set(str(place / "ca.pem"), str(place / "vehicle.pem"), str(place / "vehicle.key"))
+        self.mqtt.max_inflight_messages_set(1000)
+        if will:
+            self.mqtt.will_set(**will)  # type: ignore[arg-type]
+        self.mqtt.on_connect = self._on_connect
+        self.mqtt.on_disconnect = self._on_cut
+        self.mqtt.on_subscribe = self._on_subscribe
+        self.mqtt.on_message = lambda _client, _data, message: self.heard.append((message.topic, message.payload))
+
+    def __enter__(self) -> Car:
+        assert self.connect() == "Success"
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Leave politely."""
+        self.mqtt.disconnect()
+        self.mqtt.loop_stop()
+
+    def _on_connect(self, _client: object, _data: object, _flags: object, reason: object, _more: object) -> None:
+        self.reason = str(reason)
+        self.connected.set()
+
+    def _on_cut(self, *_: object) -> None:
+        self.cut_at = time.time()
+        self.cut.set()
+
+    def _on_subscribe(self, _client: object, _data: object, _mid: int, reasons: list[object], _more: object) -> None:
+        self._granted = [not reason.is_failure for reason in reasons]  # type: ignore[attr-defined]
+        self._answered.set()
+
+    def connect(self) -> str:
+        """Connect and return the broker's answer, "" where there was none."""
+        self.mqtt.connect(HOST, self._port, 30)
+        self.mqtt.loop_start()
+        self.connected.wait(10)
+        return self.reason
+
+    def up(self, kind: str = "batch") -> str:
+        """Return one of the car's own topics."""
+        return f"cc/1/default/{self.id}/up/{kind}"
+
+    def say(self, body: object, topic: str = "", qos: int = 1) -> mqtt.MQTTMessageInfo:
+        """Publish JSON or bytes, on the car's own batch topic unless told otherwise."""
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.mqtt.publish(topic or self.up(), payload, qos)
+
+    def subscribe(self, topic: str) -> bool:
+        """Say whether the broker granted a subscription."""
+        self._answered.clear()
+        self.mqtt.subscribe(topic, 1)
+        return self._answered.wait(5) and self._granted == [True]
+
+
+def sample(value: object, signal: str = "Vehicle.Speed", **more: object) -> dict[str, object]:
+    """Return a JSON batch of one sample."""
+    return {"samples": [{"signal": signal, "value": value, **more}]}
+
+
+def seen(zone: RunningZone, car: str) -> dict[str, object]:
+    """Return the car's newest values as the twin has them."""
+    values = zone.get(f"/v1/vehicles/{car}/signals")["signals"]
+    return {path: cell["value"] for path, cell in values.items()}
+
+
+def until_seen(
+    zone: RunningZone, car: str, value: object, signal: str = "Vehicle.Speed", patience_s: float = 20
+) -> None:
+    """Wait until the twin has this value."""
+    until(lambda: seen(zone, car).get(signal) == value, f"{signal} = {value} did not reach the twin", patience_s)
+
+
+def refused(zone: RunningZone) -> dict[str, int]:
+    """Return the zone's refusals by cause."""
+    counted: dict[str, int] = zone.status()["stream"]["refused"]
+    return counted
+
+
+def tls(place: Path | None, trust: Path, **versions: ssl.TLSVersion) -> ssl.SSLContext:
+    """Return TLS as a car speaks it; with no folder, without a certificate."""
+    context = ssl.create_default_context(cafile=str(trust))
+    for name, version in versions.items():
+        setattr(context, name, version)
+    if versions:
+        context.set_ciphers("ALL:@SECLEVEL=0")
+    if place is not None:
+        context.load_cert_chain(str(place / "vehicle.pem"), str(place / "vehicle.key"))
+    return context
+
+
+def mqtt_connect(client_id: str) -> bytes:
+    """Return an MQTT 3.1.1 CONNECT packet with a clean session."""
+    name = client_id.encode()
+    body = b"\x00\x04MQTT\x04\x02\x00\x3c" + len(name).to_bytes(2, "big") + name
+    return b"\x10" + bytes([len(body)]) + body
+
+
+def greeted(port: int, context: ssl.SSLContext | None, client_id: str) -> bool:
+    """Say whether the broker answers a CONNECT at all: it does so only after a handshake that held."""
+    try:
+        with socket.create_connection((HOST, port), 5) as raw:
+            channel = context.wrap_socket(raw, server_hostname="localhost") if context else raw
+            channel.sendall(mqtt_connect(client_id))
+            return channel.recv(4)[:1] == b"\x20"
+    except OSError:
+        return False
+
+
+def second_door(zone: RunningZone, context: ssl.SSLContext) -> httpx.Client:
+    """Return an HTTPS client for the second door."""
+    return httpx.Client(base_url=f"https://localhost:{zone.file.https}", verify=context, trust_env=False, timeout=15)
