@@ -1,12 +1,22 @@
-"""The console's types are the API's."""
+"""What the console knows of the zone is what the zone says of itself."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-BUILD = Path(__file__).parents[2] / "web" / "build.py"
+from carcloud.stream.guards import CAUSES
+
+WEB = Path(__file__).parents[2] / "web"
 
 
 def test_types_of_the_console_are_generated_from_the_api_as_it_is() -> None:
-    done = subprocess.run([sys.executable, BUILD, "types", "--check"], capture_output=True, text=True, check=False)
+    command = [sys.executable, WEB / "build.py", "types", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_cause_of_refusal_is_explained_in_the_console() -> None:
+    words = (WEB / "src" / "words" / "en.ts").read_text(encoding="utf-8")
+    explained = re.findall(r"^    (\w+): \[", words.split("  causes: {")[1], flags=re.MULTILINE)
+    assert set(explained) == CAUSES
