@@ -25,6 +25,16 @@ from carcloud.twin.values import Last, Presence
 from carcloud.vehicle.batch import Provenance
 
 NEVER = np.iinfo(np.int64).min
+CARS_A_BLOCK = 4096
+_SAVED = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("column", pa.int32()),
+        ("time", pa.int64()),
+        ("value", pa.float64()),
+        ("provenance", pa.uint8()),
+    ]
+)
 Cells = tuple[NDArray[np.int64], NDArray[np.int64]]
 NO_CELLS: Cells = (np.empty(0, np.int64), np.empty(0, np.int64))
 PROVENANCES = [kind.name.lower() for kind in Provenance]
@@ -162,26 +172,22 @@ class TwinState:
     # saving
 
     def dump(self) -> bytes:
-        """Return state and position as one piece, which `load` reads."""
-        cars, signals = len(self._vehicles), len(self._signals)
-        used = self._time[:cars, :signals] != NEVER
-        row, column = np.nonzero(used)
-        table = pa.table(
-            {
-                "row": row.astype(np.int32),
-                "column": column.astype(np.int32),
-                "time": self._time[:cars, :signals][used],
-                "value": self._value[:cars, :signals][used],
-                "provenance": self._provenance[:cars, :signals][used],
-            }
-        )
+        """Return state and position as one piece, which `load` reads; made in blocks of cars, to need little memory."""
+        cars = len(self._vehicles)
         texts = [[row, column, text] for (row, column), text in self._texts.items()]
         head = {"chunk": self.chunk, "vehicles": list(self._vehicles), "signals": list(self._signals), "texts": texts}
         head["seen_us"] = self._seen_us[:cars].tolist()
+        schema = _SAVED.with_metadata({b"twin": json.dumps(head).encode()})
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, table.schema.with_metadata({b"twin": json.dumps(head).encode()})) as writer:
-            writer.write_table(table.replace_schema_metadata({b"twin": json.dumps(head).encode()}))
+        with pa.ipc.new_stream(sink, schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+            for first in range(0, cars, CARS_A_BLOCK):
+                writer.write_batch(self._block(first, min(first + CARS_A_BLOCK, cars)))
         return bytes(sink.getvalue())
+
+    def _block(self, first: int, end: int) -> pa.RecordBatch:
+        row, column = (place.astype(np.int32) for place in np.nonzero(self._time[first:end] != NEVER))
+        row += first
+        return pa.record_batch([row, column, *(values[row, column] for values in self._columns)], schema=_SAVED)
 
     @classmethod
     def load(cls, path: Path) -> TwinState:
