@@ -145,3 +145,61 @@ def greeted(port: int, context: ssl.SSLContext | None, client_id: str) -> bool:
 def second_door(zone: RunningZone, context: ssl.SSLContext) -> httpx.Client:
     """Return an HTTPS client for the second door."""
     return httpx.Client(base_url=f"https://localhost:{zone.file.https}", verify=context, trust_env=False, timeout=15)
+
+
+class Storm:
+    """A car that floods: raw MQTT over TLS, as fast as it goes, deaf to the broker's answers."""
+
+    def __init__(self, zone: RunningZone, place: Path) -> None:
+        self.id = json.loads((place / "vehicle.json").read_text())["id"]
+        raw = socket.create_connection((HOST, zone.file.mqtt), 10)
+        self._channel = tls(place, place / "ca.pem").wrap_socket(raw, server_hostname="localhost")
+        self._channel.sendall(mqtt_connect(self.id))
+        self.welcome = self._channel.recv(4)[3:] == b"\0"
+        self._channel.settimeout(None)
+        self.sent, self._packet = 0, 0
+        self.cut = threading.Event()
+        self._deaf = threading.Thread(target=self._drain, daemon=True)
+        self._deaf.start()
+
+    def _drain(self) -> None:
+        try:
+            while self._channel.recv(65536):
+                pass
+        except OSError:
+            pass  # it was cut, which is what the storm is about
+        self.cut.set()
+
+    def send(self, payload: bytes, kind: str = "batch", qos: int = 1) -> None:
+        """Publish once on one of the car's own topics."""
+        try:
+            self._channel.sendall(self._publish(f"cc/1/default/{self.id}/up/{kind}".encode(), payload, qos))
+        except OSError:
+            self.cut.set()
+
+    def blow(self, payload: bytes, seconds: float, per_s: int, topic: str = "", qos: int = 1) -> None:
+        """Publish a payload so many times a second, until cut or the time is over."""
+        began = time.monotonic()
+        name = (topic or f"cc/1/default/{self.id}/up/batch").encode()
+        while (now := time.monotonic() - began) < seconds and not self.cut.is_set():
+            due = int(min(now, seconds) * per_s) - self.sent
+            try:
+                self._channel.sendall(b"".join(self._publish(name, payload, qos) for _ in range(min(due, 500))))
+            except OSError:
+                break
+            self.sent += max(min(due, 500), 0)
+            time.sleep(0.002)
+
+    def _publish(self, topic: bytes, payload: bytes, qos: int) -> bytes:
+        self._packet = self._packet % 65535 + 1
+        body = len(topic).to_bytes(2, "big") + topic + (self._packet.to_bytes(2, "big") if qos else b"") + payload
+        size, digits = len(body), bytearray()
+        while True:
+            size, digit = divmod(size, 128)
+            digits.append(digit | (128 if size else 0))
+            if not size:
+                return bytes([0x30 | qos << 1]) + bytes(digits) + body
+
+    def close(self) -> None:
+        """Hang up."""
+        self._channel.close()

@@ -260,7 +260,7 @@ def test_connected_cars_are_listed_and_no_process_of_the_cloud(zone: Zone, car: 
     cars = [car() for _ in range(3)]
     for each in cars:
         each.connect()
-    listed = zone.run(zone.sessions.vehicles())
+    listed = set(zone.run(zone.sessions.vehicles()))
     assert {each.id for each in cars} <= listed
     assert all(zone.records.vehicle(found) for found in listed)
 

@@ -30,13 +30,15 @@ class Sessions:
             await self._request(f"$SYS.REQ.SERVER.{server}.KICK", orjson.dumps({"cid": connection["cid"]}))
         return len(found)
 
-    async def vehicles(self) -> set[str]:
-        """Return the ids of all connected vehicles; one request for every 4,096 of them."""
-        found: set[str] = set()
+    async def vehicles(self) -> dict[str, int]:
+        """Return the connected vehicles, and how many messages the session of each brought; one request for 4,096."""
+        found: dict[str, int] = {}
         offset, total = 0, 1
         while offset < total:
             data = (await self._connections({"limit": PAGE, "offset": offset}))["data"]
-            found.update(car for connection in data.get("connections") or [] if (car := connection.get("mqtt_client")))
+            for connection in data.get("connections") or []:
+                if car := connection.get("mqtt_client"):
+                    found[car] = connection["in_msgs"]
             offset, total = offset + PAGE, data["total"]
         return found
 
@@ -44,3 +46,11 @@ class Sessions:
         asked = {"acc": ACCOUNT, "sort": "cid"} | options
         answer: dict[str, Any] = orjson.loads(await self._request("$SYS.REQ.SERVER.PING.CONNZ", orjson.dumps(asked)))
         return answer
+
+
+def flooding(before: dict[str, int], now: dict[str, int], limit: int) -> set[str]:
+    """Return the vehicles that sent more than `limit` messages between two looks, whatever became of the messages.
+
+    The governor sees only what is stored: neither QoS 0 nor what the broker drops. A new session counts from nothing.
+    """
+    return {car for car, count in now.items() if count - (last if (last := before.get(car, 0)) <= count else 0) > limit}

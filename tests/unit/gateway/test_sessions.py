@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from carcloud.gateway.sessions import PAGE, Sessions
+from carcloud.gateway.sessions import PAGE, Sessions, flooding
 
 
 class Broker:
@@ -32,11 +32,20 @@ class Broker:
 
 @pytest.mark.parametrize("cars", [0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE + 5])
 def test_all_cars_are_listed_over_as_many_pages_as_it_takes(cars: int) -> None:
-    broker = Broker([{"cid": 0, "name": "governor"}] + [{"cid": n, "mqtt_client": f"v{n}"} for n in range(1, cars + 1)])
-    assert asyncio.run(Sessions(broker.request).vehicles()) == {f"v{n}" for n in range(1, cars + 1)}
+    broker = Broker(
+        [{"cid": 0, "name": "governor"}]
+        + [{"cid": n, "mqtt_client": f"v{n}", "in_msgs": n} for n in range(1, cars + 1)]
+    )
+    assert asyncio.run(Sessions(broker.request).vehicles()) == {f"v{n}": n for n in range(1, cars + 1)}
 
 
 def test_every_session_of_a_car_is_closed_and_no_others() -> None:
     broker = Broker([{"cid": n, "mqtt_client": name} for n, name in enumerate(["a", "b", "a"])])
     assert asyncio.run(Sessions(broker.request).close("a")) == 2
     assert [each["mqtt_client"] for each in broker.connections] == ["b"]
+
+
+def test_car_that_sent_more_than_the_limit_since_the_last_look_floods() -> None:
+    before = {"steady": 5000, "flooding": 5000, "back again": 5000, "gone": 9000}
+    now = {"steady": 5100, "flooding": 6001, "back again": 900, "new": 1000, "new and flooding": 1001}
+    assert flooding(before, now, 1000) == {"flooding", "new and flooding"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,19 +13,22 @@ import uvicorn
 
 from carcloud.assembly.context import Context, QuietServer, tell, together
 from carcloud.backends.nats import Bus
+from carcloud.backends.records import Records
 from carcloud.errors import TryLaterError
 from carcloud.gateway.acks import Acks
 from carcloud.gateway.gate import Gate
 from carcloud.gateway.https import CertificateProtocol, second_door, ssl_context
 from carcloud.gateway.mqtt.callout import AccountKey, Callout
-from carcloud.gateway.sessions import Sessions
+from carcloud.gateway.sessions import Sessions, flooding
 from carcloud.gateway.violations import Violations
 from carcloud.safety.identity import Authority
 from carcloud.stream import subjects
 from carcloud.stream.raw import prepare
 
+log = logging.getLogger(__name__)
+
 REFUSE_FLOOD_S = 30.0
-COUNT_SESSIONS_EVERY_S = 3.0
+LOOK_EVERY_S = 3.0
 
 
 async def run(context: Context) -> None:
@@ -47,28 +51,42 @@ async def run(context: Context) -> None:
         gate.forget(vehicle.decode())
         await sessions.close(vehicle.decode())
 
-    async def flooding(_: str, vehicle: bytes) -> None:
+    async def refuse_flood(_: str, vehicle: bytes) -> None:
         gate.refuse(vehicle.decode(), REFUSE_FLOOD_S)
         await sessions.close(vehicle.decode())
 
     await cloud.listen(subjects.REVOKED, revoked)
-    await cloud.listen(subjects.FLOODING, flooding)
+    await cloud.listen(subjects.FLOODING, refuse_flood)
     await auth.answer("$SYS.REQ.USER.AUTH", answer, queue="gateway")
     door = second_door(gate, _into_raw(vehicles), Acks(vehicles).wait)
     works = [_serve_vehicles(context, door)]
     numbers: dict[str, Any] = {}
-    if context.name in ("gateway", "gateway-1"):  # the broker is one: one gateway counts
-        works.append(_count(sessions, Violations(context.folder.logs / "nats-server.log"), numbers))
+    if context.name in ("gateway", "gateway-1"):  # the broker is one: one gateway watches
+        works.append(_watch(context, cloud, sessions, numbers))
     await together(*works, tell(cloud, context.name, lambda: dict(numbers)))
 
 
-async def _count(sessions: Sessions, violations: Violations, numbers: dict[str, Any]) -> None:
-    """Keep the numbers of connected cars and of what the broker refused them."""
+async def _watch(context: Context, cloud: Bus, sessions: Sessions, numbers: dict[str, Any]) -> None:
+    """Look at the sessions: count them and what the broker refused, and have floods and left-over sessions closed."""
+    violations, records = Violations(context.folder.logs / "nats-server.log"), context.records()
+    limit = int(context.settings.governor.flood.messages_per_s * LOOK_EVERY_S)
+    before: dict[str, int] | None = None
     while True:
         with contextlib.suppress(TryLaterError, KeyError):
-            numbers["vehicles"] = {"connected": len(await sessions.vehicles())}
+            connected = await sessions.vehicles()
+            numbers["vehicles"] = {"connected": len(connected)}
+            for vehicle in flooding(before, connected, limit) if before is not None else ():
+                log.warning("a car floods the broker; its session is closed", extra={"vehicle": vehicle})
+                await cloud.publish(subjects.FLOODING, vehicle.encode())
+            before = connected
+            for vehicle in await asyncio.to_thread(_revoked, records, connected):  # a notice may have been lost
+                await cloud.publish(subjects.REVOKED, vehicle.encode())
         numbers["violations"] = await asyncio.to_thread(violations.read)
-        await asyncio.sleep(COUNT_SESSIONS_EVERY_S)
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _revoked(records: Records, connected: dict[str, int]) -> set[str]:
+    return {car.id for car in records.vehicles(limit=1_000_000, state="revoked")} & connected.keys()
 
 
 def _into_raw(vehicles: Bus) -> Callable[[str, bytes], Awaitable[None]]:
