@@ -15,6 +15,8 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -33,6 +35,7 @@ from carcloud.errors import ConflictError, MissingError, TryLaterError
 
 ROW_GROUP = 1 << 17
 KEEP_OLD_FILES_H = 1
+REPLACING = "replacing"  # the application of all who replace files, so that two never do at once
 
 _trial = zstandard.ZstdCompressor(level=1)
 
@@ -75,11 +78,11 @@ class Table:
     def write(self, value: str, rows: pa.Table, name: str) -> AddAction:
         """Write and flush one file of the partition `value`; it is no part of the table until committed."""
         folder = self.path / f"{self._partition}={value}"
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            flush(self.path)
         file = folder / f"{name}-{uuid.uuid4().hex[:12]}.parquet"
         try:
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
+                flush(self.path)
             with file.open("wb") as sink:
                 write_parquet(rows, sink)
                 sink.flush()
@@ -97,15 +100,17 @@ class Table:
 
         Raises:
             ConflictError: another writer of this application was here; read `position` again.
-            TryLaterError: the commit could not be written.
+            TryLaterError: not known to be committed; read `position` again.
         """
+        if position <= (self._table.transaction_version(application) or 0):
+            raise ConflictError(f"{application} has committed {position} already.", "Read its position again.")
         moved = CommitProperties(app_transactions=[Transaction(application, position)], custom_metadata=metadata)
         self._commit([*files], moved)
 
     def _commit(self, actions: list[AddAction | RemoveAction], properties: CommitProperties) -> None:
         hooks = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
         before = self._table.version()
-        try:
+        with _written(self.path):
             self._table.create_write_transaction(
                 actions,
                 "append",
@@ -115,15 +120,12 @@ class Table:
                 post_commithook_properties=hooks,
             )
             self._table.update_incremental()
-        except CommitFailedError as error:
-            raise ConflictError(f"The table {self.path.name} moved under its writer: {error}") from error
-        except (DeltaError, OSError) as error:
-            raise TryLaterError(f"The table {self.path.name} was not committed: {type(error).__name__}.") from error
-        self._flush_log(before + 1)
+            self._flush_log(before + 1)
 
     def checkpoint(self) -> None:
         """Write a checkpoint of the log, so that opening the table stays quick."""
-        self._table.create_checkpoint()
+        with _written(self.path):
+            self._table.create_checkpoint()
 
     def replace(self, old: list[LiveFile], new: list[AddAction]) -> None:
         """Put rewritten files in the place of others in one flushed step; the rows are the same.
@@ -131,16 +133,20 @@ class Table:
         Raises:
             ConflictError: one of the old files left the table meanwhile.
         """
+        if not set(old) <= set(self.live()):
+            raise ConflictError(f"A file to be replaced left the table {self.path.name}.")
         now_ms = int(time.time() * 1000)
         gone = [RemoveAction(file.name, False, now_ms, file.bytes, {self._partition: file.partition}) for file in old]
         kept = [replace(action, data_change=False) for action in new]
-        self._commit([*gone, *kept], CommitProperties(max_commit_retries=20))
+        turn = Transaction(REPLACING, (self._table.transaction_version(REPLACING) or 0) + 1)
+        self._commit([*gone, *kept], CommitProperties(max_commit_retries=20, app_transactions=[turn]))
 
     def sweep(self) -> None:
         """Delete files that left the table long enough ago that no query still reads them."""
-        table = DeltaTable(str(self.path))
-        table.vacuum(KEEP_OLD_FILES_H, dry_run=False, enforce_retention_duration=False, full=True)
-        table.cleanup_metadata()
+        with _written(self.path):
+            table = DeltaTable(str(self.path))
+            table.vacuum(KEEP_OLD_FILES_H, dry_run=False, enforce_retention_duration=False, full=True)
+            table.cleanup_metadata()
 
     def live(self) -> list[LiveFile]:
         """Return the files of the table as it stands, in the order of their names."""
@@ -166,6 +172,17 @@ class Table:
         for version in range(first, self._table.version() + 1):
             flush(folder / f"{version:020}.json")
         flush(folder)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Turn the vendor's errors into ours."""
+    try:
+        yield
+    except CommitFailedError as error:
+        raise ConflictError(f"The table {path.name} moved under its writer: {error}") from error
+    except (DeltaError, OSError) as error:
+        raise TryLaterError(f"The table {path.name} cannot be written: {error}.", "Make room on its disk.") from error
 
 
 class Reader:
@@ -233,12 +250,18 @@ def _statistics(rows: pa.Table) -> str:
         column = rows[name]
         nulls[name] = column.null_count
         if pa.types.is_dictionary(column.type):
-            column = pa.chunked_array([chunk.dictionary for chunk in column.chunks])
+            column = pa.chunked_array([_used(chunk) for chunk in column.chunks])
         if pa.types.is_floating(column.type) or column.null_count == len(column):
             continue
         edges = pc.min_max(column).as_py()
         low[name], high[name] = _plain(edges["min"]), _plain(edges["max"])
     return json.dumps({"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls})
+
+
+def _used(column: pa.DictionaryArray) -> pa.Array:
+    """Return the part of a sorted dictionary that a column uses, so that the statistics are tight."""
+    edges = pc.min_max(column.indices).as_py()
+    return column.dictionary.slice(edges["min"], edges["max"] - edges["min"] + 1)
 
 
 def _plain(value: object) -> object:

@@ -65,7 +65,7 @@ def part_of_file(table: pa.Table) -> Part:
 
 
 def _part(rows: pa.RecordBatch, provenance: NDArray[np.uint8], chunk: NDArray[np.int64]) -> Part:
-    text = rows["text"]
+    text = rows["text"].cast(pa.string())  # another engine may have written it as a view
     return Part(
         rows["vehicle"].dictionary.to_pylist(),
         rows["signal"].dictionary.to_pylist(),

@@ -2,13 +2,14 @@
 
 Rules:
 * Rows are regrouped by chunk, whatever files they are in; their Merkle root must be the one in the chunk's receipt.
-* A chunk with rows and no receipt, a receipt whose signature does not hold, and a receipt that kept rows the lake does
-  not have, are faults.
+* Every chunk up to the table's position has a receipt, empty ones too: a missing one, one whose signature does not
+  hold, and one that kept other rows than the lake has, are faults.
+* A file that cannot be read, and a row that lies in another day than its own, are faults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from carcloud.backends.delta import Table
-from carcloud.errors import InputError
-from carcloud.lake.rows import PROVENANCES, SCHEMA, Part, joined, part_of_file
+from carcloud.backends.delta import LiveFile, Table
+from carcloud.errors import MissingError
+from carcloud.lake.rows import DAY_US, PROVENANCES, SCHEMA, Part, joined, part_of_file
 from carcloud.lake.writer import DICTIONARIES
 from carcloud.stream.chunk import SCHEMA as CHUNK_SCHEMA
 from carcloud.stream.receipts import root, statement
@@ -42,18 +43,37 @@ class Verdict:
             self.faults.append(text)
 
 
-def verify_lake(folder: Path, signed: Verify) -> Verdict:
-    """Check the whole lake. `signed(statement, signature)` tells whether the governor's key made the signature."""
-    receipts, verdict = _receipts(folder / "receipts"), Verdict()
+def verify_lake(folder: Path, signed: Verify, partition: int = 0) -> Verdict:
+    """Check the whole lake. `signed(statement, signature)` tells whether the governor's key made the signature.
+
+    Raises:
+        MissingError: the folder holds no lake.
+    """
+    if not (folder / "samples").is_dir():
+        raise MissingError(f"There is no lake in {folder} yet.", "Send a first batch, or give the zone's folder.")
+    verdict = Verdict()
+    receipts = _receipts(folder / "receipts", verdict)
     table = Table(folder / "samples", SCHEMA, "day")
     by_chunk: dict[int, list[Part]] = {}
     for file in table.live():
-        part = part_of_file(table.read(file, DICTIONARIES))
-        for number in np.unique(part.chunk).tolist():
-            by_chunk.setdefault(number, []).append(_rows_of(part, number))
-    for number in sorted(by_chunk.keys() | receipts.keys()):
+        if part := _part(table, file, verdict):
+            for number in np.unique(part.chunk).tolist():
+                by_chunk.setdefault(number, []).append(_rows_of(part, number))
+    expected = range(1, table.position(f"lake/{partition}") + 1)
+    for number in sorted(by_chunk.keys() | receipts.keys() | set(expected)):
         _check(number, by_chunk.get(number, []), receipts.get(number), signed, verdict)
     return verdict
+
+
+def _part(table: Table, file: LiveFile, verdict: Verdict) -> Part | None:
+    try:
+        part = part_of_file(table.read(file, DICTIONARIES))
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        verdict.fault(f"{file.name}: cannot be read as the lake's rows, {type(error).__name__}")
+        return None
+    if (part.time_us // DAY_US != np.datetime64(file.partition, "D").astype(np.int64)).any():
+        verdict.fault(f"{file.name}: holds rows of other days")
+    return part
 
 
 def _check(number: int, parts: list[Part], receipt: dict[str, Any] | None, signed: Verify, verdict: Verdict) -> None:
@@ -61,7 +81,7 @@ def _check(number: int, parts: list[Part], receipt: dict[str, Any] | None, signe
     verdict.chunks += 1
     verdict.rows += rows
     if receipt is None:
-        verdict.fault(f"chunk {number}: {rows} rows without a receipt")
+        verdict.fault(f"chunk {number}: {rows} rows and no receipt")
         return
     fields = receipt["statement"]
     if not signed(statement(fields), bytes.fromhex(receipt["signature"])):
@@ -72,22 +92,32 @@ def _check(number: int, parts: list[Part], receipt: dict[str, Any] | None, signe
         verdict.fault(f"chunk {number}: the rows are not those the governor signed")
 
 
-def _receipts(folder: Path) -> dict[int, dict[str, Any]]:
+def _receipts(folder: Path, verdict: Verdict) -> dict[int, dict[str, Any]]:
     return {
-        receipt["statement"]["chunk"]: receipt for file in sorted(folder.glob("*.jsonl")) for receipt in _lines(file)
+        receipt["statement"]["chunk"]: receipt
+        for file in sorted(folder.glob("*.jsonl"))
+        for receipt in _lines(file, verdict)
     }
 
 
-def _lines(file: Path) -> Iterable[dict[str, Any]]:
+def _lines(file: Path, verdict: Verdict) -> Iterator[dict[str, Any]]:
     """Yield a file's receipts; the line a crash cut short is passed over, since it was written again."""
     for line in file.read_bytes().splitlines():
         try:
-            receipt: dict[str, Any] = orjson.loads(line)
+            receipt = orjson.loads(line)
         except orjson.JSONDecodeError:
             continue
-        if not {"statement", "signature"} <= receipt.keys():
-            raise InputError(f"{file.name} holds a line that is no receipt.", "Restore it from a backup.")
-        yield receipt
+        if _is_receipt(receipt):
+            yield receipt
+        else:
+            verdict.fault(f"{file.name}: holds a line that is no receipt")
+
+
+def _is_receipt(value: object) -> bool:
+    try:
+        return isinstance(value["statement"]["chunk"], int) and len(bytes.fromhex(value["signature"])) > 0  # type: ignore[index]
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _rows_of(part: Part, number: int) -> Part:

@@ -2,7 +2,7 @@
 
 Rules:
 * The number of the last chunk stands in the same commit as the rows; after any failure the writer asks the table.
-* Receipts of a commit's chunks are flushed beside it first, so no row stands in the lake without its receipt.
+* Receipts of a commit's chunks, empty ones too, are flushed beside it first: no chunk of the lake is without one.
 * A commit is made this long after its first chunk, or when enough rows are there.
 * Small files are joined in the background, in windows in which one car's rows come to lie together.
 """
@@ -47,19 +47,13 @@ class LakeWriter:
         self._alarm: dict[str, str] | None = None
         self._position = 0
         self._totals = self._table.totals()
+        self._compacted = 0
 
     async def run(self) -> None:
-        """Write until cancelled; after a conflict ask the table where it stands and go on from there."""
-        compaction = asyncio.create_task(self._compact_forever())
-        try:
-            while True:
-                try:
-                    await self._write_from(await asyncio.to_thread(self._table.position, self._application))
-                except ConflictError as error:
-                    self._raise_alarm("lake_conflict", str(error), error.do)
-                    await asyncio.sleep(1.0)
-        finally:
-            compaction.cancel()
+        """Write and compact until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write_forever())
+            tasks.create_task(self._compact_forever())
 
     def metrics(self) -> dict[str, Any]:
         """Return what the lake holds and how far behind it is, for the bus."""
@@ -70,6 +64,17 @@ class LakeWriter:
         totals = self._totals
         lake = {"rows": totals.rows, "bytes": totals.bytes, "files": totals.files, "version": totals.version}
         return {"lake": lake, "delay": delay, "chunk": self._position, "alarms": [self._alarm] if self._alarm else []}
+
+    async def _write_forever(self) -> None:
+        """Write; after any failure ask the table where it stands and go on from there."""
+        while True:
+            try:
+                await self._write_from(await asyncio.to_thread(self._table.position, self._application))
+            except ConflictError as error:
+                self._raise_alarm("lake_conflict", error.message, error.do)
+            except TryLaterError as error:
+                self._raise_alarm("lake_stopped", error.message, error.do)
+            await asyncio.sleep(1.0)
 
     async def _write_from(self, position: int) -> None:
         self._position = position
@@ -106,14 +111,7 @@ class LakeWriter:
         return chunks
 
     async def _committed(self, chunks: list[Chunk]) -> None:
-        """Commit the chunks, trying again while the disk has no room."""
-        while True:
-            try:
-                await asyncio.to_thread(self._commit, chunks)
-                break
-            except TryLaterError as error:
-                self._raise_alarm("lake_stopped", error.message, error.do)
-                await asyncio.sleep(1.0)
+        await asyncio.to_thread(self._commit, chunks)
         self._alarm = None
         now_us = time.time_ns() // 1000
         late = [(now_us - chunk.record.received_us) / 1e6 for chunk in chunks if chunk.record.received_us]
@@ -122,21 +120,22 @@ class LakeWriter:
     def _commit(self, chunks: list[Chunk]) -> None:
         first, last = chunks[0].record.number, chunks[-1].record.number
         parts = [part_of_chunk(chunk) for chunk in chunks if chunk.rows.num_rows]
-        if parts:
-            self._keep_receipts(chunks)
-            name = f"{self._partition}-{first:012}"
-            files = [self._table.write(day, rows, name) for day, rows in by_day(joined(parts))]
-            self._table.commit(files, self._application, last, {"chunks": f"{first}-{last}"})
-        else:
-            self._table.commit([], self._application, last, {"chunks": f"{first}-{last}"})
+        self._keep_receipts(chunks)
+        name = f"{self._partition}-{first:012}"
+        days = by_day(joined(parts)) if parts else ()
+        files = [self._table.write(day, rows, name) for day, rows in days]
+        self._table.commit(files, self._application, last, {"chunks": f"{first}-{last}"})
         self._position = last
         self._records.set_position("lake", self._partition, last)
         self._totals = self._table.totals()
 
     def _keep_receipts(self, chunks: list[Chunk]) -> None:
-        """Append the receipts to the file of the day on which the first was made; a repeated one is harmless."""
+        """Append the receipts to the file of the day on which the first was made; a repeated one is harmless.
+
+        Each begins on a line of its own, since a crash or a full disk may have cut the last one short.
+        """
         day = time.strftime("%Y-%m-%d", time.gmtime(chunks[0].record.at_us / 1e6))
-        lines = b"".join(orjson.dumps(chunk.record.receipt) + b"\n" for chunk in chunks)
+        lines = b"".join(b"\n" + orjson.dumps(chunk.record.receipt) for chunk in chunks)
         path = self._receipts / f"{day}-{self._partition}.jsonl"
         fresh = not path.exists()
         try:
@@ -161,7 +160,7 @@ class LakeWriter:
         due = time.monotonic() + self._settings.compact_every_s
         while True:
             await asyncio.sleep(2.0)
-            if time.monotonic() < due and self._totals.files < self._settings.small_files:
+            if time.monotonic() < due and self._totals.files - self._compacted < self._settings.small_files:
                 continue
             due = time.monotonic() + self._settings.compact_every_s
             try:
@@ -180,6 +179,7 @@ class LakeWriter:
             for first, end in bins([file.rows for file in files], self._settings.window_rows):
                 self._join(table, day, files[first:end])
                 gone += end - first
+        self._compacted = table.totals().files
         table.checkpoint()
         table.sweep()
         return gone

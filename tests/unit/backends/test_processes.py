@@ -1,62 +1,194 @@
-"""Children that die are started again, and all of them end in good time."""
+"""The supervisor with real children."""
 
 import asyncio
-import logging
+import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
+import pytest
+
+from carcloud.backends import processes
 from carcloud.backends.processes import Child, Supervisor
 
-SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+SLEEPER = [sys.executable, "-Sc", "import time; time.sleep(60)"]
+STUBBORN = [
+    sys.executable,
+    "-Sc",
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print('on', flush=True); time.sleep(60)",
+]
 
 
-async def until(done, patience_s: float = 20.0) -> None:
-    deadline = time.monotonic() + patience_s
-    while not done():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
+async def nobody(_: Child) -> None:
+    """Hear nothing."""
 
 
-def test_killed_child_is_started_again_and_told_of(tmp_path, caplog):
-    told: list[tuple[str, str]] = []
+async def until(question) -> None:
+    async with asyncio.timeout(10):
+        while not question():
+            await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_child_that_dies_is_started_again_and_its_state_is_told(tmp_path):
+    heard: list[tuple[str, int | None]] = []
 
     async def changed(child: Child) -> None:
-        told.append((child.name, child.state))
+        heard.append((child.state, child.pid))
 
-    async def live() -> None:
+    async def run() -> None:
         supervisor = Supervisor(changed)
-        supervisor.add("sleeper", SLEEPER, tmp_path / "out")
-        await until(lambda: told)
-        (child,) = supervisor.children
-        first = child.pid
+        supervisor.add("one", SLEEPER, tmp_path / "one.out")
+        assert supervisor.states()["one"]["state"] == "down"
+        await until(lambda: heard)
+        first = heard[0][1]
         os.kill(first, signal.SIGKILL)
-        await until(lambda: child.restarts == 1 and child.state == "up")
-        assert child.pid != first
-        assert supervisor.states()["sleeper"]["restarts"] == 1
-        await supervisor.stop(5.0)
-        assert child.process.returncode == -signal.SIGTERM
+        await until(lambda: len(heard) == 3)
+        second = heard[2][1]
+        assert heard == [("up", first), ("restarting", None), ("up", second)]
+        assert first != second
+        state = supervisor.states()["one"]
+        assert (state["state"], state["pid"], state["restarts"]) == ("up", second, 1)
+        assert state["since"].endswith("Z")
+        await supervisor.stop(5)
+        assert not alive(second)
 
-    with caplog.at_level(logging.WARNING):
-        asyncio.run(live())
-    assert told == [("sleeper", "up"), ("sleeper", "restarting"), ("sleeper", "up")]
-    assert [record.child for record in caplog.records if record.message == "a process ended"] == ["sleeper"]
+    asyncio.run(run())
 
 
-def test_child_that_does_not_heed_is_killed_after_the_grace(tmp_path):
-    stubborn = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
-    )
+def test_one_that_keeps_dying_waits_longer_each_time_up_to_a_limit(tmp_path, monkeypatch):
+    pauses: list[float] = []
+    real = asyncio.sleep
 
-    async def changed(_: Child) -> None:
-        pass
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await real(0)
 
-    async def live() -> None:
+    monkeypatch.setattr(processes.asyncio, "sleep", noted)
+
+    async def run() -> None:
+        supervisor = Supervisor(nobody)
+        supervisor.add("dying", ["/bin/false"], tmp_path / "dying.out")
+        while len(pauses) < 9:
+            await real(0.01)
+        await supervisor.stop(1)
+
+    asyncio.run(run())
+    assert pauses[:9] == [0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
+def test_one_that_lived_long_is_started_again_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "LONG_LIFE_S", 0.0)
+    states: list[str] = []
+
+    async def changed(child: Child) -> None:
+        states.append(child.state)
+
+    async def run() -> None:
         supervisor = Supervisor(changed)
-        supervisor.add("stubborn", [sys.executable, "-c", stubborn], tmp_path / "out")
-        await until(lambda: (tmp_path / "out").exists() and (tmp_path / "out").read_text())
-        await supervisor.stop(0.3)
-        assert supervisor.children[0].process.returncode == -signal.SIGKILL
+        supervisor.add("dying", ["/bin/false"], tmp_path / "dying.out")
+        began = time.monotonic()
+        await until(lambda: states.count("restarting") >= 4)
+        assert time.monotonic() - began < 3
+        await supervisor.stop(1)
 
-    asyncio.run(live())
+    asyncio.run(run())
+
+
+def test_a_program_that_cannot_be_started_is_tried_again(tmp_path, caplog):
+    program = tmp_path / "program"
+
+    async def run() -> None:
+        supervisor = Supervisor(nobody)
+        supervisor.add("missing", [str(program)], tmp_path / "out")
+        await until(lambda: supervisor.children[0].restarts)
+        program.write_text("#!/bin/sh\nsleep 60\n")
+        program.chmod(0o700)
+        await until(lambda: supervisor.children[0].state == "up")
+        await supervisor.stop(5)
+
+    asyncio.run(run())
+    assert "cannot be started" in caplog.text
+
+
+def test_stopping_kills_a_stubborn_child_within_the_grace_and_the_first_child_ends_last(tmp_path):
+    ended: list[str] = []
+
+    async def run() -> None:
+        supervisor = Supervisor(nobody)
+        for name, command in (("broker", SLEEPER), ("stubborn", STUBBORN), ("polite", SLEEPER)):
+            supervisor.add(name, command, tmp_path / name)
+        await until(lambda: all(child.state == "up" for child in supervisor.children))
+        await until(lambda: (tmp_path / "stubborn").read_text())
+        watching = [asyncio.create_task(watched(child)) for child in supervisor.children]
+        began = time.monotonic()
+        await supervisor.stop(0.5)
+        assert 0.4 < time.monotonic() - began < 3
+        await asyncio.gather(*watching)
+        assert not any(alive(child.process.pid) for child in supervisor.children)
+        codes = {child.name: child.process.returncode for child in supervisor.children}
+        assert codes == {"broker": -signal.SIGTERM, "stubborn": -signal.SIGKILL, "polite": -signal.SIGTERM}
+
+    async def watched(child: Child) -> None:
+        await child.process.wait()
+        ended.append(child.name)
+
+    asyncio.run(run())
+    assert ended == ["polite", "stubborn", "broker"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends children with their parent on Linux only")
+def test_children_die_with_a_parent_that_was_killed(tmp_path):
+    program = f"""
+import asyncio
+from pathlib import Path
+from carcloud.backends.processes import Supervisor
+
+async def told(child):
+    if child.pid:
+        print(child.pid, flush=True)
+
+async def run():
+    Supervisor(told).add("child", {STUBBORN!r}, Path({str(tmp_path / "out")!r}))
+    await asyncio.sleep(60)
+
+asyncio.run(run())
+"""
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    try:
+        child = int(parent.stdout.readline())
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "out").read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert alive(child)
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+    while alive(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with contextlib.suppress(ProcessLookupError):
+        assert not alive(child)
+
+
+def test_what_a_child_prints_goes_to_its_file_and_ctrl_c_is_the_parents(tmp_path):
+    lines = "import os, sys", "print(os.getpgid(0) == os.getpid())", "print('err', file=sys.stderr)"
+    program = "; ".join((*lines, "print(sys.stdin.read() == '')"))
+
+    async def run() -> None:
+        supervisor = Supervisor(nobody)
+        supervisor.add("talker", [sys.executable, "-Sc", program], tmp_path / "out")
+        await until(lambda: supervisor.children[0].restarts)
+        await supervisor.stop(1)
+
+    asyncio.run(run())
+    assert sorted(set((tmp_path / "out").read_text().split())) == ["True", "err"]
