@@ -48,12 +48,18 @@ def test_disk_below_the_reserve_stops_ingestion_with_an_alarm_and_goes_on_with_r
         _assert_whole(zone, load)
 
 
-def test_disk_that_is_really_full_loses_nothing_acknowledged_and_goes_on_with_room(disk: Path) -> None:
-    config = listening() + "[governor]\nreserve_bytes = 1\n"
+@pytest.mark.parametrize(("leave", "killed"), [(0, ()), (300_000, ("nats-server", "governor", "lake", "twin", "api"))])
+def test_disk_that_is_really_full_loses_nothing_acknowledged_and_goes_on_with_room(
+    disk: Path, leave: int, killed: tuple[str, ...]
+) -> None:
+    config = listening() + "[governor]\nreserve_bytes = 0\n"
     with running_zone(disk / "data", config=config) as zone, Load(zone, 1, 3) as load:
         until(lambda: load.acknowledged() > 30, "nothing is acknowledged")
-        filler = _fill(disk, leave=0)
-        until(lambda: zone.alarms(), "no alarm")
+        filler = _fill(disk, leave)
+        until(zone.alarms, "no alarm")
+        for part in killed:
+            zone.kill(part)
+        until(lambda: _alarm(zone, "stream_stopped"), "the governor raises no alarm")
         until(lambda: load.waiting() > 100, "the cars do not keep what they have")
         filler.unlink()
         _assert_whole(zone, load)

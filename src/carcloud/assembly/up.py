@@ -109,8 +109,13 @@ def _teller(said: Callable[[str], None]) -> Callable[[Child], Awaitable[None]]:
 
 
 async def _tell_states(zone: ZoneFile, supervisor: Supervisor) -> None:
-    """Tell the bus every second how the processes are."""
+    """Tell the bus every second how the processes are; start the broker again when it is said to be stuck."""
     bus = await Bus.connect(zone.bus("cloud"), "supervisor")
+
+    async def stuck(_: str, __: bytes) -> None:
+        supervisor.renew(NATS)
+
+    await bus.listen(subjects.STUCK, stuck)
     while True:
         with contextlib.suppress(TryLaterError):
             await bus.publish(subjects.PARTS, orjson.dumps(supervisor.states()))

@@ -59,7 +59,7 @@ class Bus:
 
     def __init__(self) -> None:
         self._client = Client()
-        self.epoch = 0
+        self.epoch = self.unanswered = 0
 
     @classmethod
     async def connect(cls, url: str, name: str) -> Bus:
@@ -194,14 +194,19 @@ class Bus:
 
         Raises:
             ConflictError: `expected_last` is not the last sequence of the subject: another writer was here.
-            TryLaterError: not known to be stored; look at the last message of the subject.
+            TryLaterError: not known to be stored; look at the last message of the subject. `unanswered` counts how
+                often in a row the broker said nothing though the line stayed up: it could not write.
         """
         headers = None if expected_last is None else {"Nats-Expected-Last-Subject-Sequence": str(expected_last)}
+        epoch = self.epoch
         try:
             reply = await self._client.request(subject, data, timeout=10, headers=headers)
             ack = json.loads(reply.data)
         except (*_FAILURES, ValueError) as error:
+            silent = isinstance(error, TimeoutError) and self.connected and self.epoch == epoch
+            self.unanswered += silent
             raise TryLaterError(f"Not known whether {subject} was stored: {_name(error)}.") from error
+        self.unanswered = 0
         if problem := ack.get("error"):
             if problem.get("err_code") == WRONG_LAST_SEQUENCE:
                 raise ConflictError(f"{subject} was written by another: {problem.get('description')}.")

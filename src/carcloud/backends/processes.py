@@ -68,6 +68,12 @@ class Supervisor:
             for child in self.children
         }
 
+    def renew(self, name: str) -> None:
+        """End a child at once, so that it is started again."""
+        for child in self.children:
+            if child.name == name and child.process and child.process.returncode is None:
+                child.process.kill()
+
     async def stop(self, grace_s: float) -> None:
         """End the children, the last started first, killing those that outlive the grace."""
         for task in self._tasks:
@@ -88,7 +94,7 @@ class Supervisor:
             try:
                 await self._run(child)
             except OSError as error:
-                log.error("a process cannot be started", extra={"process": child.name, "reason": str(error)})
+                log.error("a process cannot be started", extra={"child": child.name, "reason": str(error)})
             lived = time.monotonic() - began
             pause_s = 0.05 if lived > LONG_LIFE_S else min(LONGEST_PAUSE_S, max(0.1, pause_s * 2))
             child.restarts += 1

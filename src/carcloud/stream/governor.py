@@ -48,6 +48,8 @@ FOLDS = ("marks", "lake", "twin")
 MESSAGES_A_READ = 1000
 BYTES_A_READ = 16 * 1024 * 1024
 SNAPSHOT_EVERY_S = 10.0
+UNANSWERED = 2  # appends in a row, 10 s each, before the broker is taken for stuck
+RENEWAL_BYTES = 16 * 1024 * 1024
 PURGE_EVERY_S = 2.0
 
 
@@ -105,6 +107,8 @@ class Governor:
                 await self._govern()
             except TryLaterError as error:
                 log.warning("starting again from the last chunk", extra={"reason": str(error)})
+                if self._cloud.unanswered >= UNANSWERED:
+                    await self._renew_broker()
                 await asyncio.sleep(0.2)
             except ConflictError as error:
                 log.error("another governor wrote; starting again from its chunk", extra={"reason": str(error)})
@@ -131,6 +135,11 @@ class Governor:
         self._snapshot_number, self._snapshot_at = self._number, time.monotonic()
         self._sequence = 0
         async for sequence, record in self._records_after(self._number):
+            if record.number != self._number + 1:
+                raise InputError(
+                    f"The marks stand at chunk {self._number}, the stream begins with {record.number}.",
+                    f"Restore {self._snapshot.name} from a backup.",
+                )
             for vehicle, queue, number in record.marks:
                 marks.advance(vehicle, int(queue, 16), number)
             self._totals.add(record)
@@ -156,7 +165,7 @@ class Governor:
         return loaded
 
     async def _records_after(self, number: int) -> AsyncIterator[tuple[int, Record]]:
-        """Yield (sequence, record) of the stored chunks after `number`, and of the last one in any case."""
+        """Yield (sequence, record) of the stored chunks after `number`."""
         last = await self._cloud.last(subjects.GOVERNED, self._subject)
         if last is None:
             return
@@ -180,11 +189,13 @@ class Governor:
             limit = self._messages_wanted()
             messages = await self._vehicles.read(subjects.RAW, subjects.RAW_UP, self._raw_next, limit, BYTES_A_READ)
             for message in messages:
+                if self._intake.full:
+                    break  # the rest is read again for the next chunk
                 self._intake.take(message.subject, message.data, message.received_us)
                 self._raw_next = message.sequence + 1
-            if began is None and messages:
+            if began is None and (messages or self._intake.needs_chunk):
                 began = time.monotonic()
-            full = self._intake.samples >= self._settings.chunk_samples
+            full = self._intake.full or self._intake.samples >= self._settings.chunk_samples
             if began is not None and (full or time.monotonic() - began >= self._settings.rhythm_s):
                 await self._close_chunk()
                 began = None
@@ -213,6 +224,7 @@ class Governor:
             )
             self._number = record.number
             self._totals.add(record)
+            self._alarms.pop("stream_stopped", None)
             await self._cloud.publish(f"{subjects.CHUNK}.{self._partition}", str(record.number).encode())
         else:
             await self._store_first([])
@@ -276,50 +288,67 @@ class Governor:
         lost: dict[str, Counter[str]] = {}
         for refusal in refusals:
             lost.setdefault(refusal.origin.vehicle, Counter())[refusal.cause] += refusal.count
-        answered = set()
         for (origin, queue), want in self._intake.answers.items():
             body: dict[str, Any] = {"queue": f"{queue:016x}", "number": self._intake.marks.mark(origin.vehicle, queue)}
             if want:
                 body["want"] = want
-            if origin.vehicle in lost:
-                body["refused"] = lost[origin.vehicle]
-            answered.add(origin.vehicle)
+            if refused := lost.pop(origin.vehicle, None):
+                body["refused"] = refused
             await self._vehicles.publish(subjects.ack(origin.tenant, origin.vehicle), orjson.dumps(body))
-        for origin in {refusal.origin for refusal in refusals if refusal.origin.vehicle not in answered}:
-            body = {"refused": lost[origin.vehicle]}
-            await self._vehicles.publish(subjects.ack(origin.tenant, origin.vehicle), orjson.dumps(body))
+        unanswered = {origin.vehicle: origin for origin in (refusal.origin for refusal in refusals) if origin.vehicle}
+        for vehicle in lost.keys() & unanswered.keys():
+            subject = subjects.ack(unanswered[vehicle].tenant, vehicle)
+            await self._vehicles.publish(subject, orjson.dumps({"refused": lost[vehicle]}))
         for origin in self._intake.flooding:
             log.warning("a car floods; its session is closed", extra={"vehicle": origin.vehicle})
             await self._cloud.publish(subjects.FLOODING, origin.vehicle.encode())
 
     # keeping house
 
+    async def _renew_broker(self) -> None:
+        """Have the broker started again once there is room: after one failed write it gives a stream up for good."""
+        log.error("the broker stores nothing; it is started again once there is room")
+        self._raise_alarm(
+            "stream_stopped",
+            "The broker stores nothing, as after a full disk: ingestion has stopped.",
+            "Make room on the zone's disk; the broker is then started again, and cars send what they kept.",
+        )
+        while self._free_bytes() < RENEWAL_BYTES:  # noqa: ASYNC110 (a disk tells nobody)
+            await asyncio.sleep(0.5)
+        self._cloud.unanswered = 0
+        await self._cloud.publish(subjects.STUCK, b"")
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._snapshot.parent).free
+
+    def _raise_alarm(self, code: str, message: str, do: str) -> None:
+        since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        self._alarms.setdefault(code, {"code": code, "message": message, "do": do, "since": since})
+
     async def _wait_for_room(self) -> None:
         """Stop while the disk has less than the reserve."""
-        while (free := shutil.disk_usage(self._snapshot.parent).free) < self._settings.reserve_bytes:
+        while (free := self._free_bytes()) < self._settings.reserve_bytes:
             if "disk_full" not in self._alarms:
                 log.error("the disk is nearly full; ingestion stops until there is room", extra={"free_bytes": free})
                 needed = self._settings.reserve_bytes
-                self._alarms["disk_full"] = {
-                    "code": "disk_full",
-                    "message": f"{free >> 20} MiB free, {needed >> 20} MiB needed: ingestion has stopped.",
-                    "do": "Make room on the zone's disk; ingestion goes on by itself, and cars send what they kept.",
-                    "since": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-                }
+                self._raise_alarm(
+                    "disk_full",
+                    f"{free >> 20} MiB free, {needed >> 20} MiB needed: ingestion has stopped.",
+                    "Make room on the zone's disk; ingestion goes on by itself, and cars send what they kept.",
+                )
             await asyncio.sleep(0.5)
         if self._alarms.pop("disk_full", None):
             log.warning("there is room again; ingestion goes on")
 
     async def _housekeep(self) -> None:
         now = time.monotonic()
-        if now - self._purge_at < PURGE_EVERY_S:
+        if now - self._purge_at < PURGE_EVERY_S or self._intake.needs_chunk:  # marks are ahead of GOVERNED then
             return
         self._purge_at = now
         if now - self._snapshot_at >= SNAPSHOT_EVERY_S and self._number != self._snapshot_number:
             await self._take_snapshot()
             self._snapshot_at = now
-        if not self._intake.needs_chunk:
-            await self._vehicles.purge(subjects.RAW, subjects.RAW_UP, self._raw_next)
+        await self._vehicles.purge(subjects.RAW, subjects.RAW_UP, self._raw_next)
         positions = await asyncio.to_thread(self._records.positions)
         lowest = min(positions.get((name, self._partition), 0) for name in FOLDS)
         below = min(self._sequence - (self._number - lowest) + 1, self._sequence)
