@@ -151,6 +151,8 @@ def load_catalogue(settings: Settings, previous: Path) -> Catalogue:
     catalogue = _catalogue_file(Path(settings.catalogue or CORE))
     for overlay in settings.overlays:
         catalogue = catalogue.overlaid(_catalogue_file(Path(overlay)))
+    if not catalogue:
+        raise InputError(f"{settings.catalogue}: No signals.", "A zone needs at least one.")
     return catalogue.succeed(_catalogue_file(previous)) if previous.exists() else catalogue
 
 

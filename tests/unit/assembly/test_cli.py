@@ -1,0 +1,249 @@
+"""The command line without a running zone: help, what it does to a folder, and how it says what is wrong."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from carcloud import cli
+from carcloud.assembly.zonefile import new_zone_file
+from carcloud.backends.delta import Table
+from carcloud.backends.records import Records
+from carcloud.cli import app
+from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, TryLaterError
+from carcloud.lake.rows import SCHEMA, by_day, joined, part_of_chunk
+from carcloud.safety.seal import Seal
+from carcloud.safety.signer import Signer
+from carcloud.settings import Folder, Settings
+from carcloud.stream.intake import Refusal
+from carcloud.stream.quarantine import Quarantine
+from carcloud.stream.subjects import Origin
+from tests.stream import CAR, NOW_US, OTHER, batch, chunk
+
+COMMANDS = (
+    *("up", "demo", "enrol", "revoke", "vehicles", "drive", "simulate", "sql", "export", "quarantine list"),
+    *("quarantine show", "catalogue show", "catalogue check", "verify lake"),
+)
+VIN = "1HGCM82633A004352"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=True)
+
+
+def said(kind: type[CarcloudError], *arguments: object) -> str:
+    """Run a command that must fail with this error, and return the sentence the user reads."""
+    result = run(*arguments)
+    assert isinstance(result.exception, kind), (result.output, result.exception)
+    assert result.exception.do
+    return str(result.exception)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Give a zone's folder with a car and a lake."""
+    folder = Folder(tmp_path / "data")
+    folder.make()
+    assert run("enrol", "--vin", VIN, "--data", folder.path, "--label", "blue").exit_code == 0
+    table = Table(folder.lake / "samples", SCHEMA, "day")
+    rows = [(car, "Vehicle.Speed", NOW_US + at, float(at), 0) for car in (CAR, OTHER) for at in range(3)]
+    files = [table.write(day, part, "0-1") for day, part in by_day(joined([part_of_chunk(chunk(1, rows))]))]
+    table.commit(files, "lake/0", 1, {})
+    return folder.path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    result = run(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_a_known_error_is_one_sentence_and_exit_code_1(tmp_path):
+    command = [sys.executable, "-m", "carcloud", "vehicles", "--data", str(tmp_path / "none")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("carcloud: There is no zone in ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["vehicles"], ["revoke", CAR], ["quarantine", "list"], ["quarantine", "show", "abc"], ["sql", "select 1"]),
+        *(["export", "--sql", "select 1", "--out", "x"], ["simulate"], ["verify", "lake"]),
+    ],
+)
+def test_where_there_is_no_zone_the_command_says_so_and_makes_none(arguments, tmp_path):
+    place = tmp_path / "none"
+    said(CarcloudError, *arguments, "--data", place)
+    assert not place.exists()
+
+
+@pytest.mark.parametrize("command", [["vehicles"], ["sql", "select 1"], ["enrol", "--vin", VIN]])
+def test_a_configuration_that_is_not_there_is_said(command, data, tmp_path):
+    assert "Check the path" in said(MissingError, *command, "--data", data, "--config", tmp_path / "none.toml")
+
+
+def test_a_car_is_enrolled_listed_and_revoked(data):
+    (line,) = run("vehicles", "--data", data).output.splitlines()
+    vehicle, state, vin, *_, label = line.split()
+    assert (state, vin, label) == ("active", VIN, "blue")
+    place = data / "credentials" / vehicle
+    assert sorted(path.name for path in place.iterdir()) == ["ca.pem", "vehicle.json", "vehicle.key", "vehicle.pem"]
+    assert run("revoke", vehicle, "--data", data).output == f"{vehicle} is revoked\n"
+    assert run("vehicles", "--data", data).output.split()[1] == "revoked"
+
+
+def test_a_vin_that_is_none_or_taken_is_refused(data):
+    said(InputError, "enrol", "--vin", "SHORT", "--data", data)
+    said(ConflictError, "enrol", "--vin", VIN, "--data", data)
+    assert len(run("vehicles", "--data", data).output.splitlines()) == 1
+
+
+def test_credentials_are_not_written_over_others(data, tmp_path):
+    (tmp_path / "car").mkdir()
+    (tmp_path / "car" / "vehicle.json").write_text("{}")
+    assert "another folder" in said(ConflictError, "enrol", "--vin", VIN, "--data", data, "--out", tmp_path / "car")
+
+
+def test_an_unknown_vehicle_cannot_be_revoked(data):
+    assert "nobody" in said(MissingError, "revoke", "nobody", "--data", data)
+
+
+def test_a_zone_that_was_killed_does_not_keep_a_car_from_being_revoked(data, monkeypatch):
+    monkeypatch.setattr(cli, "PATIENCE_S", 0.2)
+    vehicle = run("vehicles", "--data", data).output.split()[0]
+    folder = Folder(data)
+    new_zone_file(Settings(), folder, free_ports=True).write(folder.zone_file)
+    result = run("revoke", vehicle, "--data", data)
+    assert isinstance(result.exception, TryLaterError)
+    assert result.output == f"{vehicle} is revoked\n"
+    assert run("vehicles", "--data", data).output.split()[1] == "revoked"
+
+
+def test_sql_prints_a_table_and_says_when_it_is_cut(data):
+    result = run("sql", "select vehicle, value from samples order by all", "--data", data, "--limit", 2)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == ["vehicle           value", f"{CAR}  0.0", f"{CAR}  1.0"]
+    assert "cut at 2: raise --limit" in result.stderr
+    counted = run("sql", "select count(*) as n, count(distinct vehicle) as cars from samples", "--data", data)
+    assert counted.stdout.split() == ["n", "cars", "6", "2"]
+
+
+@pytest.mark.parametrize(
+    "text", ["selekt 1", "select nothing from samples", "select * from secrets", "drop table samples", ""]
+)
+def test_bad_sql_is_said(data, text):
+    said(CarcloudError, "sql", text, "--data", data)
+
+
+@pytest.mark.parametrize("name", ["parquet", "csv", "arrow"])
+def test_an_export_holds_the_whole_answer(data, tmp_path, name):
+    out = tmp_path / f"out.{name}"
+    question = "select vehicle, time, value from samples order by vehicle, time"
+    result = run("export", "--sql", question, "--format", name, "--out", out, "--data", data)
+    assert result.output == f"6 rows in {out}\n"
+    if name == "csv":
+        rows = pa.csv.read_csv(out)
+    else:
+        rows = pq.read_table(out) if name == "parquet" else pa.ipc.open_file(out).read_all()
+    assert rows["value"].to_pylist() == [0.0, 1.0, 2.0] * 2
+    assert rows["time"][0].as_py().astimezone(UTC) == datetime.fromtimestamp(NOW_US / 1e6, UTC)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
+
+
+def test_an_unknown_format_and_an_unwritable_place_are_said_and_nothing_stays_behind(data, tmp_path):
+    common = ("export", "--sql", "select 1", "--data", data, "--out")
+    assert "parquet, csv, arrow" in said(InputError, *common, tmp_path / "x", "--format", "xlsx")
+    assert "cannot be written" in said(InputError, *common, tmp_path / "none" / "x")
+    said(CarcloudError, "export", "--sql", "select nope", "--data", data, "--out", tmp_path / "x")
+    assert not list(tmp_path.glob("x*"))
+
+
+def test_quarantine_is_listed_and_shown(data):
+    folder = Folder(data)
+    records = Records.open(folder.records(Settings()))
+    payloads = [batch([("Vehicle.Speed", NOW_US, float(value))]) for value in (300, 400)]
+    kept = [
+        Refusal(Origin("default", CAR, "batch"), "out_of_range", 1, "1 of 1 rows", payload, NOW_US)
+        for payload in payloads
+    ]
+    Quarantine(records, Seal(folder.keys)).keep(kept)
+    records.close()
+    lines = run("quarantine", "list", "--data", data).output.splitlines()
+    assert len(lines) == 2
+    assert all("out_of_range  1 of 1 rows" in line for line in lines)
+    assert run("quarantine", "list", "--data", data, "--cause", "flood").output == ""
+    shown = json.loads(run("quarantine", "show", lines[0].split()[0], "--data", data).output)
+    assert bytes.fromhex(shown["payload"]) in payloads
+    assert shown["decoded"]["rows"][0][2] in (300.0, 400.0)
+    assert "Give more of the id" in said(InputError, "quarantine", "show", "", "--data", data)
+    said(MissingError, "quarantine", "show", "zzzz", "--data", data)
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "nan", "inf", "fast", ""])
+def test_a_speed_that_is_none_is_said(data, tmp_path, speed):
+    folder = Folder(data)
+    new_zone_file(Settings(), folder, free_ports=True).write(folder.zone_file)
+    (tmp_path / "m.yaml").write_text("format: csv\n")
+    result = run("drive", tmp_path / "x.csv", "--mapping", tmp_path / "m.yaml", "--speed", speed, "--data", data)
+    assert isinstance(result.exception, CarcloudError)
+
+
+@pytest.mark.parametrize("content", ["", "- a", "time: [", "nonsense: 1", "\0"])
+def test_a_mapping_that_is_none_is_said(data, tmp_path, content):
+    mapping = tmp_path / "mapping.yaml"
+    mapping.write_text(content)
+    said(InputError, "drive", tmp_path / "x.csv", "--mapping", mapping, "--data", data)
+
+
+def test_a_mapping_that_is_not_there_is_said(data, tmp_path):
+    said(CarcloudError, "drive", tmp_path / "x.csv", "--mapping", tmp_path / "none.yaml", "--data", data)
+
+
+def test_the_catalogue_is_shown_and_a_new_one_checked(data, tmp_path):
+    assert any(
+        line.split()[0] == "Vehicle.Speed" for line in run("catalogue", "show", "--data", data).output.splitlines()
+    )
+    own = tmp_path / "own.yaml"
+    own.write_text("signals:\n  Vehicle.Own.Thing: {type: float, unit: km}\n")
+    output = run("catalogue", "check", own, "--data", data).output
+    assert "as overlay: good" in output
+    own.write_text("signals:\n  Vehicle.Speed: {type: string}\n")
+    assert "as overlay: no." in run("catalogue", "check", own, "--data", data).output
+    said(MissingError, "catalogue", "check", tmp_path / "none.yaml", "--data", data)
+    own.write_text("signals: 5\n")
+    said(InputError, "catalogue", "check", own, "--data", data)
+
+
+def test_a_lake_that_is_not_as_signed_ends_with_exit_code_1(data):
+    keys = Folder(data).keys
+    said(InputError, "verify", "lake", "--data", data)
+    Signer(keys, data / "run")
+    result = run("verify", "lake", "--data", data)
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
+    assert "chunk 1: 6 rows and no receipt" in result.output
+    assert "NOT as signed" in result.output
+
+
+def test_recordings_that_no_mapping_knows_are_said_before_anything_starts(tmp_path):
+    (tmp_path / "drives").mkdir()
+    (tmp_path / "drives" / "holiday.mp4").write_text("")
+    message = said(InputError, "demo", "--recordings", tmp_path / "drives", "--data", tmp_path / "data")
+    assert "Known names: rav4_60s.candump.log.gz" in message
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("cars", [0, 501])
+def test_a_fleet_has_1_to_500_cars(cars, tmp_path):
+    for command in ("demo", "simulate"):
+        assert run(command, "--cars", cars, "--data", tmp_path / "none").exit_code == 2

@@ -1,0 +1,160 @@
+"""Settings from a file: what is wrong is named, with what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from carcloud.errors import ConflictError, InputError, MissingError
+from carcloud.settings import Folder, Settings, load, load_catalogue
+
+
+@pytest.fixture
+def file(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "zone.toml"
+        path.write_text(text, "utf-8")
+        return path
+
+    return write
+
+
+def test_without_a_file_the_defaults_hold():
+    assert load(None) == Settings()
+
+
+def test_an_empty_file_changes_nothing(file):
+    assert load(file("")) == Settings()
+
+
+def test_nested_tables_reach_every_room(file):
+    settings = load(
+        file(
+            'zone = "north"\noverlays = ["a.yaml"]\n[listen]\napi = 0\nnames = ["car.example"]\n'
+            "[governor]\nrhythm_s = 1\n[governor.flood]\nmessages_per_s = 5\n[governor.time]\nbehind_days = 2.5\n"
+            "[lake]\ncommit_rows = 10\n[query]\ntime_s = 3\n"
+        )
+    )
+    assert (settings.zone, settings.overlays, settings.listen.api) == ("north", ("a.yaml",), 0)
+    assert settings.listen.names == ("car.example",)
+    assert settings.listen.mqtt == Settings().listen.mqtt
+    assert (settings.governor.rhythm_s, type(settings.governor.rhythm_s)) == (1.0, float)
+    assert (settings.governor.flood.messages_per_s, settings.governor.time.behind_days) == (5, 2.5)
+    assert (settings.lake.commit_rows, settings.query.time_s) == (10, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "do"),
+    [
+        ("zoen = 1", "unknown key 'zoen'", "Known keys: catalogue, gateways,"),
+        ("[governor.flood]\nx = 1", "governor: flood: unknown key 'x'", "bytes_per_s, messages_per_s"),
+        ("zone = 5", "zone is a str, not 5", "Mend the file."),
+        ("gateways = true", "gateways is a int, not True", "Mend the file."),
+        ("gateways = 1.5", "gateways is a int, not 1.5", "Mend the file."),
+        ("gateways = -1", "gateways is -1", "0 or more"),
+        ("[governor]\nrhythm_s = -0.1", "rhythm_s is -0.1", "0 or more"),
+        ("[governor]\nrhythm_s = nan", "rhythm_s is nan", "0 or more"),
+        ("[governor.time]\nahead_s = inf", "ahead_s is inf", "0 or more"),
+        ('[governor]\nrhythm_s = "fast"', "rhythm_s is a float, not 'fast'", "Mend the file."),
+        ("governor = 1", "governor is a table", "Write it as [governor]."),
+        ('overlays = "a"', "overlays is a list of texts", '["a", "b"]'),
+        ("overlays = [1]", "overlays is a list of texts", '["a", "b"]'),
+        ("[[listen]]\napi = 1", "listen is a table", "Write it as [listen]."),
+        ('zone = "a b"', "zone is no name", "letters, digits"),
+        ('tenant = "*"', "tenant is no name", "letters, digits"),
+        ('tenant = ""', "tenant is no name", "letters, digits"),
+        (f'zone = "{"z" * 65}"', "zone is no name", "1 to 64"),
+        ("zone = ", "is no TOML", "Mend the file."),
+    ],
+)
+def test_what_is_wrong_is_named_with_file_and_remedy(file, text, message, do):
+    path = file(text)
+    with pytest.raises(InputError) as error:
+        load(path)
+    assert error.value.message.startswith(str(path))
+    assert message in error.value.message
+    assert do in error.value.do
+
+
+def test_a_file_that_is_not_there_or_no_text_is_said(tmp_path):
+    with pytest.raises(MissingError, match=r"no configuration file .* Check the path"):
+        load(tmp_path / "none.toml")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\0")
+    for path in (tmp_path, tmp_path / "binary"):
+        with pytest.raises(InputError, match="Mend the file"):
+            load(path)
+
+
+def test_a_folder_is_made_for_its_owner_only(tmp_path):
+    folder = Folder(tmp_path / "deep" / "data")
+    folder.make()
+    folder.make()
+    places = (folder.path, folder.keys, folder.run, folder.logs, folder.stream, folder.twin, folder.lake)
+    assert {place.stat().st_mode & 0o777 for place in places} == {0o700}
+    assert folder.records(Settings()).startswith("sqlite:////")
+    assert folder.records(Settings(records="postgresql://host/db")) == "postgresql://host/db"
+
+
+def test_a_data_folder_that_is_a_file_is_said(tmp_path):
+    (tmp_path / "data").write_text("")
+    with pytest.raises(InputError, match=r"cannot be used: .* Give another"):
+        Folder(tmp_path / "data").make()
+
+
+# catalogue
+
+
+def written(path: Path, *lines: str) -> str:
+    path.write_text("signals:\n" + "".join(f"  {line}\n" for line in lines), "utf-8")
+    return str(path)
+
+
+def test_the_core_profile_is_the_catalogue_unless_another_is_named(tmp_path):
+    core = load_catalogue(Settings(), tmp_path / "none")
+    assert "Vehicle.Speed" in core
+    own = written(tmp_path / "own.yaml", "Vehicle.Mine: {type: float, unit: km}")
+    assert list(load_catalogue(Settings(catalogue=own), tmp_path / "none")) == ["Vehicle.Mine"]
+
+
+def test_overlays_come_on_top_in_their_order(tmp_path):
+    own = written(tmp_path / "own.yaml", "Vehicle.A: {type: float, min: 0, max: 9}")
+    overlays = (
+        written(tmp_path / "one.yaml", "Vehicle.B: {type: string}", "Vehicle.A: {type: float, max: 5}"),
+        written(tmp_path / "two.yaml", "Vehicle.A: {type: float, max: 4}"),
+    )
+    made = load_catalogue(Settings(catalogue=own, overlays=overlays), tmp_path / "none")
+    assert (list(made), made["Vehicle.A"].max) == (["Vehicle.A", "Vehicle.B"], 4)
+    with pytest.raises(ConflictError, match="narrow"):
+        load_catalogue(Settings(catalogue=own, overlays=overlays[::-1]), tmp_path / "none")
+
+
+def test_a_successor_retires_what_it_leaves_out_and_never_changes_a_meaning(tmp_path):
+    in_force = tmp_path / "catalogue.json"
+    old = written(tmp_path / "old.yaml", "Vehicle.A: {type: float, unit: km}", "Vehicle.B: {type: string}")
+    in_force.write_bytes(load_catalogue(Settings(catalogue=old), in_force).dump())
+    new = written(tmp_path / "new.yaml", "Vehicle.C: {type: boolean}", "Vehicle.A: {type: float, unit: km}")
+    in_force.write_bytes((made := load_catalogue(Settings(catalogue=new), in_force)).dump())
+    assert {path: entry.retired for path, entry in made.items()} == {
+        "Vehicle.C": False,
+        "Vehicle.A": False,
+        "Vehicle.B": True,
+    }
+    assert set(load_catalogue(Settings(catalogue=new), in_force)) == {"Vehicle.A", "Vehicle.B", "Vehicle.C"}
+    for entry in ("Vehicle.A: {type: float, unit: m}", "Vehicle.B: {type: float}"):
+        with pytest.raises(ConflictError, match="new path"):
+            load_catalogue(Settings(catalogue=written(tmp_path / "bent.yaml", entry)), in_force)
+    back = load_catalogue(Settings(catalogue=old), in_force)
+    assert not back["Vehicle.B"].retired
+
+
+def test_a_catalogue_that_is_not_there_or_none_is_said(tmp_path):
+    with pytest.raises(MissingError, match="no catalogue"):
+        load_catalogue(Settings(catalogue=str(tmp_path / "none.yaml")), tmp_path / "none")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_catalogue(Settings(catalogue=str(tmp_path)), tmp_path / "none")
+    empty = tmp_path / "empty.yaml"
+    empty.write_text("")
+    with pytest.raises(InputError, match=r"empty\.yaml: No signals"):
+        load_catalogue(Settings(catalogue=str(empty)), tmp_path / "none")
+    empty.write_text("signals: {}")
+    with pytest.raises(InputError, match=r"empty\.yaml: No signals"):
+        load_catalogue(Settings(catalogue=str(empty)), tmp_path / "none")
