@@ -63,6 +63,7 @@ app.add_typer(verify_app, name="verify")
 Data = Annotated[Path, typer.Option("--data", help="The zone's data folder.")]
 Config = Annotated[Path | None, typer.Option("--config", help="A TOML file; docs/operations.md lists its keys.")]
 DATA = Path("carcloud-data")
+PATIENCE_S = 5.0
 
 
 def main() -> None:
@@ -99,6 +100,7 @@ def demo(
     free_ports: Annotated[bool, typer.Option(help="Take any free ports.")] = False,
 ) -> None:
     """Run a zone with a simulated fleet of electric cars, and recordings if given."""
+    known = _known_recordings(recordings) if recordings else []
     folder = Folder(data)
     folder.make()
     map_file = folder.run / "roads.geojson"
@@ -116,7 +118,7 @@ def demo(
 
     def extra(_: ZoneFile) -> dict[str, list[str]]:
         commands = {"fleet": [*here, "simulate", "--cars", str(cars), *at]}
-        for source, mapping in _known_recordings(recordings) if recordings else []:
+        for source, mapping in known:
             commands[f"drive-{mapping.stem}"] = [*here, "drive", str(source), "--mapping", str(mapping), "--now", *at]
         return commands
 
@@ -159,9 +161,9 @@ def revoke_vehicle(vehicle: str, data: Data = DATA, config: Config = None) -> No
     folder = Folder(data)
     with _records(load(config), folder) as records:
         revoke(records, vehicle)
+    typer.echo(f"{vehicle} is revoked")
     with contextlib.suppress(MissingError):
         asyncio.run(_tell(ZoneFile.read(folder), subjects.REVOKED, vehicle.encode()))
-    typer.echo(f"{vehicle} is revoked")
 
 
 @app.command()
@@ -284,9 +286,8 @@ def quarantine_list(
     """List what was refused and kept, the newest first."""
     with _records(load(config), Folder(data)) as records:
         for entry in records.quarantine_entries(limit, cause):
-            typer.echo(
-                f"{entry.id[:16]}  {entry.at:%Y-%m-%dT%H:%M:%SZ}  {entry.vehicle}  {entry.cause}  {entry.detail}"
-            )
+            at, detail = f"{entry.at:%Y-%m-%dT%H:%M:%SZ}", _harmless(entry.detail)
+            typer.echo(f"{entry.id[:16]}  {at}  {entry.vehicle}  {entry.cause}  {detail}")
 
 
 @quarantine_app.command("show")
@@ -301,7 +302,7 @@ def quarantine_show(entry: str, data: Data = DATA, config: Config = None) -> Non
         payload = Quarantine(records, Seal(folder.keys)).payload(found)
     shown: dict[str, Any] = {"id": found.id, "at": found.at.isoformat(), "vehicle": found.vehicle, "cause": found.cause}
     shown |= {"detail": found.detail, "bytes": found.size, "decoded": readable(payload), "payload": payload.hex()}
-    typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+    typer.echo("\n".join(map(_harmless, json.dumps(shown, indent=2, ensure_ascii=False).split("\n"))))
 
 
 @catalogue_app.command("show")
@@ -446,7 +447,12 @@ def _lines(table: pa.Table) -> Iterator[str]:
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+    return "" if value is None else _harmless(str(value))
+
+
+def _harmless(text: str) -> str:
+    """Return text with what a terminal would obey written out: a car may have sent it."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def _known_recordings(folder: Path) -> list[tuple[Path, Path]]:
@@ -470,9 +476,12 @@ def _speed(text: str) -> float:
     if text == "max":
         return MAX
     try:
-        return float(text)
+        speed = float(text)
     except ValueError:
-        raise InputError(f"{text!r} is no speed.", "Give 1, a factor such as 20, or max.") from None
+        speed = 0.0
+    if not 0 < speed < MAX:
+        raise InputError(f"{text!r} is no speed.", "Give 1, a factor such as 20, or max.")
+    return speed
 
 
 def _now_us() -> int:
@@ -487,11 +496,15 @@ def _stop_on_signal() -> threading.Event:
 
 
 async def _tell(zone: ZoneFile, subject: str, data: bytes) -> None:
-    async with asyncio.timeout(5):
-        bus = await Bus.connect(zone.bus("cloud"), "command line")
-        await bus.publish(subject, data)
-        await bus.flush()
-        await bus.close()
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            bus = await Bus.connect(zone.bus("cloud"), "command line")
+            await bus.publish(subject, data)
+            await bus.flush()
+            await bus.close()
+    except TimeoutError:
+        do = "If it was killed, it will know when it starts again."
+        raise TryLaterError("The zone does not answer.", do) from None
 
 
 def _greet(zone: ZoneFile) -> None:

@@ -150,3 +150,11 @@ def test_a_batch_of_which_nothing_passes_leaves_no_rows_and_says_why():
     made = draft(intake.arrivals, CATALOGUE, LIMITS)
     assert made.rows.num_rows == 0
     assert {why: counts.tolist() for why, counts in made.refused.items()} == {"unknown_signal": [1], "not_finite": [1]}
+
+
+def test_rows_of_one_moment_stay_in_the_order_they_came():
+    intake = Intake(CATALOGUE, Marks(), {TABLE.hash: TABLE}, lambda _: "default", FloodLimits())
+    for number in range(1, 201):
+        intake.take(up((CAR, OTHER)[number % 2]), batch([("Vehicle.Free", NOW_US, number)], number, 1), NOW_US)
+    made = draft(intake.arrivals, CATALOGUE, LIMITS)
+    assert made.rows["value"].to_pylist() == [*range(2, 201, 2), *range(1, 201, 2)]

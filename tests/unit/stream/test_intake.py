@@ -9,7 +9,7 @@ from carcloud.stream import intake as rooms
 from carcloud.stream.intake import LIMIT_TABLES, LIMIT_WAITING, Intake
 from carcloud.stream.marks import Marks
 from carcloud.stream.settings import FloodLimits
-from carcloud.vehicle.batch import IdTable, decode, encode, tombstone
+from carcloud.vehicle.batch import IdTable, decode, encode, tombstone, weight
 from tests.stream import CAR, CATALOGUE, NOW_US, OTHER, TABLE, batch, hello, up
 
 ROWS = [("Vehicle.Speed", NOW_US, 50.0)]
@@ -242,6 +242,14 @@ def test_a_car_may_send_so_many_bytes_a_second_and_no_more():
         intake.take(up(), payload, NOW_US)
     assert len(intake.arrivals) == 1
     assert causes(intake) == ["flood"] * 2
+
+
+def test_a_second_whose_bytes_are_used_up_exactly_takes_no_more():
+    payload = batch(ROWS, 7, 1)
+    intake = new(flood=FloodLimits(bytes_per_s=weight(payload)))
+    for number in (1, 2):
+        intake.take(up(), batch(ROWS, 7, number), NOW_US)
+    assert causes(intake) == ["flood"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,172 @@
+"""The governor between a real broker's RAW and GOVERNED: exactly once, answered once, also after a restart."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+
+from carcloud.backends.nats import Bus
+from carcloud.backends.records import Records, Vehicle
+from carcloud.errors import InputError
+from carcloud.safety.seal import Seal
+from carcloud.safety.signer import Signer, SignerClient, load_public_key, verify
+from carcloud.stream import governor as rooms
+from carcloud.stream import subjects
+from carcloud.stream.chunk import Chunk, decode
+from carcloud.stream.governor import Governor
+from carcloud.stream.quarantine import Quarantine
+from carcloud.stream.receipts import root, statement
+from carcloud.stream.settings import GovernorSettings
+from tests.stream import CAR, CATALOGUE, OTHER, Broker, batch, hello, running_broker, up
+
+
+class Zone:
+    """A broker, records and keys; its governor can be run again and again."""
+
+    def __init__(self, folder: Path, broker: Broker) -> None:
+        self.folder, self.broker = folder, broker
+        self.records = Records.open(f"sqlite:///{folder}/records.db")
+        for vehicle in (CAR, OTHER):
+            vin = f"VIN{vehicle[:14].upper()}"
+            self.records.add_vehicle(Vehicle(vehicle, "default", vin, None, "active", datetime.now(UTC)))
+        self.acks: list[dict] = []
+
+    @contextlib.asynccontextmanager
+    async def open(self):
+        self.bus = await Bus.connect(self.broker.url, "test")
+        self.signer = Signer(self.folder / "keys", self.folder / "run")
+        await self.signer.open()
+        await self.bus.listen(subjects.ack("default", "*"), self._heard)
+        try:
+            yield self
+        finally:
+            await self.signer.close()
+            await self.bus.close()
+
+    async def _heard(self, subject: str, data: bytes) -> None:
+        self.acks.append({"vehicle": subject.split(".")[3], **orjson.loads(data)})
+
+    @contextlib.asynccontextmanager
+    async def governed(self):
+        quarantine = Quarantine(self.records, Seal(self.folder / "keys"))
+        client = SignerClient(self.folder / "run")
+        settings = GovernorSettings(rhythm_s=0.05, reserve_bytes=0, raw_bytes=1 << 24, governed_bytes=1 << 24)
+        part = Governor(self.bus, self.bus, self.records, CATALOGUE, client, quarantine, self.folder, settings)
+        running = asyncio.create_task(part.run())
+        try:
+            yield part
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+            client.close()
+
+    async def sent(self, subject: str, payload: bytes) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(Exception):
+                    await self.bus.append(subject, payload)
+                    return
+                await asyncio.sleep(0.02)
+
+    async def acked(self, number: int) -> dict:
+        async with asyncio.timeout(10):
+            while not (found := [ack for ack in self.acks if ack.get("number", 0) >= number]):
+                await asyncio.sleep(0.01)
+        return found[-1]
+
+    async def chunks(self) -> list[Chunk]:
+        messages = await self.bus.read(subjects.GOVERNED, subjects.governed(0), 1, 1000)
+        return [decode(message.data) for message in messages]
+
+
+@pytest.fixture
+def zone(tmp_path: Path) -> Iterator[Zone]:
+    with running_broker(tmp_path) as broker:
+        made = Zone(tmp_path, broker)
+        yield made
+        made.records.close()
+
+
+def rows(now_us: int, *values: float) -> list[tuple[str, int, float]]:
+    return [("Vehicle.Speed", now_us + at, value) for at, value in enumerate(values)]
+
+
+NOW_US = int(datetime.now(UTC).timestamp() * 1_000_000)
+
+
+def test_batches_become_signed_chunks_and_are_answered_once_with_what_was_lost(zone):
+    async def run() -> None:
+        async with zone.open(), zone.governed():
+            await zone.sent(up(kind="event"), hello(1))
+            for queue in (1, 2):
+                await zone.sent(up(), batch(rows(NOW_US, 1.0, 999.0), queue, 1))
+            await zone.acked(1)
+            await asyncio.sleep(0.2)
+            chunks = await zone.chunks()
+        assert sum(chunk.rows.num_rows for chunk in chunks) == 2
+        lost = [ack["refused"]["out_of_range"] for ack in zone.acks if "refused" in ack]
+        assert sum(lost) == 2
+        key = load_public_key(zone.folder / "keys" / "receipt.pub")
+        for made in chunks:
+            fields = made.record.receipt["statement"]
+            assert fields["root"] == root(made.rows).hex()
+            assert verify(key, "receipt", statement(fields), bytes.fromhex(made.record.receipt["signature"]))
+        assert len(zone.records.quarantine_entries(10)) == 2
+
+    asyncio.run(run())
+
+
+def test_a_new_governor_goes_on_where_the_last_one_stopped(zone, monkeypatch):
+    monkeypatch.setattr(rooms, "PURGE_EVERY_S", 0.0)
+    monkeypatch.setattr(rooms, "SNAPSHOT_EVERY_S", 0.0)
+
+    async def run() -> None:
+        async with zone.open():
+            async with zone.governed():
+                await zone.sent(up(kind="event"), hello(1))
+                for number in (1, 2, 4):
+                    await zone.sent(up(), batch(rows(NOW_US + number, 1.0), 1, number))
+                await zone.acked(2)
+            for number in (1, 2, 3, 4, 4):
+                await zone.sent(up(), batch(rows(NOW_US + number, 1.0), 1, number))
+            async with zone.governed() as part:
+                await zone.acked(4)
+                totals = part.metrics()["stream"]
+            chunks = await zone.chunks()
+            assert [made.record.number for made in chunks] == list(
+                range(chunks[0].record.number, chunks[-1].record.number + 1)
+            )
+            assert totals["samples_kept"] == 4
+            assert totals["batches"] == 4
+
+    asyncio.run(run())
+
+
+def test_without_its_snapshot_a_governor_does_not_guess_the_marks(zone, monkeypatch):
+    monkeypatch.setattr(rooms, "PURGE_EVERY_S", 0.0)
+    monkeypatch.setattr(rooms, "SNAPSHOT_EVERY_S", 0.0)
+    for fold in ("lake", "twin"):
+        zone.records.set_position(fold, 0, 1000)
+
+    async def run() -> None:
+        async with zone.open():
+            async with zone.governed():
+                await zone.sent(up(kind="event"), hello(1))
+                for number in range(1, 4):
+                    await zone.sent(up(), batch(rows(NOW_US + number, 1.0), 1, number))
+                    await zone.acked(number)
+                async with asyncio.timeout(10):
+                    while (await zone.chunks())[0].record.number == 1:
+                        await asyncio.sleep(0.05)
+            (zone.folder / "marks-0.json").unlink()
+            async with zone.governed() as part:
+                with pytest.raises(InputError, match="marks stand at chunk 0"):
+                    await part._recover()
+
+    with pytest.raises(InputError):  # the process itself ends, and says so in its log
+        asyncio.run(run())
