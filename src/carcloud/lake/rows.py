@@ -81,6 +81,24 @@ def _part(rows: pa.RecordBatch, provenance: NDArray[np.uint8], chunk: NDArray[np
 
 def joined(parts: list[Part]) -> pa.Table:
     """Return all rows as one table, sorted by (vehicle, signal, time), without the day."""
+    part = parts[0] if len(parts) == 1 and _names_sorted(parts[0]) else _merged(parts)
+    columns = {
+        "vehicle": pa.DictionaryArray.from_arrays(part.vehicle, pa.array(part.vehicles, pa.string())),
+        "signal": pa.DictionaryArray.from_arrays(part.signal, pa.array(part.signals, pa.string())),
+        "time": pa.array(part.time_us).cast(pa.timestamp("us", "UTC")),
+        "value": pa.array(part.value, mask=None if part.text is None else np.isnan(part.value)),
+        "text": pa.nulls(len(part.value), pa.string()) if part.text is None else part.text,
+        "provenance": pa.DictionaryArray.from_arrays(part.provenance.astype(np.int8), pa.array(PROVENANCES)),
+        "chunk": pa.array(part.chunk),
+    }
+    return pa.table(columns)
+
+
+def _names_sorted(part: Part) -> bool:
+    return part.vehicles == sorted(part.vehicles) and part.signals == sorted(part.signals)
+
+
+def _merged(parts: list[Part]) -> Part:
     vehicles = sorted({name for part in parts for name in part.vehicles})
     signals = sorted({name for part in parts for name in part.signals})
     car = np.concatenate([_translated(part.vehicle, part.vehicles, vehicles) for part in parts])
@@ -101,16 +119,7 @@ def joined(parts: list[Part]) -> pa.Table:
         order, time = order[again], time[again]
         car, signal, chunk, provenance = car[again], signal[again], chunk[again], provenance[again]
     value = np.concatenate([part.value for part in parts])[order]
-    columns = {
-        "vehicle": pa.DictionaryArray.from_arrays(car, pa.array(vehicles, pa.string())),
-        "signal": pa.DictionaryArray.from_arrays(signal, pa.array(signals, pa.string())),
-        "time": pa.array(time).cast(pa.timestamp("us", "UTC")),
-        "value": pa.array(value, mask=np.isnan(value)),
-        "text": _texts(parts, order),
-        "provenance": pa.DictionaryArray.from_arrays(provenance.astype(np.int8), pa.array(PROVENANCES)),
-        "chunk": pa.array(chunk),
-    }
-    return pa.table(columns)
+    return Part(vehicles, signals, car, signal, time, value, provenance, chunk, _texts(parts, order))
 
 
 def _translated(codes: NDArray[np.int32], names: list[str], into: list[str]) -> NDArray[np.int32]:
@@ -118,9 +127,9 @@ def _translated(codes: NDArray[np.int32], names: list[str], into: list[str]) -> 
     return np.array([place[name] for name in names], np.int32)[codes] if len(codes) else codes.astype(np.int32)
 
 
-def _texts(parts: list[Part], order: NDArray[np.int64]) -> pa.Array:
+def _texts(parts: list[Part], order: NDArray[np.int64]) -> pa.Array | None:
     if all(part.text is None for part in parts):
-        return pa.nulls(len(order), pa.string())
+        return None
     arrays = [pa.nulls(len(part.value), pa.string()) if part.text is None else part.text for part in parts]
     return pa.concat_arrays(arrays).take(pa.array(order))
 

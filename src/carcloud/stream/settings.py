@@ -36,7 +36,7 @@ class GovernorSettings:
     """
 
     rhythm_s: float = 0.1
-    chunk_samples: int = 480_000
+    chunk_samples: int = 1_000_000
     reserve_bytes: int = 512 * 1024 * 1024
     raw_bytes: int = 256 * 1024 * 1024
     governed_bytes: int = 8 * 1024 * 1024 * 1024
