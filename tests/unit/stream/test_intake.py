@@ -116,6 +116,14 @@ def test_what_was_let_go_makes_room_again(monkeypatch):
             assert intake.waiting == 1
 
 
+def test_a_waiting_batch_that_comes_again_takes_no_more_room(monkeypatch):
+    intake, payload = new(), batch(ROWS, 7, 2)
+    monkeypatch.setattr(rooms, "LIMIT_WAITING_BYTES", 2 * (len(payload) + rooms.ROW_BYTES))
+    for vehicle in (CAR, CAR, CAR, OTHER):
+        intake.take(up(vehicle), payload, NOW_US)
+    assert intake.waiting == 2
+
+
 def test_a_small_payload_that_unpacks_to_much_counts_unpacked(monkeypatch):
     rows = [("Vehicle.Speed", NOW_US + at, 1.0) for at in range(10_000)]
     payload = batch(rows, 7, 2)
