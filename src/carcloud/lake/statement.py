@@ -20,7 +20,10 @@ from carcloud.errors import InputError, NotAllowedError
 
 READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"})
-CLOSED_FUNCTIONS = frozenset({"current_setting", "sleep_ms", "pg_sleep", "write_log", "getvariable"})
+CLOSED_FUNCTIONS = frozenset(
+    {"current_setting", "sleep_ms", "pg_sleep", "write_log", "getvariable", "levenshtein", "editdist3"}
+    | {"damerau_levenshtein"}
+)
 CLOSED_TABLES = re.compile(r"(duckdb_|pg_|sqlite_|pragma_).*", re.IGNORECASE)
 FILE_NAME = re.compile(r"[./\\:*?\[]")
 OPEN_SCHEMA_TABLES = frozenset({"tables", "columns"})

@@ -1,0 +1,265 @@
+"""The API on loopback: other sites in the same browser, strangers on the same machine, and SQL that wants out."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+
+import httpx
+import psutil
+import pytest
+
+from tests.attacks.attacker import Car, sample
+from tests.attacks.conftest import enrolled
+from tests.zone import RunningZone, until
+
+V1 = ("/v1/status", "/v1/vehicles", "/v1/events", "/v1/lake/tables", "/v1/quarantine", "/v1/openapi.json", "/v1/map")
+
+
+@pytest.fixture(scope="module")
+def lake(target: RunningZone) -> Iterator[Callable[[str], httpx.Response]]:
+    """Ask the lake, which holds at least one row."""
+    with Car(target, enrolled(target)) as own:
+        own.say(sample(46))
+        until(lambda: target.status()["lake"]["rows"], "the lake stays empty", 20)
+
+    def ask(sql: str) -> httpx.Response:
+        return target.client.post("/v1/lake/sql", json={"sql": sql})
+
+    yield ask
+    assert ask("SELECT 1 AS one").json()["rows"] == [[1]]
+
+
+def raw(zone: RunningZone, request: bytes) -> bytes:
+    """Send bytes to the API and return what comes back within two seconds."""
+    parts = b""
+    with socket.create_connection((zone.file.api_host, zone.file.api), 5) as line, suppress(OSError):
+        line.sendall(request)
+        line.settimeout(2)
+        while part := line.recv(65536):
+            parts += part
+    return parts
+
+
+@pytest.mark.parametrize("path", V1)
+def test_no_token_and_wrong_token(target: RunningZone, path: str) -> None:
+    near = target.token[:-1] + ("A" if target.token[-1] != "A" else "B")
+    for headers in (
+        {},
+        *({"authorization": f"Bearer {token}"} for token in ("x", near, target.token.lower(), "é")),
+        {"authorization": f"Basic {target.token}"},
+        {"cookie": f"carcloud={target.token}"},
+        {"x-token": target.token},
+    ):
+        encoded = {name: value.encode() for name, value in headers.items()}
+        answer = httpx.get(target.url + path, headers=encoded, trust_env=False)
+        assert answer.status_code == 401, (path, headers)
+    assert httpx.get(f"{target.url}{path}?token={target.token}", trust_env=False).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "path", ["//v1/status", "/v1//status", "/./v1/status", "/x/../v1/status", "/V1/status", "/%76%31/status"]
+)
+def test_spelling_of_the_path_does_not_go_around_the_token(target: RunningZone, path: str) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: {target.file.api_host}:{target.file.api}\r\nConnection: close\r\n\r\n"
+    answer = raw(target, head.encode())
+    assert b'"stream"' not in answer
+    assert b'"tenant"' not in answer
+
+
+def test_dns_rebinding_by_another_host_name(target: RunningZone) -> None:
+    for host in (
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example:8420",
+        "",
+        "[::1]evil",
+        "127.0.0.1@evil",
+    ):
+        head = f"GET /v1/status HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {target.token}\r\n"
+        answer = raw(target, f"{head}X-Forwarded-Host: localhost\r\nConnection: close\r\n\r\n".encode())
+        assert b'"stream"' not in answer, host
+        assert b" 403 " in answer.split(b"\r\n")[0] or b" 400 " in answer.split(b"\r\n")[0], host
+
+
+def test_cross_site_post_with_the_cookie(target: RunningZone) -> None:
+    with httpx.Client(base_url=target.url, trust_env=False) as browser:
+        browser.get("/", params={"token": target.token})
+        assert browser.get("/v1/status").status_code == 200
+        question = {"sql": "SELECT 1 AS one"}
+        for origin in (
+            "https://evil.example",
+            "null",
+            "",
+            f"{target.url}.evil.example",
+            f"https://evil@{target.file.api_host}",
+        ):
+            answer = browser.post("/v1/lake/sql", json=question, headers={"origin": origin})
+            assert answer.status_code == 403, origin
+        form = browser.post("/v1/lake/sql", content=json.dumps(question), headers={"content-type": "text/plain"})
+        assert form.status_code == 403
+        assert browser.post("/v1/lake/sql", json=question, headers={"origin": target.url}).status_code == 200
+        own = browser.get("/v1/status", headers={"origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in own.headers
+        cookie = httpx.get(target.url, params={"token": target.token}, trust_env=False).headers["set-cookie"].lower()
+        assert "httponly" in cookie
+        assert "samesite=strict" in cookie
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM read_blob('{data}/keys/receipt.key')",
+        "SELECT * FROM '{data}/keys/api.token'",
+        "SELECT * FROM read_csv('{data}/run/zone.json')",
+        "SELECT * FROM glob('{data}/**')",
+        "SELECT * FROM '{data}/lake/receipts/*.jsonl'",
+        "SELECT * FROM read_parquet('{data}/lake/samples/*/*.parquet')",
+        "SELECT * FROM samples, read_text('/etc/hostname')",
+        "SELECT (SELECT content FROM read_text('/etc/passwd'))",
+        "SELECT * FROM query('SELECT * FROM read_text(''/etc/passwd'')')",
+        "SELECT * FROM query_table('/etc/passwd')",
+        "COPY samples TO '/tmp/stolen.csv'",
+        "COPY (SELECT 1) TO '{data}/lake/samples/x.parquet'",
+        "WITH x AS (COPY samples TO '/tmp/stolen.csv') SELECT 1",
+        "EXPORT DATABASE '/tmp/stolen'",
+        "ATTACH '{data}/records.sqlite' AS r (TYPE sqlite)",
+        "INSTALL httpfs",
+        "LOAD '/tmp/evil.so'",
+        "SET enable_external_access = true",
+        "RESET lock_configuration",
+        "PRAGMA database_list",
+        "CALL pragma_version()",
+        "CREATE TABLE x AS SELECT 1",
+        "INSERT INTO samples SELECT * FROM samples",
+        "DELETE FROM vehicles",
+        "DROP VIEW samples",
+        "SELECT 1; SELECT * FROM read_text('/etc/passwd')",
+        "SELECT current_setting('allowed_directories')",
+        "SELECT * FROM duckdb_settings()",
+        "SELECT * FROM duckdb_secrets()",
+        "SELECT getenv('HOME')",
+        "FROM sniff_csv('/etc/passwd')",
+        "SELECT * FROM sqlite_scan('{data}/records.sqlite', 'vehicles')",
+        "SELECT * FROM postgres_scan('host=localhost', 'public', 'x')",
+        "SELECT * FROM arrow_scan(1, 2, 3)",
+        "EXPLAIN ANALYZE COPY samples TO '/tmp/stolen.csv'",
+        "PREPARE p AS SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM parquet_metadata('{data}/lake/samples/*/*.parquet')",
+        "SELECT * FROM json_execute_serialized_sql('x')",
+        "SELECT write_log('x')",
+        "FROM read_json_auto('{data}/catalogue.json')",
+        "SUMMARIZE '{data}/keys/api.token'",
+        "DESCRIBE SELECT * FROM read_text('/etc/passwd')",
+        "PIVOT (SELECT * FROM read_text('/etc/passwd')) ON content IN ('a')",
+    ],
+)
+def test_sql_that_wants_out(lake: Callable[[str], httpx.Response], target: RunningZone, sql: str) -> None:
+    answer = lake(sql.replace("{data}", str(target.data)))
+    assert answer.status_code in (400, 403), answer.text
+    assert set(answer.json()) == {"error"}
+    assert "root:" not in answer.text
+    assert target.token not in answer.text
+
+
+def test_sql_parameter_is_data_not_sql(target: RunningZone, lake: Callable[[str], httpx.Response]) -> None:
+    evil = "x' UNION SELECT content FROM read_text('/etc/passwd') --"
+    question = {"sql": "SELECT $p AS p", "parameters": {"p": evil}}
+    assert target.client.post("/v1/lake/sql", json=question).json()["rows"] == [[evil]]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT count(*) FROM range(1000000000000) a, range(1000000000000) b",
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
+        "SELECT levenshtein(repeat('ab', 200000), repeat('ba', 200000))",
+    ],
+)
+def test_endless_query_is_stopped(lake: Callable[[str], httpx.Response], sql: str) -> None:
+    began = time.monotonic()
+    answer = lake(sql)
+    assert answer.status_code in (400, 403), answer.text
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT list(n) FROM range(100000000000) t(n)",
+        "SELECT length(string_agg(repeat('x', 1000000), '')) FROM range(3000)",
+        "SELECT * FROM range(100000000) a(n) ORDER BY hash(n), n DESC",
+    ],
+)
+def test_memory_bomb_is_refused(lake: Callable[[str], httpx.Response], target: RunningZone, sql: str) -> None:
+    api = psutil.Process(target.children()["api"])
+    answer = lake(sql)
+    assert answer.status_code in (400, 503), answer.text[:200]
+    assert api.is_running()
+    assert api.memory_info().rss < 2 << 30
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/../keys/api.token", "/../../../../etc/passwd", "/..%2f..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd"),
+        *(
+            "/..\\..\\etc\\passwd",
+            "/assets/../../app.py",
+            "/assets/%2e%2e/%2e%2e/app.py",
+            "//etc/passwd",
+            "/\0index.html",
+        ),
+        *("/assets/..%00/index.html", "/%c0%ae%c0%ae/etc/passwd", "/....//....//etc/passwd", "/file:///etc/passwd"),
+    ],
+)
+def test_path_out_of_the_pages_folder(target: RunningZone, path: str) -> None:
+    head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+    answer = raw(target, head)
+    for stolen in (b"root:", target.token.encode(), b"import ", b"FastAPI"):
+        assert stolen not in answer
+
+
+def test_live_streams_are_limited_and_given_back(target: RunningZone) -> None:
+    with (
+        ExitStack() as stack,
+        httpx.Client(
+            base_url=target.url,
+            headers=dict(target.client.headers),
+            trust_env=False,
+            limits=httpx.Limits(max_connections=200),
+        ) as greedy,
+    ):
+        answers = [stack.enter_context(greedy.stream("GET", "/v1/events")).status_code for _ in range(80)]
+        assert answers.count(200) == 64
+        assert set(answers) == {200, 503}
+        assert target.get("/healthz")["status"] == "ok"
+
+    def served() -> bool:
+        with target.client.stream("GET", "/v1/events") as answer:
+            return answer.status_code == 200
+
+    until(served, "the places were not given back", 10)
+
+
+def test_body_beyond_the_limit_and_lengths_that_lie(target: RunningZone) -> None:
+    assert target.client.post("/v1/lake/sql", content=b" " * 1_100_000).status_code == 413
+    endless = (b" " * 65536 for _ in range(1000))
+    with suppress(httpx.TransportError):
+        assert target.client.post("/v1/lake/sql", content=endless).status_code == 413
+    deep = b'{"sql": ' + b"[" * 100_000 + b"}"
+    assert (
+        target.client.post("/v1/lake/sql", content=deep, headers={"content-type": "application/json"}).status_code
+        == 400
+    )
+
+
+@pytest.mark.parametrize("id_", ["' OR 1=1 --", "%00", "..%2fstatus", "*", "a" * 5000, "%F0%9F%9A%97"])
+def test_id_that_is_no_id(target: RunningZone, id_: str) -> None:
+    for path in (f"/v1/vehicles/{id_}", f"/v1/vehicles/{id_}/signals", f"/v1/quarantine/{id_}"):
+        answer = target.client.get(path)
+        assert answer.status_code in (400, 404), (path, answer.text)

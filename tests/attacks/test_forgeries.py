@@ -1,0 +1,161 @@
+"""Rows and receipts that the governor never signed: by hand in the lake, by a stolen password in the stream."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nats.errors
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from deltalake import DeltaTable, write_deltalake
+from nats.aio.client import Client
+
+from carcloud.backends.nats import Bus
+from carcloud.safety.signer import statement as signed_statement
+from carcloud.stream import subjects
+from carcloud.stream.chunk import Chunk, decode, encode
+from carcloud.stream.receipts import root, statement
+from tests.attacks.attacker import Car, sample, until_seen
+from tests.attacks.conftest import enrolled
+from tests.zone import RunningZone, carcloud, until
+
+
+def driven(zone: RunningZone, speed: float) -> str:
+    """Let a new car say something, and wait until it stands in the lake; return its id."""
+    with Car(zone, enrolled(zone)) as own:
+        own.say(sample(speed))
+        until(lambda: zone.sql("SELECT 1 FROM samples WHERE vehicle = $v", v=own.id), "not in the lake", 20)
+    return own.id
+
+
+def verified(data: Path) -> tuple[bool, str]:
+    found = carcloud("verify", "lake", "--data", str(data))
+    return found.returncode == 0, found.stdout + found.stderr
+
+
+def add_a_row(table: DeltaTable) -> None:
+    row = table.to_pyarrow_table().slice(0, 1)
+    at = row.schema.get_field_index("value")
+    write_deltalake(table, row.set_column(at, "value", pa.array([199.0])), mode="append")
+
+
+def add_a_row_of_no_chunk(table: DeltaTable) -> None:
+    row = table.to_pyarrow_table().slice(0, 1)
+    at = row.schema.get_field_index("chunk")
+    write_deltalake(table, row.set_column(at, "chunk", pa.array([987654], pa.int64())), mode="append")
+
+
+def delete_a_row(table: DeltaTable) -> None:
+    table.delete("value = 51")
+
+
+def change_a_value(table: DeltaTable) -> None:
+    table.update(updates={"value": "199.0"}, predicate="value = 51")
+
+
+def change_a_file(table: DeltaTable) -> None:
+    file = Path(table.file_uris()[0].removeprefix("file://"))
+    rows = pq.ParquetFile(file).read()
+    at = rows.schema.get_field_index("value")
+    pq.write_table(rows.set_column(at, "value", pa.array([1.0] * len(rows))), file)
+
+
+@pytest.fixture(scope="module")
+def copied(victim: RunningZone, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a copy of a lake in which three cars' rows stand, and that verifies."""
+    for speed in (51, 52, 53):
+        driven(victim, speed)
+    good, said = verified(victim.data)
+    assert good, said
+    place = tmp_path_factory.mktemp("copy") / "data"
+    shutil.copytree(victim.folder.lake, place / "lake")
+    shutil.copytree(victim.folder.keys, place / "keys")
+    return place
+
+
+@pytest.mark.parametrize(
+    "attack", [add_a_row, add_a_row_of_no_chunk, delete_a_row, change_a_value, change_a_file], ids=lambda f: f.__name__
+)
+def test_a43_lake_changed_by_hand_is_found(copied: Path, tmp_path: Path, attack: Callable[[DeltaTable], None]) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(copied, data)
+    attack(DeltaTable(str(data / "lake" / "samples")))
+    good, said = verified(data)
+    assert not good, said
+
+
+def test_a44_receipt_changed_by_hand_is_found(copied: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(copied, data)
+    file = next((data / "lake" / "receipts").glob("*.jsonl"))
+    file.write_bytes(file.read_bytes().replace(b'"kept":1', b'"kept":2', 1))
+    assert not verified(data)[0]
+    file.unlink()
+    assert not verified(data)[0]
+
+
+def test_a43_without_the_passwords_the_bus_says_nothing(victim: RunningZone) -> None:
+    async def knock(**options: str) -> None:
+        client = Client()
+        try:
+            await client.connect(
+                f"nats://127.0.0.1:{victim.file.nats}", allow_reconnect=False, connect_timeout=8, **options
+            )  # type: ignore[arg-type]
+        finally:
+            await client.close()
+
+    async def silent(_: Exception) -> None:
+        """The refusal is what the test asks for."""
+
+    for options in ({}, {"user": "cloud", "password": "cloud"}, {"user": "cloud"}, {"token": victim.token}):
+        with pytest.raises((nats.errors.Error, OSError)):
+            asyncio.run(knock(**options, error_cb=silent))  # type: ignore[arg-type]
+
+
+def test_a43_password_of_the_cars_account_does_not_reach_the_governed_stream(victim: RunningZone) -> None:
+    async def write() -> None:
+        bus = await Bus.connect(victim.file.bus("vehicles"), "thief")
+        try:
+            assert await bus.last(subjects.GOVERNED, subjects.governed(0)) is None
+        finally:
+            await bus.close()
+
+    with pytest.raises(Exception, match=r"does not answer|away"):
+        asyncio.run(write())
+
+
+def test_a44_chunk_with_a_forged_receipt_is_found(victim: RunningZone) -> None:
+    """With the cloud's own password one can write GOVERNED, but not sign. Folds do not ask for the signature yet."""
+    car = driven(victim, 54)
+
+    async def forge() -> int:
+        bus = await Bus.connect(victim.file.bus("cloud"), "thief")
+        last = await bus.last(subjects.GOVERNED, subjects.governed(0))
+        assert last is not None
+        true = decode(last.data)
+        rows = true.rows.set_column(3, "value", pa.array([199.0] * true.rows.num_rows))
+        number = true.record.number + 1
+        fields = true.record.receipt["statement"] | {"chunk": number, "root": root(rows).hex()}
+        key = Ed25519PrivateKey.generate()
+        signature = key.sign(signed_statement("receipt", statement(fields))).hex()
+        receipt = true.record.receipt | {"statement": fields, "signature": signature}
+        forged = Chunk(replace(true.record, number=number, receipt=receipt), rows)
+        await bus.append(subjects.governed(0), encode(forged), expected_last=last.sequence)
+        await bus.close()
+        return number
+
+    number = asyncio.run(forge())
+    with Car(victim, enrolled(victim)) as own:
+        own.say(sample(55))
+        until_seen(victim, own.id, 55)  # the governor goes on behind it
+    until(lambda: victim.sql("SELECT 1 FROM samples WHERE vehicle = $v", v=own.id), "the lake stopped", 20)
+    good, said = verified(victim.data)
+    assert not good
+    assert f"chunk {number}: the receipt's signature does not hold" in said
+    assert car in str(victim.sql("SELECT vehicle FROM samples WHERE chunk = $n", n=number))
