@@ -158,3 +158,16 @@ def test_rows_of_one_moment_stay_in_the_order_they_came():
         intake.take(up((CAR, OTHER)[number % 2]), batch([("Vehicle.Free", NOW_US, number)], number, 1), NOW_US)
     made = draft(intake.arrivals, CATALOGUE, LIMITS)
     assert made.rows["value"].to_pylist() == [*range(2, 201, 2), *range(1, 201, 2)]
+
+
+def test_rows_that_come_late_are_sorted_in_among_cars_and_signals():
+    intake = Intake(CATALOGUE, Marks(), {TABLE.hash: TABLE}, lambda _: "default", FloodLimits())
+    paths = ("Vehicle.Free", "Vehicle.Speed")
+    for number in (1, 2):
+        for vehicle in (CAR, OTHER):
+            rows = [(path, NOW_US - number, 1.0) for path in paths]
+            intake.take(up(vehicle), batch(rows, 1, number), NOW_US)
+    made = draft(intake.arrivals, CATALOGUE, LIMITS).rows
+    found = zip(*(made[name].to_pylist() for name in ("vehicle", "signal")), strict=True)
+    assert list(found) == [(car, path) for car in (CAR, OTHER) for path in paths for _ in range(2)]
+    assert made["time"].cast("int64").to_pylist() == [NOW_US - 2, NOW_US - 1] * 4

@@ -87,11 +87,22 @@ async def governed(broker: Broker):
     """Give a bus on a new, empty GOVERNED."""
     bus = await Bus.connect(broker.url, "test")
     for memory in (True, False):  # the change of storage makes it anew
-        await bus.ensure_stream(subjects.GOVERNED, [subjects.GOVERNED_SUBJECTS], memory=memory, limit_bytes=1 << 26)
+        await ensured(bus, memory)
     try:
         yield bus
     finally:
         await bus.close()
+
+
+async def ensured(bus: Bus, memory: bool) -> None:
+    async with asyncio.timeout(40):
+        while True:
+            try:
+                within = [subjects.GOVERNED_SUBJECTS]
+                await bus.ensure_stream(subjects.GOVERNED, within, memory=memory, limit_bytes=1 << 26)
+                return
+            except TryLaterError:  # the broker is busy
+                await asyncio.sleep(0.1)
 
 
 async def published(bus: Bus, *chunks: Chunk) -> None:
@@ -101,7 +112,7 @@ async def published(bus: Bus, *chunks: Chunk) -> None:
 
 
 async def until(question: Callable[[], object]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         while not question():
             await asyncio.sleep(0.02)
 

@@ -124,6 +124,27 @@ def test_a_waiting_batch_that_comes_again_takes_no_more_room(monkeypatch):
     assert intake.waiting == 2
 
 
+def test_what_was_released_makes_room_again(monkeypatch):
+    intake, payload = new(), batch(ROWS, 7, 2)
+    monkeypatch.setattr(rooms, "LIMIT_WAITING_BYTES", 2 * (len(payload) + rooms.ROW_BYTES))
+    for number in (2, 4, 6):
+        intake.take(up(OTHER), batch(ROWS, 9, 9), NOW_US)
+        intake.take(up(), batch(ROWS, 7, number), NOW_US)
+        assert intake.waiting == 2
+        intake.take(up(), batch(ROWS, 7, number - 1), NOW_US)
+        assert intake.marks.mark(CAR, 7) == number
+
+
+def test_a_waiting_batch_whose_turn_has_come_still_waits_for_its_table():
+    other = IdTable((("Vehicle.Gear", None),))
+    intake = new()
+    intake.take(up(), batch([("Vehicle.Gear", NOW_US, 1.0)], 7, 2, table=other), NOW_US)
+    intake.take(up(), batch(ROWS, 7, 1), NOW_US)
+    assert (intake.marks.mark(CAR, 7), intake.waiting) == (1, 1)
+    intake.take(up(kind="event"), hello(7, other), NOW_US)
+    assert (intake.marks.mark(CAR, 7), intake.waiting) == (2, 0)
+
+
 def test_a_small_payload_that_unpacks_to_much_counts_unpacked(monkeypatch):
     rows = [("Vehicle.Speed", NOW_US + at, 1.0) for at in range(10_000)]
     payload = batch(rows, 7, 2)
