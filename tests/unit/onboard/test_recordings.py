@@ -17,7 +17,7 @@ def opened(name, file, catalogue):
 
 def test_rav4_steering_equals_the_reference_on_every_sample(drives, catalogue, collect) -> None:
     source = opened("comma2k19_rav4", drives / "comma2k19/rav4_60s.candump.log.gz", catalogue)
-    found = collect(source)["TOYOTA_RAV4"]
+    found = collect(source)["RAV4_SAN_FRANCISCO"]
     reference = np.loadtxt(drives / "comma2k19/reference_steering.csv", delimiter=",", skiprows=1)
     times, values = found["Vehicle.Chassis.SteeringWheel.AngleFine"]
     assert times == np.rint(reference[:, 0] * 1e6).astype(np.int64).tolist()
@@ -47,7 +47,7 @@ def test_openacc_gives_each_car_its_rows_and_no_position_where_there_is_none(dri
 def test_i3_keeps_every_mapped_column_of_every_trip(drives, catalogue, collect) -> None:
     file = drives / "bmw_i3/bmw_i3_10hz.parquet"
     source = opened("bmw_i3", file, catalogue)
-    found = collect(source)["BMW_I3"]
+    found = collect(source)["BMW_I3_MUNICH"]
     rows = pq.read_table(file)
     unmapped = set(rows.column_names) - set(source.mapping.columns)
     assert unmapped == {"trip", "Time [s]"}
