@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -160,6 +160,12 @@ class Table:
     def read(self, file: LiveFile, dictionaries: list[str]) -> pa.Table:
         """Read one file, the named columns as dictionaries."""
         return pq.ParquetFile(self.path / file.name, read_dictionary=dictionaries).read()
+
+    def lowest(self, file: LiveFile, column: str) -> Any:
+        """Return the lowest value of a column by the file's own statistics."""
+        footer = pq.read_metadata(self.path / file.name)
+        at = footer.schema.names.index(column)
+        return min(footer.row_group(group).column(at).statistics.min for group in range(footer.num_row_groups))
 
     def totals(self) -> Totals:
         """Return what the table holds now."""

@@ -54,15 +54,36 @@ def verify_lake(folder: Path, signed: Verify, partition: int = 0) -> Verdict:
     verdict = Verdict()
     receipts = _receipts(folder / "receipts", verdict)
     table = Table(folder / "samples", SCHEMA, "day")
-    by_chunk: dict[int, list[Part]] = {}
-    for file in table.live():
+    checked = set[int]()
+    for by_chunk in _windows(table, verdict):
+        for number, parts in sorted(by_chunk.items()):
+            _check(number, parts, receipts.get(number), signed, verdict)
+        checked |= by_chunk.keys()
+    expected = range(1, table.position(f"lake/{partition}") + 1)
+    for number in sorted((receipts.keys() | set(expected)) - checked):
+        _check(number, [], receipts.get(number), signed, verdict)
+    return verdict
+
+
+def _windows(table: Table, verdict: Verdict) -> Iterator[dict[int, list[Part]]]:
+    """Yield the rows by chunk, as soon as no later file has more of a chunk: the lake may be larger than memory."""
+    files = sorted((_first_chunk(table, file), file.name, file) for file in table.live())
+    open_: dict[int, list[Part]] = {}
+    for at, (_, _, file) in enumerate(files):
         if part := _part(table, file, verdict):
             for number in np.unique(part.chunk).tolist():
-                by_chunk.setdefault(number, []).append(_rows_of(part, number))
-    expected = range(1, table.position(f"lake/{partition}") + 1)
-    for number in sorted(by_chunk.keys() | receipts.keys() | set(expected)):
-        _check(number, by_chunk.get(number, []), receipts.get(number), signed, verdict)
-    return verdict
+                open_.setdefault(number, []).append(_rows_of(part, number))
+        settled = files[at + 1][0] if at + 1 < len(files) else None
+        done = {number: parts for number, parts in open_.items() if settled is None or number < settled}
+        open_ = {number: parts for number, parts in open_.items() if number not in done}
+        yield done
+
+
+def _first_chunk(table: Table, file: LiveFile) -> int:
+    try:
+        return int(table.lowest(file, "chunk"))
+    except (OSError, pa.ArrowException, AttributeError, TypeError, ValueError):
+        return 0  # what is wrong with it is said when its rows are read
 
 
 def _part(table: Table, file: LiveFile, verdict: Verdict) -> Part | None:
