@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
@@ -133,6 +133,6 @@ def _idle_cores(zone: RunningZone, seconds: float = 5.0) -> float:
     return (sum(after) - sum(before)) / seconds
 
 
-def _table(head: list[str], rows: list[tuple[object, ...]]) -> str:
+def _table(head: list[str], rows: Sequence[tuple[object, ...]]) -> str:
     lines = [head, ["---"] * len(head), *([str(cell) for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -16,6 +16,8 @@ from tests.zone import RunningZone, carcloud, listening, running_zone, until
 MIB = 1 << 20
 DISK_BYTES = 96 * MIB
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:

@@ -25,7 +25,10 @@ OPENACC = DRIVES / "openacc" / "openacc_gps_10hz.parquet"
 RUNS = ("long_setting/dynamic_part16", "short_setting/dynamic_part12", "short_setting/handling_part14")
 TRIPS = ("TripA01", "TripA04", "TripB13")
 
-pytestmark = pytest.mark.skipif(not DRIVES.exists(), reason="the recorded drives are not here (../shared/data/drives)")
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not DRIVES.exists(), reason="the recorded drives are not here (../shared/data/drives)"),
+]
 Series = tuple[list[int], list[float]]
 
 

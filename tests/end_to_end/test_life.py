@@ -22,6 +22,8 @@ VSS = DRIVES.parent / "vss" / "vss_release_6.0.json"
 HEATER = "Vehicle.Acme.SeatHeater.Power"
 HEATERS = IdTable(((HEATER, "W"),))
 
+pytestmark = pytest.mark.timeout(600)
+
 
 def test_second_zone_on_a_folder_is_refused_with_the_holder_named(tmp_path: Path) -> None:
     with running_zone(tmp_path) as zone:
@@ -147,7 +149,7 @@ def _overlay(folder: Path, type_: str) -> str:
 
 
 def _heat(power_w: float) -> bytes:
-    columns: list[Any] = [np.array([0], "u2"), np.array([1], "u4"), np.array([0], "i4"), np.array([power_w], "f8")]
+    columns: Any = [np.array([0], "u2"), np.array([1], "u4"), np.array([0], "i4"), np.array([power_w], "f8")]
     return encode(Batch(HEATERS.hash, 1, 1, time.time_ns() // 1000, *columns, Provenance.SIMULATED))
 
 
