@@ -70,7 +70,7 @@ def test_killed_broker_leaves_nothing_ungoverned_on_the_disk(victim: RunningZone
     crowd = [threading.Thread(target=insist, args=(at,)) for at in range(len(places))]
     for member in crowd:
         member.start()
-    for _ in range(3):
+    for _ in range(2):
         before = list(sent)
         until(lambda: all(now > then for now, then in zip(sent, before, strict=True)), "a car stays out", 30)  # noqa: B023
         assert _marked(victim) == []
