@@ -15,38 +15,42 @@ from tests.zone import RunningZone, carcloud, listening, running_zone, until
 
 MIB = 1 << 20
 DISK_BYTES = 96 * MIB
+GAP_BYTES = 72 * MIB
 
 pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """Give a small disk of its own."""
+    """Give a small disk of its own, where this user may mount one; else a folder of the machine's disk."""
     place = tmp_path / "disk"
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "carcloud-test", str(place)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("mounting a small disk needs root")
+    mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
     try:
         yield place
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_disk_below_the_reserve_stops_ingestion_with_an_alarm_and_goes_on_with_room(disk: Path) -> None:
-    config = listening() + f"[governor]\nreserve_bytes = {24 * MIB}\n"
+    reserve_bytes = shutil.disk_usage(disk).free - GAP_BYTES
+    config = listening() + f"[governor]\nreserve_bytes = {reserve_bytes}\n"
     with running_zone(disk / "data", config=config) as zone, Load(zone, 1, 3) as load:
         until(lambda: load.acknowledged() > 30, "nothing is acknowledged")
-        filler = _fill(disk, leave=16 * MIB)
+        filler = _fill(disk, leave=reserve_bytes - 8 * MIB)
         alarm = until(lambda: _alarm(zone, "disk_full"), "no alarm")
         assert "ingestion has stopped" in alarm["message"]
         assert "Make room" in alarm["do"]
         assert zone.health() == "degraded"
-        held = load.acknowledged()
+        assert [alarm["code"] for alarm in zone.status()["alarms"]] == ["disk_full"]
         until(lambda: load.waiting() > 30, "the cars do not keep what they have")
-        assert load.acknowledged() <= held + 64 * 3
+        held = load.acknowledged()
+        until(lambda: load.waiting() > 60, "the cars do not keep what they have")
+        assert load.acknowledged() == held
         filler.unlink()
-        until(lambda: not _alarm(zone, "disk_full"), "the alarm stays")
+        until(lambda: not zone.alarms(), "the alarm stays")
         _assert_whole(zone, load)
 
 
@@ -54,6 +58,8 @@ def test_disk_below_the_reserve_stops_ingestion_with_an_alarm_and_goes_on_with_r
 def test_disk_that_is_really_full_loses_nothing_acknowledged_and_goes_on_with_room(
     disk: Path, leave: int, killed: tuple[str, ...]
 ) -> None:
+    if not os.path.ismount(disk):
+        pytest.skip("filling a whole disk needs one of its own, which only root can mount")
     config = listening() + "[governor]\nreserve_bytes = 0\n"
     with running_zone(disk / "data", config=config) as zone, Load(zone, 1, 3) as load:
         until(lambda: load.acknowledged() > 30, "nothing is acknowledged")
