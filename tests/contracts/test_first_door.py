@@ -25,6 +25,7 @@ from carcloud.gateway.mqtt.callout import AccountKey, Callout
 from carcloud.gateway.sessions import Sessions
 from carcloud.safety.identity import Authority, Credentials
 from carcloud.stream.raw import prepare
+from tests.zone import until
 
 MQTT_CONNECT = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a"  # 3.1.1, clean session, client id "a"
 PASSWORDS = {name: secrets.token_hex(16) for name in ACCOUNTS}
@@ -172,6 +173,7 @@ def test_enrolled_car_connects_and_publishes_below_its_own_id(zone: Zone, car: C
     heard = heard_by_cloud(zone, f"cc.1.default.{own.id}.>")
     assert own.connect() == "Success"
     own.mqtt.publish(f"cc/1/default/{own.id}/up/batch", b"batch", 1).wait_for_publish(5)
+    until(lambda: heard, "the batch was not heard", 5)
     assert heard == [(f"cc.1.default.{own.id}.up.batch", b"batch")]
 
 
@@ -195,7 +197,7 @@ def test_publish_to_another_cars_topic_is_dropped(zone: Zone, car: Callable[...,
     own.mqtt.publish(f"cc/1/default/{other.id}/up/batch", b"forged", 1)
     own.mqtt.publish(f"cc/1/default/{own.id}/dn/ack", b"forged", 1)
     own.mqtt.publish(f"cc/1/default/{own.id}/up/batch", b"own", 1).wait_for_publish(5)
-    assert (f"cc.1.default.{own.id}.up.batch", b"own") in heard
+    until(lambda: (f"cc.1.default.{own.id}.up.batch", b"own") in heard, "the batch was not heard", 5)
     assert b"forged" not in [data for _, data in heard]
 
 
