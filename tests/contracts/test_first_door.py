@@ -46,7 +46,7 @@ class Zone:
         self.authority = Authority(folder / "keys")
         self.callout = Callout(Gate(self.records, "default"), AccountKey(folder / "keys"))
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._vins = iter(f"WBA{number:014}" for number in range(1000))
 
     def __enter__(self) -> "Zone":

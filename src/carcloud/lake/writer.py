@@ -125,9 +125,9 @@ class LakeWriter:
         days = by_day(joined(parts)) if parts else ()
         files = [self._table.write(day, rows, name) for day, rows in days]
         self._table.commit(files, self._application, last, {"chunks": f"{first}-{last}"})
-        self._position = last
         self._records.set_position("lake", self._partition, last)
         self._totals = self._table.totals()
+        self._position = last
 
     def _keep_receipts(self, chunks: list[Chunk]) -> None:
         """Append the receipts to the file of the day on which the first was made; a repeated one is harmless.

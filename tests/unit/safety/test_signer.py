@@ -28,7 +28,7 @@ class Running:
     def __init__(self, folder: Path, run: Path | None = None) -> None:
         self.keys, self.run = folder / "keys", run or folder / "run"
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.signer = Signer(self.keys, self.run)
 
     def __enter__(self) -> "Running":
