@@ -47,7 +47,7 @@ from carcloud.safety.signer import load_public_key
 from carcloud.safety.signer import verify as verify_signature
 from carcloud.settings import Folder, Settings, load, load_catalogue
 from carcloud.stream import subjects
-from carcloud.stream.quarantine import Quarantine, readable
+from carcloud.stream.quarantine import Quarantine, read
 from carcloud.vehicle.catalogue import Catalogue, parse
 
 app = typer.Typer(
@@ -300,8 +300,9 @@ def quarantine_show(entry: str, data: Data = DATA, config: Config = None) -> Non
             raise InputError(f"{len(ids)} entries begin with {entry!r}.", "Give more of the id.")
         found = records.quarantine_entry(ids[0] if ids else entry)
         payload = Quarantine(records, Seal(folder.keys)).payload(found)
+        shown_payload = read(payload, records)
     shown: dict[str, Any] = {"id": found.id, "at": found.at.isoformat(), "vehicle": found.vehicle, "cause": found.cause}
-    shown |= {"detail": found.detail, "bytes": found.size, "decoded": readable(payload), "payload": payload.hex()}
+    shown |= {"detail": found.detail, "bytes": found.size, "decoded": shown_payload, "payload": payload.hex()}
     typer.echo("\n".join(map(_harmless, json.dumps(shown, indent=2, ensure_ascii=False).split("\n"))))
 
 

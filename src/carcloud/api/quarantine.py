@@ -3,18 +3,16 @@
 import base64
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
-from carcloud.api.times import Time, from_us, text
-from carcloud.backends.records import QuarantineEntry, Records
-from carcloud.vehicle.batch import Batch, BatchError, IdTable, decode
+from carcloud.api.times import Time
+from carcloud.backends.records import QuarantineEntry
+from carcloud.stream.quarantine import read
 
 LIMIT_PAGE = 1000
-LIMIT_SHOWN = 200
 
 
 class Entry(BaseModel):
@@ -63,18 +61,6 @@ def entry(ports: Wired, entry: str) -> EntryDetail:
     )
 
 
-def read(payload: bytes, records: Records) -> dict[str, Any] | None:
-    """Return what a refused payload says, as far as it can be read."""
-    try:
-        if payload.lstrip()[:1] == b"{":
-            return dict(orjson.loads(payload))
-        batch = decode(payload)
-        known = records.table(batch.table.hex())
-        return _batch(batch, IdTable.parse(orjson.loads(known)) if known else None)
-    except (BatchError, ValueError):
-        return None
-
-
 def _shown(entry: QuarantineEntry) -> dict[str, Any]:
     return {
         "id": entry.id,
@@ -84,31 +70,3 @@ def _shown(entry: QuarantineEntry) -> dict[str, Any]:
         "detail": entry.detail,
         "bytes": entry.size,
     }
-
-
-def _batch(batch: Batch, table: IdTable | None) -> dict[str, Any]:
-    rows: list[list[Any]] = []
-    at = 0
-    for index, count in zip(batch.signals.tolist(), batch.counts.tolist(), strict=True):
-        for row in range(at, min(at + count, LIMIT_SHOWN)):
-            time_us = batch.base_us + int(batch.times[row])
-            rows.append([_name(index, table), _time(time_us), batch.texts.get(row, float(batch.values[row]))])
-        at += count
-    return {
-        "queue": f"{batch.queue:016x}",
-        "number": batch.number,
-        "table": batch.table.hex(),
-        "samples": len(batch),
-        "shown": rows,
-    }
-
-
-def _name(index: int, table: IdTable | None) -> str:
-    return table.signals[index][0] if table and index < len(table.signals) else f"#{index}"
-
-
-def _time(time_us: int) -> str:
-    try:
-        return text(from_us(time_us))
-    except (ValueError, OverflowError, OSError):
-        return f"{time_us} µs"

@@ -21,21 +21,10 @@ import orjson
 import pyarrow as pa
 
 from carcloud.errors import CarcloudError, InputError, MissingError, TryLaterError
+from carcloud.lake.rows import SCHEMA as SAMPLES
 from carcloud.lake.settings import QueryLimits
 from carcloud.lake.statement import Statement, place, read_only
 
-SAMPLES = pa.schema(
-    [
-        ("vehicle", pa.string()),
-        ("signal", pa.string()),
-        ("time", pa.timestamp("us", "UTC")),
-        ("value", pa.float64()),
-        ("text", pa.string()),
-        ("provenance", pa.string()),
-        ("chunk", pa.int64()),
-        ("day", pa.string()),
-    ]
-)
 SIGNALS = pa.schema(
     [
         ("path", pa.string()),

@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from carcloud.backends.files import flush
 from carcloud.errors import NotAllowedError
 
 PRIVATE_FILE = 0o600
@@ -29,7 +30,7 @@ def write_file(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> None:
     """Write a file at once: a reader sees the old content or the new, also after a power cut."""
     draft = _draft(path, content, mode)
     os.replace(draft, path)
-    _flush_folder(path.parent)
+    flush(path.parent)
 
 
 def read_or_make_key(path: Path, make: Callable[[], bytes]) -> bytes:
@@ -42,7 +43,7 @@ def read_or_make_key(path: Path, make: Callable[[], bytes]) -> bytes:
             pass  # another process was first; its key is the key
         finally:
             draft.unlink()
-        _flush_folder(path.parent)
+        flush(path.parent)
     return read_key(path)
 
 
@@ -62,11 +63,3 @@ def _draft(path: Path, content: bytes, mode: int) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return draft
-
-
-def _flush_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

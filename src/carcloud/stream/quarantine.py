@@ -7,20 +7,23 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
+
 from carcloud.backends.records import Records
 from carcloud.backends.records_tables import QuarantineEntry, quarantine_id
 from carcloud.safety.seal import Seal
 from carcloud.stream.intake import Refusal
-from carcloud.vehicle.batch import Batch, BatchError, JsonBatch, decode, decode_json
+from carcloud.vehicle.batch import Batch, BatchError, IdTable, decode
 
 LIMIT_A_MINUTE = 64
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SHOWN_ROWS = 100
+LIMIT_SHOWN = 200
 
 
 class Quarantine:
@@ -57,30 +60,43 @@ class Quarantine:
         return QuarantineEntry(name, at, *fields, sealed)
 
 
-def readable(payload: bytes) -> dict[str, Any] | None:
-    """Return what can be read of a refused payload, None where nothing can."""
+def read(payload: bytes, records: Records) -> dict[str, Any] | None:
+    """Return what a refused payload says, as far as it can be read."""
     try:
-        batch = decode_json(payload) if payload[:1] == b"{" else decode(payload)
-    except BatchError:
+        if payload.lstrip()[:1] == b"{":
+            return dict(orjson.loads(payload))
+        batch = decode(payload)
+        known = records.table(batch.table.hex())
+        return _batch(batch, IdTable.parse(orjson.loads(known)) if known else None)
+    except (BatchError, ValueError):
         return None
-    return _json_rows(batch) if isinstance(batch, JsonBatch) else _column_rows(batch)
 
 
-def _json_rows(batch: JsonBatch) -> dict[str, Any]:
-    rows = [[sample.signal, sample.time_us, sample.value] for sample in batch.samples[:SHOWN_ROWS]]
-    return _shown("json", batch, len(batch.samples), rows)
+def _batch(batch: Batch, table: IdTable | None) -> dict[str, Any]:
+    rows: list[list[Any]] = []
+    at = 0
+    for index, count in zip(batch.signals.tolist(), batch.counts.tolist(), strict=True):
+        for row in range(at, min(at + count, LIMIT_SHOWN)):
+            time_us = batch.base_us + int(batch.times[row])
+            value = float(batch.values[row])
+            shown = batch.texts.get(row, value if math.isfinite(value) else None)
+            rows.append([_name(index, table), _time(time_us), shown])
+        at += count
+    return {
+        "queue": f"{batch.queue:016x}",
+        "number": batch.number,
+        "table": batch.table.hex(),
+        "samples": len(batch),
+        "shown": rows,
+    }
 
 
-def _column_rows(batch: Batch) -> dict[str, Any]:
-    signals = batch.signals.repeat(batch.counts)[:SHOWN_ROWS].tolist()
-    times, values = batch.times[:SHOWN_ROWS].tolist(), batch.values[:SHOWN_ROWS].tolist()
-    rows = [
-        [signal, batch.base_us + time, batch.texts.get(row, value if value == value else None)]
-        for row, (signal, time, value) in enumerate(zip(signals, times, values, strict=True))
-    ]
-    return _shown("columns", batch, len(batch), rows) | {"table": batch.table.hex()}
+def _name(index: int, table: IdTable | None) -> str:
+    return table.signals[index][0] if table and index < len(table.signals) else f"#{index}"
 
 
-def _shown(codec: str, batch: Batch | JsonBatch, samples: int, rows: list[list[Any]]) -> dict[str, Any]:
-    header = {"codec": codec, "queue": f"{batch.queue:016x}", "number": batch.number}
-    return header | {"provenance": batch.provenance.name.lower(), "samples": samples, "rows": rows}
+def _time(time_us: int) -> str:
+    try:
+        return (EPOCH + timedelta(microseconds=time_us)).isoformat().replace("+00:00", "Z")
+    except OverflowError:
+        return f"{time_us} µs"

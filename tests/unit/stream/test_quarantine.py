@@ -1,5 +1,6 @@
 """Quarantine: what was refused is kept sealed, once, and one car fills no more than its share."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from carcloud.backends.records import Records
 from carcloud.safety.seal import Seal
 from carcloud.stream.intake import Refusal
-from carcloud.stream.quarantine import LIMIT_A_MINUTE, SHOWN_ROWS, Quarantine, readable
+from carcloud.stream.quarantine import LIMIT_A_MINUTE, LIMIT_SHOWN, Quarantine, read
 from carcloud.stream.subjects import Origin
 from tests.stream import CAR, NOW_US, OTHER, TABLE, batch
 
@@ -63,23 +64,21 @@ def test_a_batch_that_waited_over_a_minute_does_not_renew_the_share(quarantine, 
     assert len(records.quarantine_entries(1000)) == LIMIT_A_MINUTE
 
 
-def test_a_readable_payload_is_shown_in_rows():
-    rows = [("Vehicle.Speed", NOW_US + at, float(at)) for at in range(SHOWN_ROWS + 5)]
-    shown = readable(batch([*rows, ("Vehicle.Name", NOW_US, "x")], 255, 3, 1))
-    assert (shown["codec"], shown["queue"], shown["number"], shown["provenance"]) == (
-        "columns",
-        f"{255:016x}",
-        3,
-        "replay",
-    )
-    assert (shown["samples"], len(shown["rows"]), shown["table"]) == (SHOWN_ROWS + 6, SHOWN_ROWS, TABLE.hash.hex())
-    assert shown["rows"][1] == [0, NOW_US + 1, 1.0]
-    shown = readable(b'{"samples":[{"signal":"A.b","value":"x","time":5}]}')
-    assert (shown["codec"], shown["number"], shown["rows"]) == ("json", 0, [["A.b", 5, "x"]])
+def test_a_readable_payload_is_shown_in_rows(records: Records) -> None:
+    rows = [("Vehicle.Speed", NOW_US + at, float(at)) for at in range(LIMIT_SHOWN + 5)]
+    payload = batch([*rows, ("Vehicle.Name", NOW_US, "x")], 255, 3, 1)
+    shown = read(payload, records)
+    assert (shown["queue"], shown["number"], shown["samples"]) == (f"{255:016x}", 3, LIMIT_SHOWN + 6)
+    assert (len(shown["shown"]), shown["table"]) == (LIMIT_SHOWN, TABLE.hash.hex())
+    assert shown["shown"][1][::2] == ["#0", 1.0]
+    records.put_table(TABLE.hash.hex(), TABLE.canonical().decode())
+    assert read(payload, records)["shown"][1][0] == TABLE.signals[0][0]
+    body = {"samples": [{"signal": "A.b", "value": "x", "time": 5}]}
+    assert read(json.dumps(body).encode(), records) == body
 
 
-def test_an_infinity_and_a_text_can_be_shown_and_nonsense_is_none():
-    shown = readable(batch([("Vehicle.Name", NOW_US, "x"), ("Vehicle.Free", NOW_US, float("nan"))]))
-    assert [row[2] for row in shown["rows"]] == ["x", None]
+def test_nan_and_a_text_can_be_shown_and_nonsense_is_none(records: Records) -> None:
+    shown = read(batch([("Vehicle.Name", NOW_US, "x"), ("Vehicle.Free", NOW_US, float("nan"))]), records)
+    assert [row[2] for row in shown["shown"]] == ["x", None]
     for payload in (b"", b"{", b"nonsense", batch([])[:-1]):
-        assert readable(payload) is None
+        assert read(payload, records) is None
