@@ -276,7 +276,7 @@ def test_quarantine_is_listed_and_shown_decoded_by_the_command_line(car: WireCar
     shown = json.loads(carcloud("quarantine", "show", line.split()[0], "--data", data).stdout)
     assert shown["cause"] == "not_finite"
     assert shown["decoded"]["number"] == 1
-    assert [row[1] for row in shown["decoded"]["rows"]] == [now, now + 1]
+    assert [row[2] for row in shown["decoded"]["shown"]] == [None, 50.0]
 
 
 def test_after_all_that_the_lake_is_as_signed(quiet: RunningZone) -> None:
