@@ -32,9 +32,9 @@ EXPECTED = "/v1/map"
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Start one Chromium for all tests, or skip them."""
+    """Start one Chromium for a file's tests, or skip them. No longer: its event loop lives in this thread."""
     if not PAGES.is_file():
         pytest.skip("the console is not built: run `make console`")
     program = next((found for name in NAMES if (found := shutil.which(name))), None)
