@@ -23,6 +23,7 @@ from carcloud.safety.identity import Authority
 
 START_S = 60
 STOP_S = 30
+COMPACTED_QUIET_S = 20
 
 
 class Zone:
@@ -110,14 +111,15 @@ class Zone:
         return self.lake.commits[-1].at
 
     def wait_compacted(self, patience_s: float = 600) -> bool:
-        """Wait until the zone has compacted its lake after the last write; tell whether it did."""
+        """Wait until the zone has compacted its lake after the last write and is done; tell whether it did."""
         before, until = self.lake.rewrites, time.monotonic() + patience_s
-        while self.lake.rewrites == before and time.monotonic() < until:
+        seen, quiet_since = before, time.monotonic()
+        while time.monotonic() < until and (seen == before or time.monotonic() - quiet_since < COMPACTED_QUIET_S):
             time.sleep(1)
             self.lake.read()
-        time.sleep(3)
-        self.lake.read()
-        return self.lake.rewrites > before
+            if self.lake.rewrites > seen:
+                seen, quiet_since = self.lake.rewrites, time.monotonic()
+        return seen > before
 
     def close(self) -> None:
         """Stop it as Ctrl-C would."""
