@@ -63,6 +63,7 @@ app.add_typer(verify_app, name="verify")
 Data = Annotated[Path, typer.Option("--data", help="The zone's data folder.")]
 Config = Annotated[Path | None, typer.Option("--config", help="A TOML file; docs/operations.md lists its keys.")]
 DATA = Path("carcloud-data")
+EXPORT_TIME_S = 3600.0
 PATIENCE_S = 5.0
 
 
@@ -126,7 +127,14 @@ def demo(
     settings = load(config)
     asyncio.run(
         run_zone(
-            settings, folder, config=config, free_ports=free_ports, ready=_greet_demo(cars), said=_say, extra=extra
+            settings,
+            folder,
+            config=config,
+            free_ports=free_ports,
+            ready=_greet_demo(cars),
+            said=_say,
+            extra=extra,
+            report=True,
         )
     )
 
@@ -144,6 +152,11 @@ def enrol_vehicle(
     folder.make()
     if out and (out / "vehicle.json").exists():
         raise ConflictError(f"{out} holds a car's credentials already.", "Give another folder.")
+    try:
+        if out:
+            out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be made: {error.strerror}.", "Give another folder.") from None
     with _records(settings, folder) as records:
         enrolment = enrol(
             records, Authority(folder.keys), vin, _endpoints(settings, folder), label=label, tenant=settings.tenant
@@ -256,8 +269,9 @@ def export(
     }
     if format not in writers:
         raise InputError(f"There is no format {format!r}.", f"Use one of {', '.join(writers)}.")
+    settings = load(config)
     query, rows, temporary = (
-        _query(load(config), Folder(data), QueryLimits(time_s=3600)),
+        _query(settings, Folder(data), replace(settings.query, time_s=EXPORT_TIME_S)),
         0,
         out.with_name(out.name + ".part"),
     )
@@ -267,6 +281,8 @@ def export(
                 writer.write_batch(batch)
                 rows += batch.num_rows
         temporary.replace(out)
+    except pa.ArrowException as error:
+        raise InputError(f"{format} cannot hold that: {error}.", "Cast it to a plain type, or use parquet.") from None
     except OSError as error:
         raise InputError(
             f"{out} cannot be written: {error.strerror or error}.", "Give another file, or make room."

@@ -27,6 +27,7 @@ from carcloud.stream import subjects
 
 STOP_GRACE_S = 8.0
 START_PATIENCE_S = 60.0
+REPORT_EVERY_S = 5.0
 NATS = "nats-server"
 PROCESSES = ("signer", "governor", "gateway", "twin", "lake", "api")
 
@@ -40,10 +41,12 @@ async def up(
     ready: Callable[[ZoneFile], None],
     said: Callable[[str], None],
     extra: Callable[[ZoneFile], dict[str, list[str]]] = lambda _: {},
+    report: bool = False,
 ) -> None:
     """Run a zone until SIGINT or SIGTERM. `ready` is called once it works; `said` hears of processes that restart.
 
-    `extra` may name further commands to run beside the zone once it is ready, by process name.
+    `report`: say every few seconds how far the stream and the lake are. `extra` may name further commands to run beside
+    the zone once it is ready, by process name.
     """
     folder.make()
     stopping = asyncio.Event()
@@ -64,8 +67,11 @@ async def up(
             if not stopping.is_set():
                 ready(zone)
                 for name, command in extra(zone).items():
-                    supervisor.add(name, command, folder.logs / f"{name}.out")
+                    supervisor.add(name, command, folder.logs / f"{name}.out", once=True)
+            reporting = asyncio.create_task(_report(zone, said)) if report else None
             await stopping.wait()
+            if reporting:
+                reporting.cancel()
         finally:
             telling.cancel()
             await supervisor.stop(STOP_GRACE_S)
@@ -137,3 +143,15 @@ async def _until_ready_or_stopped(zone: ZoneFile, stopping: asyncio.Event) -> No
                     f"The zone is not ready after {START_PATIENCE_S:.0f} s.", "Look into the logs folder."
                 )
             await asyncio.sleep(0.2)
+
+
+async def _report(zone: ZoneFile, said: Callable[[str], None]) -> None:
+    """Say every few seconds what came in and what is stored."""
+    token = {"Authorization": f"Bearer {zone.token}"}
+    async with httpx.AsyncClient(trust_env=False, headers=token) as client:
+        while True:
+            await asyncio.sleep(REPORT_EVERY_S)
+            with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+                status = (await client.get(f"{zone.url}/v1/status", timeout=5)).json()
+                connected, rows = status["vehicles"]["connected"], status["lake"]["rows"]
+                said(f"{connected} cars connected, {status['stream']['samples_in']:,} samples in, {rows:,} in the lake")

@@ -39,6 +39,7 @@ class Child:
     pid: int | None = None
     since: str = ""
     restarts: int = 0
+    once: bool = False
     process: asyncio.subprocess.Process | None = field(default=None, repr=False)
 
     def become(self, state: str, pid: int | None) -> None:
@@ -55,9 +56,12 @@ class Supervisor:
         self._changed = changed
         self._tasks: list[asyncio.Task[None]] = []
 
-    def add(self, name: str, command: Sequence[str], output: Path) -> None:
-        """Start a child and keep it running; what it prints goes to the file `output`."""
-        child = Child(name, command, output)
+    def add(self, name: str, command: Sequence[str], output: Path, *, once: bool = False) -> None:
+        """Start a child and keep it running; what it prints goes to the file `output`.
+
+        `once`: a child that ends well has done its work and is not started again.
+        """
+        child = Child(name, command, output, once=once)
         self.children.append(child)
         self._tasks.append(asyncio.create_task(self._keep(child)))
 
@@ -92,16 +96,20 @@ class Supervisor:
             await asyncio.sleep(pause_s)
             began = time.monotonic()
             try:
-                await self._run(child)
+                ended_well = await self._run(child) == 0
             except OSError as error:
+                ended_well = False
                 log.error("a process cannot be started", extra={"child": child.name, "reason": str(error)})
+            if child.once and ended_well:
+                self.children.remove(child)
+                return
             lived = time.monotonic() - began
             pause_s = 0.05 if lived > LONG_LIFE_S else min(LONGEST_PAUSE_S, max(0.1, pause_s * 2))
             child.restarts += 1
             child.become("restarting", None)
             await self._changed(child)
 
-    async def _run(self, child: Child) -> None:
+    async def _run(self, child: Child) -> int:
         with child.output.open("ab") as output:
             child.process = await asyncio.create_subprocess_exec(
                 *child.command,
@@ -114,6 +122,7 @@ class Supervisor:
         await self._changed(child)
         code = await child.process.wait()
         log.warning("a process ended", extra={"child": child.name, "code": code})
+        return code
 
 
 def _die_with_parent() -> None:

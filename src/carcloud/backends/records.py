@@ -310,7 +310,7 @@ def _engine(url: str) -> Engine:
         raise _not_ours() from None
     if parsed.drivername == "sqlite" and parsed.database:
         return _sqlite(Path(parsed.database))
-    if parsed.drivername == "postgresql":
+    if parsed.drivername in ("postgresql", "postgresql+psycopg"):
         return _postgresql(url)
     raise _not_ours()
 

@@ -87,10 +87,10 @@ class Fleet:
             self.stop()
             raise
 
-    def start(self, window_us: int) -> None:
-        """Let the agents begin."""
+    def start(self, window_us: int, now: bool) -> None:
+        """Let the agents begin. A drive shifted to now does not go on where an unshifted one ended, nor the reverse."""
         if self.source.recording is not None:
-            self._recording = f"{self.source.recording} {window_us}"
+            self._recording = f"{self.source.recording} {window_us}{' now' if now else ''}"
         for name, agent in self.agents.items():
             source = self.source
             self.batchers[name] = Batcher(source.table, source.provenance, source.skipped, window_us)
@@ -214,7 +214,7 @@ def drive(
     fleet = Fleet(source, credentials, queues, limit_bytes)
     reporter = _Reporter(fleet, progress)
     try:
-        fleet.start(WINDOW_US if source.live else _window_us(speed))
+        fleet.start(WINDOW_US if source.live else _window_us(speed), now)
         _feed(fleet, source, MAX if source.live else speed, now, stop, reporter)
         if not stop.is_set():
             _await_acks(fleet, patience_s, stop, reporter)

@@ -185,7 +185,7 @@ def test_quarantine_is_listed_and_shown(data):
     assert run("quarantine", "list", "--data", data, "--cause", "flood").output == ""
     shown = json.loads(run("quarantine", "show", lines[0].split()[0], "--data", data).output)
     assert bytes.fromhex(shown["payload"]) in payloads
-    assert shown["decoded"]["rows"][0][2] in (300.0, 400.0)
+    assert shown["decoded"]["shown"][0][2] in (300.0, 400.0)
     assert "Give more of the id" in said(InputError, "quarantine", "show", "", "--data", data)
     said(MissingError, "quarantine", "show", "zzzz", "--data", data)
 

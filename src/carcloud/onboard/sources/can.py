@@ -231,10 +231,17 @@ class CanBus:
         with self._bus:
             due = time.monotonic() + LIVE_SLICE_S
             while not self._stop.is_set():
-                message = self._bus.recv(max(0.0, due - time.monotonic()))
+                message = self._receive(max(0.0, due - time.monotonic()))
                 if message is not None and _carries_data(message):
                     self._decoder.feed(_frame(message))
                 if time.monotonic() >= due:
                     due += LIVE_SLICE_S
                     yield self._decoder.take(self.vehicles()[0], time.time_ns() // 1000)
             yield self._decoder.take(self.vehicles()[0], time.time_ns() // 1000)
+
+    def _receive(self, timeout_s: float) -> can.Message | None:
+        try:
+            return self._bus.recv(timeout_s)
+        except (can.CanError, OSError) as error:
+            do = "Bring the interface up and drive again; what was stored is sent then."
+            raise TryLaterError(f"The CAN bus failed: {error}.", do) from None
