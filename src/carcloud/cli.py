@@ -154,7 +154,7 @@ def enrol_vehicle(
         raise ConflictError(f"{out} holds a car's credentials already.", "Give another folder.")
     try:
         if out:
-            out.mkdir(parents=True, exist_ok=True)
+            out.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out} cannot be made: {error.strerror}.", "Give another folder.") from None
     with _records(settings, folder) as records:

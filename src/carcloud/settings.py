@@ -116,11 +116,8 @@ class Folder:
     def make(self) -> None:
         """Create the folders that are missing."""
         try:
-            fresh = not self.path.exists()
-            self.path.mkdir(parents=True, exist_ok=True)
-            rooms = (self.keys, self.run, self.logs, self.stream, self.twin, self.lake)
-            for folder in (*rooms, self.path) if fresh else rooms:
-                folder.mkdir(exist_ok=True)
+            for folder in (self.path, self.keys, self.run, self.logs, self.stream, self.twin, self.lake):
+                folder.mkdir(parents=True, exist_ok=True)
                 folder.chmod(0o700)
         except OSError as error:
             raise InputError(
