@@ -147,6 +147,12 @@ class RunningZone:
         """End a part with SIGKILL."""
         os.kill(self.children()[part], signal.SIGKILL)
 
+    def last_words(self) -> str:
+        """Return the standing alarms and the end of every log: what one asks first when a test has failed."""
+        ends = {file.name: file.read_text(errors="replace").splitlines()[-12:] for file in self.folder.logs.glob("*")}
+        said = [f"{name}: {line[:500]}" for name, lines in sorted(ends.items()) for line in lines]
+        return "\n".join([f"alarms: {self.alarms()}", *said])
+
     def stop(self) -> float:
         """Stop the zone as Ctrl-C does; return the seconds it took."""
         began = time.monotonic()
@@ -194,6 +200,9 @@ def running_zone(data: Path, *options: str, config: str = "") -> Iterator[Runnin
     zone = RunningZone(data, *options, config=config)
     try:
         yield zone
+    except BaseException as error:
+        error.add_note(zone.last_words())
+        raise
     finally:
         zone.stop()
 

@@ -67,6 +67,9 @@ class Load:
         for process in self._processes:
             process.kill()
             process.wait()
+        if error:
+            said = "".join(path.read_text()[-2000:] for path in self._queues.glob("*.out"))
+            error.add_note(f"acknowledged {self.acknowledged()}, waiting {self.waiting()}; the cars said: {said}")
         shutil.rmtree(self._queues)
 
     def kill(self, at: int) -> None:
