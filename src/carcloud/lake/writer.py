@@ -13,7 +13,6 @@ import asyncio
 import logging
 import os
 import time
-from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from carcloud.errors import ConflictError, TryLaterError
 from carcloud.lake.rows import SCHEMA, bins, by_day, joined, part_of_chunk, part_of_file
 from carcloud.lake.settings import LakeSettings
 from carcloud.stream.chunk import Chunk
+from carcloud.stream.delays import Delays
 from carcloud.stream.follower import Follower
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class LakeWriter:
         self._table = Table(folder / "samples", SCHEMA, "day")
         self._receipts = folder / "receipts"
         self._receipts.mkdir(exist_ok=True)
-        self._delays: deque[tuple[float, float]] = deque(maxlen=2000)
+        self._delays = Delays()
         self._alarm: dict[str, str] | None = None
         self._position = 0
         self._totals = self._table.totals()
@@ -57,13 +57,10 @@ class LakeWriter:
 
     def metrics(self) -> dict[str, Any]:
         """Return what the lake holds and how far behind it is, for the bus."""
-        recent = sorted(delay for at, delay in self._delays if at > time.monotonic() - 60)
-        delay = {
-            name: recent[int(len(recent) * part)] if recent else None for name, part in (("p50", 0.5), ("p99", 0.99))
-        }
         totals = self._totals
         lake = {"rows": totals.rows, "bytes": totals.bytes, "files": totals.files, "version": totals.version}
-        return {"lake": lake, "delay": delay, "chunk": self._position, "alarms": [self._alarm] if self._alarm else []}
+        alarms = [self._alarm] if self._alarm else []
+        return {"lake": lake, "delay": self._delays.spread(), "chunk": self._position, "alarms": alarms}
 
     async def _write_forever(self) -> None:
         """Write; after any failure ask the table where it stands and go on from there."""
@@ -113,9 +110,7 @@ class LakeWriter:
     async def _committed(self, chunks: list[Chunk]) -> None:
         await asyncio.to_thread(self._commit, chunks)
         self._alarm = None
-        now_us = time.time_ns() // 1000
-        late = [(now_us - chunk.record.received_us) / 1e6 for chunk in chunks if chunk.record.received_us]
-        self._delays.extend((time.monotonic(), delay) for delay in late)
+        self._delays.note(chunk.record.received_us for chunk in chunks)
 
     def _commit(self, chunks: list[Chunk]) -> None:
         first, last = chunks[0].record.number, chunks[-1].record.number

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.stream import subjects
+from carcloud.stream.delays import Delays
 from carcloud.stream.follower import Follower
 from carcloud.twin.state import Cells, TwinState
 
@@ -51,7 +51,7 @@ class TwinKeeper:
         self._file = folder / f"state-{partition}.arrow"
         self._state = TwinState.load(self._file)
         self._watches: dict[str, _Watch] = {}
-        self._delays: deque[tuple[float, float]] = deque(maxlen=2000)
+        self._delays = Delays()
         self._alarm: dict[str, str] | None = None
 
     async def run(self) -> None:
@@ -67,14 +67,10 @@ class TwinKeeper:
 
     def metrics(self) -> dict[str, Any]:
         """Return how many cars report and how far behind the twin is, for the bus."""
-        recent = sorted(delay for at, delay in self._delays if at > time.monotonic() - 60)
-        delay = {
-            name: recent[int(len(recent) * part)] if recent else None for name, part in (("p50", 0.5), ("p99", 0.99))
-        }
         minute_ago = time.time_ns() // 1000 - 60_000_000
         twin = {"reporting": self._state.reporting(minute_ago), "seen": len(self._state.vehicles)}
         alarms = [self._alarm] if self._alarm else []
-        return {"twin": twin, "delay": delay, "chunk": self._state.chunk, "alarms": alarms}
+        return {"twin": twin, "delay": self._delays.spread(), "chunk": self._state.chunk, "alarms": alarms}
 
     async def _follow(self) -> None:
         """Fold chunks in; where some are gone, say so and go on with the oldest there is: the twin is about now."""
@@ -85,9 +81,7 @@ class TwinKeeper:
                 async for chunk in follower.chunks(position):
                     changed = self._state.apply(chunk)
                     self._note(changed)
-                    if chunk.record.received_us:
-                        delay = time.time() - chunk.record.received_us / 1e6
-                        self._delays.append((time.monotonic(), delay))
+                    self._delays.note([chunk.record.received_us])
             except ConflictError as error:
                 since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
                 self._alarm = {"code": "twin_gap", "message": error.message, "do": error.do, "since": since}
