@@ -61,3 +61,18 @@ def test_the_twin_holds_the_newest_sample_of_every_signal(steps):
         heard = [number for number, made in enumerate(chunks) if vehicle in made.rows["vehicle"].to_pylist()]
         assert presence.last_seen_us == NOW_US + heard[-1]
         assert presence.signals == sum(car == vehicle for car, _ in known)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(ROWS, max_size=8).flatmap(lambda batches: st.tuples(st.just(batches), st.permutations(batches))))
+def test_the_order_of_batches_does_not_change_the_last_state(orders):
+    """Where no two samples of one signal have the same time; there the later arrival stands, by the twin's rule."""
+    taken, found = dict[tuple[str, str, int], tuple](), []
+    for batches in orders:
+        state = TwinState()
+        for number, rows in enumerate(batches, 1):
+            state.apply(chunk(number, [taken.setdefault(row[:3], row) for row in rows], NOW_US))
+        found.append({vehicle: (state.values(vehicle), state.presence(vehicle)) for vehicle in state.vehicles})
+    assert {car: known[0] for car, known in found[0].items()} == {car: known[0] for car, known in found[1].items()}
+    seen = [{car: (known[1].last_seen_us, known[1].signals) for car, known in state.items()} for state in found]
+    assert seen[0] == seen[1]
