@@ -3,11 +3,13 @@
 Rules:
 * A VIN and a label name at most one active vehicle; the records decide, so two enrolments at once cannot both win.
 * The zone keeps no vehicle's key: it is written into the folder of credentials and nowhere else.
+* Credentials are written before a car is recorded, so that no VIN is taken by a car that has none.
 * A revoked car can be enrolled again, under a new id.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +17,15 @@ from pathlib import Path
 import orjson
 
 from carcloud.backends.records import DEFAULT_TENANT, Certificate, Records, Vehicle
-from carcloud.errors import ConflictError, InputError
+from carcloud.errors import CarcloudError, ConflictError, InputError
 from carcloud.safety.identity import VEHICLE_DAYS, Authority, Credentials, new_vehicle_id
-from carcloud.safety.keys import private_folder, write_file
+from carcloud.safety.keys import private_folder, write_files
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.vin import parse_vin
 
 LIMIT_LABEL = 64
+FILES = ("vehicle.key", "vehicle.pem", "ca.pem", "vehicle.json")
+"""The credentials, as they lie in a car's folder."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,52 @@ def enrol(
     tenant: str = DEFAULT_TENANT,
     days: int = VEHICLE_DAYS,
 ) -> Enrolment:
-    """Enrol a car for a number of days.
+    """Enrol a car for a number of days; its credentials are the caller's to write.
 
     Raises:
         InputError: the VIN, label or tenant is none.
         ConflictError: the VIN or label is enrolled already.
     """
+    enrolment = _issue(authority, vin, endpoints, label, tenant, days)
+    records.add_vehicle(enrolment.vehicle, _certificate(enrolment))
+    return enrolment
+
+
+def enrol_into(
+    place: Callable[[str], Path],
+    records: Records,
+    authority: Authority,
+    vin: str,
+    endpoints: Endpoints,
+    *,
+    label: str | None = None,
+    tenant: str = DEFAULT_TENANT,
+) -> tuple[Enrolment, Path]:
+    """Enrol a car and write its credentials into the folder that `place` names for its id: both or neither.
+
+    Raises:
+        InputError: the VIN, label or tenant is none, or the folder cannot be written.
+        ConflictError: the VIN or label is enrolled already, or the folder holds another car's credentials.
+    """
+    enrolment = _issue(authority, vin, endpoints, label, tenant, VEHICLE_DAYS)
+    folder = place(enrolment.vehicle.id)
+    made = not folder.exists()
+    write_credentials(enrolment, folder)
+    try:
+        records.add_vehicle(enrolment.vehicle, _certificate(enrolment))
+    except CarcloudError:
+        for name in FILES:
+            (folder / name).unlink()
+        if made:
+            folder.rmdir()
+        raise
+    return enrolment, folder
+
+
+def _issue(
+    authority: Authority, vin: str, endpoints: Endpoints, label: str | None, tenant: str, days: int
+) -> Enrolment:
+    """Return a new car with its credentials, not recorded yet."""
     if not TOKEN.fullmatch(tenant):
         raise InputError(f"{tenant[:80]!r} is no tenant.", "Use 1 to 64 of the characters A-Z a-z 0-9 _ and -.")
     if label is not None and not (0 < len(label) <= LIMIT_LABEL and label.isprintable()):
@@ -66,7 +110,6 @@ def enrol(
     id_, vin = new_vehicle_id(), parse_vin(vin)
     credentials = authority.issue_vehicle(id_, tenant, days)
     vehicle = Vehicle(id_, tenant, vin, label, "active", credentials.issued_at)
-    records.add_vehicle(vehicle, _certificate(vehicle, credentials))
     return Enrolment(vehicle, credentials, endpoints, authority.server_trust.read_bytes())
 
 
@@ -83,8 +126,25 @@ def renew(
     if vehicle.state != "active":
         raise ConflictError(f"Vehicle {vehicle_id} is revoked.", "Enrol the car again: it gets a new id.")
     credentials = authority.issue_vehicle(vehicle.id, vehicle.tenant, days)
-    records.add_certificate(_certificate(vehicle, credentials))
-    return Enrolment(vehicle, credentials, endpoints, authority.server_trust.read_bytes())
+    renewed = Enrolment(vehicle, credentials, endpoints, authority.server_trust.read_bytes())
+    records.add_certificate(_certificate(renewed))
+    return renewed
+
+
+def renew_into(
+    folder: Path, records: Records, authority: Authority, vehicle_id: str, endpoints: Endpoints
+) -> Enrolment:
+    """Renew a car's certificate and write its credentials into a folder, which may hold its older ones.
+
+    Raises:
+        MissingError: no such vehicle.
+        ConflictError: it is revoked, or the folder holds another car's credentials.
+        InputError: the folder cannot be written.
+    """
+    _refuse_others(folder, vehicle_id)
+    renewed = renew(records, authority, vehicle_id, endpoints)
+    write_credentials(renewed, folder)
+    return renewed
 
 
 def revoke(records: Records, vehicle_id: str) -> Vehicle:
@@ -97,15 +157,32 @@ def write_credentials(enrolment: Enrolment, folder: Path) -> None:
 
     Raises:
         ConflictError: the folder holds another car's credentials.
+        InputError: it cannot be written; what was in it stays.
     """
-    card = folder / "vehicle.json"
-    if card.exists() and orjson.loads(card.read_bytes()).get("id") != enrolment.vehicle.id:
+    _refuse_others(folder, enrolment.vehicle.id)
+    card = orjson.dumps(_card(enrolment), option=orjson.OPT_INDENT_2) + b"\n"
+    contents = (enrolment.credentials.key, enrolment.credentials.chain, enrolment.server_trust, card)
+    key, *public = (folder / name for name in FILES)
+    made = not folder.exists()
+    try:
+        private_folder(folder)
+        write_files(dict(zip((key, *public), contents, strict=True)), dict.fromkeys(public, 0o644))
+    except OSError as error:
+        if made and folder.is_dir():
+            folder.rmdir()
+        do = "Give another folder, or make room."
+        raise InputError(f"Credentials cannot be written into {folder}: {error.strerror}.", do) from None
+
+
+def _refuse_others(folder: Path, vehicle_id: str) -> None:
+    try:
+        found = orjson.loads((folder / "vehicle.json").read_bytes())["id"]
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError, TypeError, KeyError):
+        found = None
+    if found != vehicle_id:
         raise ConflictError(f"{folder} holds another car's credentials.", "Give another folder, or remove that one.")
-    private_folder(folder)
-    write_file(folder / "vehicle.key", enrolment.credentials.key)
-    write_file(folder / "vehicle.pem", enrolment.credentials.chain, 0o644)
-    write_file(folder / "ca.pem", enrolment.server_trust, 0o644)
-    write_file(card, orjson.dumps(_card(enrolment), option=orjson.OPT_INDENT_2) + b"\n", 0o644)
 
 
 def _card(enrolment: Enrolment) -> dict[str, object]:
@@ -119,5 +196,6 @@ def _card(enrolment: Enrolment) -> dict[str, object]:
     }
 
 
-def _certificate(vehicle: Vehicle, credentials: Credentials) -> Certificate:
-    return Certificate(credentials.serial, vehicle.id, credentials.issued_at, credentials.not_after)
+def _certificate(enrolment: Enrolment) -> Certificate:
+    given = enrolment.credentials
+    return Certificate(given.serial, enrolment.vehicle.id, given.issued_at, given.not_after)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from carcloud.backends.files import flush
@@ -31,6 +31,20 @@ def write_file(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> None:
     draft = _draft(path, content, mode)
     os.replace(draft, path)
     flush(path.parent)
+
+
+def write_files(contents: Mapping[Path, bytes], modes: Mapping[Path, int]) -> None:
+    """Write several files: where one finds no room, all stay as they were. Modes not given are 0600."""
+    drafts: dict[Path, Path] = {}
+    try:
+        for path, content in contents.items():
+            drafts[path] = _draft(path, content, modes.get(path, PRIVATE_FILE))
+        for path, draft in drafts.items():
+            os.replace(draft, path)
+            flush(path.parent)
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
 
 
 def read_or_make_key(path: Path, make: Callable[[], bytes]) -> bytes:
@@ -58,8 +72,12 @@ def read_key(path: Path) -> bytes:
 
 def _draft(path: Path, content: bytes, mode: int) -> Path:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     return draft

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -8,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 
 from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, InputError, MissingError
-from carcloud.gateway.enrolment import Endpoints, enrol, renew, revoke, write_credentials
+from carcloud.gateway.enrolment import Endpoints, enrol, enrol_into, renew, renew_into, revoke, write_credentials
 from carcloud.safety.identity import Authority, vehicle_identity
 
 VIN = "WBA00000000000001"
@@ -110,3 +112,65 @@ def test_credentials_of_another_car_are_not_overwritten(
     with pytest.raises(ConflictError, match="Give another folder"):
         write_credentials(other, tmp_path / "car")
     write_credentials(renew(records, authority, first.vehicle.id, endpoints), tmp_path / "car")
+
+
+def test_car_whose_credentials_cannot_be_written_is_not_recorded(
+    records: Records, authority: Authority, endpoints: Endpoints, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot be written into .*Give another folder, or make room"):
+        enrol_into(lambda _: tmp_path / "file" / "car", records, authority, VIN, endpoints)
+    assert records.count_vehicles() == 0
+    enrolment, folder = enrol_into(lambda id_: tmp_path / id_, records, authority, VIN, endpoints)
+    assert folder.name == records.vehicle_by_vin(VIN).id == enrolment.vehicle.id
+
+
+def test_full_disk_leaves_no_car_and_no_file(
+    records: Records, authority: Authority, endpoints: Endpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrolment, folder = enrol_into(lambda _: tmp_path / "car", records, authority, VIN, endpoints)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    written = iter([None, None, OSError(errno.ENOSPC, "No space left on device")])
+
+    def full(_: int) -> None:
+        if error := next(written):
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(InputError, match="No space left"):
+            write_credentials(enrolment, folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def test_refused_car_leaves_no_credentials_behind(
+    records: Records, authority: Authority, endpoints: Endpoints, tmp_path: Path
+) -> None:
+    enrol(records, authority, VIN, endpoints)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for name in ("car", "mine"):
+        with pytest.raises(ConflictError, match="enrolled already"):
+            enrol_into(lambda _, name=name: tmp_path / name, records, authority, VIN, endpoints)
+    assert not (tmp_path / "car").exists()
+    assert [file.name for file in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_renewed_credentials_take_the_place_of_the_older(
+    records: Records, authority: Authority, endpoints: Endpoints, tmp_path: Path
+) -> None:
+    first, folder = enrol_into(lambda _: tmp_path / "car", records, authority, VIN, endpoints)
+    renewed = renew_into(folder, records, authority, first.vehicle.id, endpoints)
+    assert (folder / "vehicle.pem").read_bytes() == renewed.credentials.chain
+    assert records.certificate(renewed.credentials.serial).vehicle == first.vehicle.id
+
+
+@pytest.mark.parametrize("card", ['{"id": "other"}', "{}", "[]", "nonsense"])
+def test_renewal_into_another_cars_folder_is_refused_before_anything_is_issued(
+    records: Records, authority: Authority, endpoints: Endpoints, tmp_path: Path, card: str
+) -> None:
+    vehicle = enrol(records, authority, VIN, endpoints).vehicle.id
+    (tmp_path / "vehicle.json").write_text(card)
+    with pytest.raises(ConflictError, match="another car's"):
+        renew_into(tmp_path, records, authority, vehicle, endpoints)
+    assert len(records.certificates(vehicle)) == 1
