@@ -1,4 +1,4 @@
-"""A car in some sixty statements: sends batches as docs/wire.md says, and again until the zone acknowledges them.
+"""A car in about a hundred lines: sends batches as docs/wire.md says, and again until the zone acknowledges them.
 
     carcloud enrol --vin WVWZZZ1JZXW000001 --out my-car && python examples/wire_client.py my-car
 
