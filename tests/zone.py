@@ -39,7 +39,7 @@ class RunningZone:
 
     def __init__(self, data: Path, *options: str, config: str = "") -> None:
         self.data, self.folder = data, Folder(data)
-        data.mkdir(parents=True, exist_ok=True)
+        self.folder.make()
         command = [sys.executable, "-m", "carcloud", "up", "--data", str(data), *options]
         if "[listen]" not in config:
             command.append("--free-ports")

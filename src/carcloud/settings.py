@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+import shlex
+import stat
 import tomllib
 import types
 import typing
@@ -16,13 +19,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from carcloud.errors import InputError, MissingError
+from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.lake.settings import LakeSettings, QueryLimits
 from carcloud.stream.settings import GovernorSettings
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.catalogue import Catalogue, parse
 
 CORE = Path(__file__).parent / "vehicle" / "core.yaml"
+RECORDS = "records.sqlite"
+PRIVATE, OTHERS = 0o700, 0o077
 T = TypeVar("T")
 
 
@@ -65,7 +70,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Folder:
-    """The layout of a zone's data folder."""
+    """The layout of a zone's data folder.
+
+    Rules:
+    * A folder is a zone's when it holds two or more of the things that outlive a run: a zone may lose one and go on.
+    * A new zone begins in a folder that is absent or empty, never among other things. Queues of a car may lie there.
+    * Only `make` makes a zone; whoever needs one asks for `existing`.
+    """
 
     path: Path
 
@@ -111,18 +122,86 @@ class Folder:
 
     def records(self, settings: Settings) -> str:
         """Return the URL of the records."""
-        return settings.records or f"sqlite:///{(self.path / 'records.sqlite').absolute()}"
+        return settings.records or f"sqlite:///{(self.path / RECORDS).absolute()}"
 
-    def make(self) -> None:
-        """Create the folders that are missing."""
+    @property
+    def credentials(self) -> Path:
+        """Credentials of cars: of those the zone drives itself, and of those enrolled without a folder named."""
+        return self.path / "credentials"
+
+    @property
+    def queues(self) -> Path:
+        """What cars driven from here have not delivered yet."""
+        return self.path / "queues"
+
+    def existing(self) -> Folder:
+        """Return the folder where it is a zone's.
+
+        Raises:
+            MissingError: it is none.
+            InputError: it cannot be read.
+        """
         try:
-            for folder in (self.path, self.keys, self.run, self.logs, self.stream, self.twin, self.lake):
-                folder.mkdir(parents=True, exist_ok=True)
-                folder.chmod(0o700)
+            found = self._is_zone()
         except OSError as error:
-            raise InputError(
-                f"The data folder {self.path} cannot be used: {error.strerror}.", "Give another."
-            ) from None
+            raise self._unusable(error) from None
+        if not found:
+            do = f"Give its folder with --data, or start one: carcloud up --data {shlex.quote(str(self.path))}"
+            raise MissingError(f"There is no zone in {self.path}.", do)
+        return self
+
+    def make(self) -> str:
+        """Make the zone's folders that are missing, closed to others; return a sentence on what was done, or nothing.
+
+        Raises:
+            ConflictError: the folder holds other things and is no zone; nothing was changed.
+            InputError: the folder cannot be read or written.
+        """
+        try:
+            return self._make()
+        except OSError as error:
+            raise self._unusable(error) from None
+
+    def _make(self) -> str:
+        absent, known = not self.path.exists(), self._is_zone()
+        others = [] if absent or known else sorted(entry.name for entry in self.path.iterdir() if entry != self.queues)
+        if others:
+            do = "Give a new or empty folder, or a zone's, with --data."
+            raise ConflictError(f"{self.path} is no zone, and not empty: {others[0]} lies there.", do)
+        self.path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        closed = _close(self.path)
+        for part in (self.keys, self.stream, self.twin, self.lake, self.run, self.logs):
+            part.mkdir(mode=PRIVATE, exist_ok=True)
+            _close(part)
+        return self._said(absent, known, closed)
+
+    def _said(self, absent: bool, known: bool, closed: bool) -> str:
+        if known:
+            return f"{self.path} was open to others and is closed to them now." if closed else ""
+        if absent:
+            return f"A new zone begins in {self.path}, made for its owner only."
+        said, mode = f"A new zone begins in the empty folder {self.path}", stat.S_IMODE(self.path.stat().st_mode)
+        if closed:
+            return f"{said}, closed to others now."
+        if mode & OTHERS:
+            return f"{said}. It belongs to another user and its mode stays {mode:03o}: see that others cannot look in."
+        return f"{said}."
+
+    def _unusable(self, error: OSError) -> InputError:
+        return InputError(f"The data folder {self.path} cannot be used: {error.strerror}.", "Give another.")
+
+    def _is_zone(self) -> bool:
+        lasting = (self.keys, self.path / RECORDS, self.stream, self.twin, self.lake, self.catalogue)
+        return sum(place.exists() for place in lasting) >= 2
+
+
+def _close(folder: Path) -> bool:
+    """Keep others out of a folder that is ours; tell whether they could come in before."""
+    status = folder.stat()
+    open_ = status.st_uid == os.geteuid() and bool(status.st_mode & OTHERS)
+    if open_:
+        folder.chmod(stat.S_IMODE(status.st_mode) & ~OTHERS)
+    return open_
 
 
 def load(file: Path | None) -> Settings:
@@ -148,15 +227,21 @@ def load_catalogue(settings: Settings, previous: Path) -> Catalogue:
     Raises:
         InputError: a file is no catalogue. ConflictError: it changes the meaning of a known path.
     """
-    catalogue = _catalogue_file(Path(settings.catalogue or CORE))
+    catalogue = read_catalogue(Path(settings.catalogue or CORE))
     for overlay in settings.overlays:
-        catalogue = catalogue.overlaid(_catalogue_file(Path(overlay)))
+        catalogue = catalogue.overlaid(read_catalogue(Path(overlay)))
     if not catalogue:
         raise InputError(f"{settings.catalogue}: No signals.", "A zone needs at least one.")
-    return catalogue.succeed(_catalogue_file(previous)) if previous.exists() else catalogue
+    return catalogue.succeed(read_catalogue(previous)) if previous.exists() else catalogue
 
 
-def _catalogue_file(path: Path) -> Catalogue:
+def catalogue_in_force(settings: Settings, folder: Folder) -> Catalogue:
+    """Return the catalogue the zone took when it last started; before its first start, what the settings ask for."""
+    return read_catalogue(folder.catalogue) if folder.catalogue.exists() else load_catalogue(settings, folder.catalogue)
+
+
+def read_catalogue(path: Path) -> Catalogue:
+    """Read one catalogue or overlay. Raise MissingError where there is no file, InputError where it is none."""
     try:
         return parse(path.read_bytes(), path.name)
     except FileNotFoundError:

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from carcloud import cli
 from carcloud.api.app import describe
+from carcloud.cli import app
+from carcloud.cli.menu import COMMANDS, command
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -109,7 +110,8 @@ def test_help_of_the_command_line_uses_our_words():
         for inner in getattr(command, "commands", {}).values():
             yield from texts(inner)
 
-    assert not [text for text in texts(typer.main.get_command(cli.app)) if PATTERN.search(text)]
+    every = [typer.main.get_command(app), *map(command, COMMANDS)]
+    assert not [text for each in every for text in texts(each) if PATTERN.search(text)]
 
 
 def test_routes_of_the_api_use_our_words():

@@ -43,12 +43,14 @@ async def up(
     extra: Callable[[ZoneFile], dict[str, list[str]]] = lambda _: {},
     report: bool = False,
 ) -> None:
-    """Run a zone until SIGINT or SIGTERM. `ready` is called once it works; `said` hears of processes that restart.
+    """Run a zone until SIGINT or SIGTERM. `ready` is called once it works.
 
-    `report`: say every few seconds how far the stream and the lake are. `extra` may name further commands to run beside
-    the zone once it is ready, by process name.
+    `said` hears what was done to the folder, and of processes that restart. `report`: say every few seconds how far
+    the stream and the lake are. `extra` may name further commands to run beside the zone once it is ready, by process
+    name.
     """
-    folder.make()
+    if done := folder.make():
+        said(done)
     stopping = asyncio.Event()
     for signal_ in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_, stopping.set)

@@ -12,11 +12,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from carcloud import cli
 from carcloud.assembly.zonefile import new_zone_file
 from carcloud.backends.delta import Table
 from carcloud.backends.records import Records
-from carcloud.cli import app
+from carcloud.cli import app, vehicles, zone
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, TryLaterError
 from carcloud.lake.rows import SCHEMA, by_day, joined, part_of_chunk
 from carcloud.safety.seal import Seal
@@ -28,7 +27,7 @@ from carcloud.stream.subjects import Origin
 from tests.stream import CAR, NOW_US, OTHER, batch, chunk
 
 COMMANDS = (
-    *("up", "demo", "enrol", "revoke", "vehicles", "drive", "simulate", "sql", "export", "quarantine list"),
+    *("up", "demo", "enrol", "renew", "revoke", "vehicles", "drive", "simulate", "sql", "export", "quarantine list"),
     *("quarantine show", "catalogue show", "catalogue check", "verify lake"),
 )
 VIN = "1HGCM82633A004352"
@@ -79,13 +78,41 @@ def test_a_known_error_is_one_sentence_and_exit_code_1(tmp_path):
     "arguments",
     [
         *(["vehicles"], ["revoke", CAR], ["quarantine", "list"], ["quarantine", "show", "abc"], ["sql", "select 1"]),
-        *(["export", "--sql", "select 1", "--out", "x"], ["simulate"], ["verify", "lake"]),
+        *(["export", "--sql", "select 1", "--out", "x"], ["simulate"], ["verify", "lake"], ["enrol", "--vin", VIN]),
+        *(["renew", CAR], ["drive", "x.csv", "--mapping", "x.yaml"]),
     ],
 )
 def test_where_there_is_no_zone_the_command_says_so_and_makes_none(arguments, tmp_path):
-    place = tmp_path / "none"
-    said(CarcloudError, *arguments, "--data", place)
-    assert not place.exists()
+    (tmp_path / "other").mkdir(mode=0o755)
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    for place in (tmp_path / "none", tmp_path / "other"):
+        sentence = said(MissingError, *arguments, "--data", place)
+        assert sentence.startswith(f"There is no zone in {place}.")
+        assert sentence.endswith(f"carcloud up --data {place}")
+    assert [path.name for path in tmp_path.rglob("*")] == ["other", "thesis.txt"]
+    assert (tmp_path / "other").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_car_of_its_own_needs_no_zone_beside_it(tmp_path):
+    drive = ("drive", "x.csv", "--mapping", tmp_path / "x.yaml", "--credentials", tmp_path / "car")
+    assert "x.yaml" in said(CarcloudError, *drive, "--data", tmp_path / "none")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_a_zone_begins_among_no_other_things(command, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    tmp_path.chmod(0o755)
+    assert "thesis.txt lies there. Give a new or empty folder" in said(ConflictError, command, "--data", tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["thesis.txt"]
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+def test_up_says_that_it_makes_a_folder(tmp_path):
+    (tmp_path / "zone.toml").write_text("[listen]\nmqtt = 99999\n")  # so it ends before anything starts
+    result = run("up", "--data", tmp_path / "data", "--config", tmp_path / "zone.toml")
+    assert isinstance(result.exception, InputError)
+    assert result.stderr == f"A new zone begins in {tmp_path / 'data'}, made for its owner only.\n"
 
 
 @pytest.mark.parametrize("command", [["vehicles"], ["sql", "select 1"], ["enrol", "--vin", VIN]])
@@ -109,6 +136,52 @@ def test_a_vin_that_is_none_or_taken_is_refused(data):
     assert len(run("vehicles", "--data", data).output.splitlines()) == 1
 
 
+def test_a_car_without_credentials_is_not_enrolled(data, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "car", tmp_path / "file"):
+        sentence = said(InputError, "enrol", "--vin", VIN.replace("1", "2"), "--data", data, "--out", out)
+        assert f"cannot be written into {out}" in sentence
+    assert len(run("vehicles", "--data", data).output.splitlines()) == 1
+    again = run("enrol", "--vin", VIN.replace("1", "2"), "--data", data, "--out", tmp_path / "car")
+    assert again.exit_code == 0, again.output
+
+
+def test_a_refused_enrolment_leaves_no_credentials(data, tmp_path):
+    said(ConflictError, "enrol", "--vin", VIN, "--data", data, "--out", tmp_path / "car")
+    assert not (tmp_path / "car").exists()
+    assert len(list((data / "credentials").iterdir())) == 1
+
+
+def test_a_car_is_renewed_where_its_credentials_lie_or_elsewhere(data, tmp_path):
+    vehicle = run("vehicles", "--data", data).output.split()[0]
+    place = data / "credentials" / vehicle
+    first = (place / "vehicle.pem").read_bytes()
+    result = run("renew", vehicle, "--data", data)
+    assert result.exit_code == 0
+    assert result.output.startswith(f"{vehicle}\ncredentials in {place}, valid until ")
+    second = (place / "vehicle.pem").read_bytes()
+    assert run("renew", vehicle, "--data", data, "--out", tmp_path / "car").exit_code == 0
+    assert len({first, second, (tmp_path / "car" / "vehicle.pem").read_bytes()}) == 3
+    assert (place / "vehicle.pem").read_bytes() == second
+    assert len(run("vehicles", "--data", data).output.splitlines()) == 1
+
+
+def test_a_revoked_or_unknown_car_is_not_renewed(data, tmp_path):
+    vehicle = run("vehicles", "--data", data).output.split()[0]
+    assert "nobody" in said(MissingError, "renew", "nobody", "--data", data)
+    run("revoke", vehicle, "--data", data)
+    assert "revoked" in said(ConflictError, "renew", vehicle, "--data", data, "--out", tmp_path / "car")
+    assert not (tmp_path / "car").exists()
+
+
+def test_a_renewed_car_does_not_overwrite_another_s_credentials(data, tmp_path):
+    assert run("enrol", "--vin", VIN.replace("1", "2"), "--data", data, "--out", tmp_path / "car").exit_code == 0
+    other = (tmp_path / "car" / "vehicle.key").read_bytes()
+    vehicle = next(line for line in run("vehicles", "--data", data).output.splitlines() if VIN in line).split()[0]
+    assert "another car's" in said(ConflictError, "renew", vehicle, "--data", data, "--out", tmp_path / "car")
+    assert (tmp_path / "car" / "vehicle.key").read_bytes() == other
+
+
 def test_credentials_are_not_written_over_others(data, tmp_path):
     (tmp_path / "car").mkdir()
     (tmp_path / "car" / "vehicle.json").write_text("{}")
@@ -120,7 +193,7 @@ def test_an_unknown_vehicle_cannot_be_revoked(data):
 
 
 def test_a_zone_that_was_killed_does_not_keep_a_car_from_being_revoked(data, monkeypatch):
-    monkeypatch.setattr(cli, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(vehicles, "PATIENCE_S", 0.2)
     vehicle = run("vehicles", "--data", data).output.split()[0]
     folder = Folder(data)
     new_zone_file(Settings(), folder, free_ports=True).write(folder.zone_file)
@@ -219,7 +292,14 @@ def test_the_catalogue_is_shown_and_a_new_one_checked(data, tmp_path):
     output = run("catalogue", "check", own, "--data", data).output
     assert "as overlay: good" in output
     own.write_text("signals:\n  Vehicle.Speed: {type: string}\n")
-    assert "as overlay: no." in run("catalogue", "check", own, "--data", data).output
+    result = run("catalogue", "check", own, "--data", data)  # no zone has started here, so it may be a catalogue
+    assert "as overlay: no." in result.output
+    assert "as catalogue: good" in result.output
+    assert result.exit_code == 0
+    Folder(data).catalogue.write_text("signals:\n  Vehicle.Speed: {type: float, unit: km/h}\n")
+    result = run("catalogue", "check", own, "--data", data)
+    assert result.output.count("Vehicle.Speed is float in km/h; it cannot become string") == 2
+    assert (result.exit_code, type(result.exception)) == (1, SystemExit)
     said(MissingError, "catalogue", "check", tmp_path / "none.yaml", "--data", data)
     own.write_text("signals: 5\n")
     said(InputError, "catalogue", "check", own, "--data", data)
@@ -241,6 +321,16 @@ def test_recordings_that_no_mapping_knows_are_said_before_anything_starts(tmp_pa
     message = said(InputError, "demo", "--recordings", tmp_path / "drives", "--data", tmp_path / "data")
     assert "Known names: rav4_60s.candump.log.gz" in message
     assert not (tmp_path / "data").exists()
+
+
+def test_the_examples_are_found_from_any_folder(tmp_path, monkeypatch):
+    (tmp_path / "drives").mkdir()
+    (tmp_path / "drives" / "bmw_i3_10hz.parquet").write_text("")
+    (tmp_path / "data").write_text("")  # so it ends before anything starts
+    monkeypatch.chdir(tmp_path)
+    assert "cannot be used" in said(InputError, "demo", "--recordings", "drives", "--data", "data")
+    monkeypatch.setattr(zone, "EXAMPLES", tmp_path / "none")
+    assert "from a checkout" in said(MissingError, "demo", "--recordings", "drives", "--data", "data")
 
 
 @pytest.mark.parametrize("cars", [0, 501])

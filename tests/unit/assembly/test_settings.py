@@ -1,5 +1,7 @@
 """Settings from a file: what is wrong is named, with what to do."""
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -92,6 +94,70 @@ def test_a_folder_is_made_for_its_owner_only(tmp_path):
     assert {place.stat().st_mode & 0o777 for place in places} == {0o700}
     assert folder.records(Settings()).startswith("sqlite:////")
     assert folder.records(Settings(records="postgresql://host/db")) == "postgresql://host/db"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_zone_begins_in_an_absent_folder_and_goes_on_in_it(tmp_path):
+    folder = Folder(tmp_path / "data")
+    assert folder.make() == f"A new zone begins in {folder.path}, made for its owner only."
+    assert folder.make() == ""
+    assert folder.existing() == folder
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_empty_folder_is_closed_where_it_is_ours(own, tmp_path, monkeypatch):
+    tmp_path.chmod(0o755)
+    if not own:
+        monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    sentence = Folder(tmp_path).make()
+    assert sentence.startswith(f"A new zone begins in the empty folder {tmp_path}")
+    assert ("closed to others now" if own else "its mode stays 755") in sentence
+    assert mode(tmp_path) == (0o700 if own else 0o755)
+    assert mode(Folder(tmp_path).keys) == 0o700
+
+
+def test_queues_a_car_left_do_not_keep_a_zone_from_beginning(tmp_path):
+    (tmp_path / "queues").mkdir()
+    assert "A new zone begins" in Folder(tmp_path).make()
+
+
+def test_a_zone_that_was_opened_to_others_is_closed_again_and_says_so(tmp_path):
+    folder = Folder(tmp_path / "data")
+    folder.make()
+    folder.path.chmod(0o755)
+    assert folder.make() == f"{folder.path} was open to others and is closed to them now."
+    assert mode(folder.path) == 0o700
+
+
+def test_other_things_are_left_alone(tmp_path):
+    (tmp_path / "keys").mkdir(mode=0o755)
+    (tmp_path / "thesis.txt").write_text("mine")
+    tmp_path.chmod(0o755)
+    with pytest.raises(ConflictError, match=r"is no zone, and not empty: keys lies there\. Give a new or empty folder"):
+        Folder(tmp_path).make()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["keys", "thesis.txt"]
+    assert mode(tmp_path) == mode(tmp_path / "keys") == 0o755
+
+
+@pytest.mark.parametrize("lost", ["keys", "stream", "twin", "lake", "run", "logs"])
+def test_a_zone_that_lost_a_part_is_still_one(lost, tmp_path):
+    folder = Folder(tmp_path / "data")
+    folder.make()
+    (folder.path / lost).rmdir()
+    assert folder.existing().make() == ""
+    assert (folder.path / lost).is_dir()
+
+
+def test_a_folder_that_is_no_zone_is_said_with_what_to_do(tmp_path):
+    for path in (tmp_path, tmp_path / "my zone"):
+        with pytest.raises(MissingError, match=r"no zone in .*carcloud up --data"):
+            Folder(path).existing()
+    with pytest.raises(MissingError, match=r"--data '.*my zone'"):
+        Folder(tmp_path / "my zone").existing()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_data_folder_that_is_a_file_is_said(tmp_path):

@@ -1,0 +1,133 @@
+"""`carcloud sql`, `carcloud export` and `carcloud verify lake`: ask the lake, and check it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import typer
+
+from carcloud.backends.delta import Reader
+from carcloud.backends.records import Records
+from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.terminal import harmless
+from carcloud.errors import InputError, MissingError
+from carcloud.lake.query import LakeQuery
+from carcloud.lake.settings import QueryLimits
+from carcloud.lake.verify import verify_lake
+from carcloud.safety.signer import load_public_key
+from carcloud.safety.signer import verify as verify_signature
+from carcloud.settings import Folder, Settings, catalogue_in_force, load
+
+EXPORT_TIME_S = 3600.0
+
+app = typer.Typer()
+verify = typer.Typer(no_args_is_help=True, help="Check what the zone claims.")
+app.add_typer(verify, name="verify")
+
+
+@app.command()
+def sql(
+    text: str,
+    data: Data = DATA,
+    config: Config = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 100,
+) -> None:
+    """Ask the lake; the answer is a table."""
+    answer = _query(load(config), Folder(data).existing()).run(text, limit=limit)
+    for line in _lines(answer.table):
+        typer.echo(line)
+    more = f", cut at {limit}: raise --limit or use export" if answer.truncated else ""
+    typer.echo(f"{answer.table.num_rows} rows in {answer.elapsed_s:.2f} s{more}", err=True)
+
+
+@app.command()
+def export(
+    sql: Annotated[str, typer.Option(help="What to export.")],
+    out: Annotated[Path, typer.Option(help="The file to write.")],
+    format: Annotated[str, typer.Option(help="parquet, csv or arrow.")] = "parquet",  # noqa: A002
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """Write an answer of the lake to a file, however large."""
+    writers: dict[str, Callable[[Any, pa.Schema], Any]] = {
+        "parquet": lambda sink, schema: pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd"),
+        "csv": lambda sink, schema: pyarrow.csv.CSVWriter(sink, schema),
+        "arrow": lambda sink, schema: pa.ipc.new_file(sink, schema),
+    }
+    if format not in writers:
+        raise InputError(f"There is no format {format!r}.", f"Use one of {', '.join(writers)}.")
+    settings = load(config)
+    query, rows, temporary = (
+        _query(settings, Folder(data).existing(), replace(settings.query, time_s=EXPORT_TIME_S)),
+        0,
+        out.with_name(out.name + ".part"),
+    )
+    try:
+        with query.stream(sql) as reader, temporary.open("wb") as sink, writers[format](sink, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        temporary.replace(out)
+    except pa.ArrowException as error:
+        raise InputError(f"{format} cannot hold that: {error}.", "Cast it to a plain type, or use parquet.") from None
+    except OSError as error:
+        raise InputError(
+            f"{out} cannot be written: {error.strerror or error}.", "Give another file, or make room."
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    typer.echo(f"{rows} rows in {out}")
+
+
+@verify.command("lake")
+def verify_lake_command(data: Data = DATA) -> None:
+    """Check every row of the lake against the governor's signed receipts."""
+    folder = Folder(data).existing()
+    key = load_public_key(folder.keys / "receipt.pub")
+    verdict = verify_lake(
+        folder.lake, lambda statement, signature: verify_signature(key, "receipt", statement, signature)
+    )
+    for fault in verdict.faults:
+        typer.secho(fault, fg=typer.colors.RED)
+    typer.echo(f"{verdict.chunks} chunks, {verdict.rows} rows: {'good' if not verdict.faults else 'NOT as signed'}")
+    if verdict.faults:
+        raise typer.Exit(1)
+
+
+def _query(settings: Settings, folder: Folder, limits: QueryLimits | None = None) -> LakeQuery:
+    table = folder.lake / "samples"
+    if not table.exists():
+        raise MissingError(
+            f"There is no lake in {folder.path} yet.", "Send a first batch, or give the zone's folder with --data."
+        )
+
+    def signals() -> list[dict[str, Any]]:
+        fields = ("path", "type", "unit", "min", "max", "kind", "description")
+        return [
+            {name: getattr(entry, name) for name in fields} for entry in catalogue_in_force(settings, folder).values()
+        ]
+
+    def cars() -> list[dict[str, Any]]:
+        with contextlib.closing(Records.open(folder.records(settings))) as records:
+            found = records.vehicles(limit=100_000)
+        return [{"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at} for car in found]
+
+    return LakeQuery(table, Reader(table).live, signals, cars, limits or settings.query)
+
+
+def _lines(table: pa.Table) -> Iterator[str]:
+    rows = [table.column_names, *([_cell(value) for value in row.values()] for row in table.to_pylist())]
+    widths = [max(len(row[at]) for row in rows) for at in range(table.num_columns)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else harmless(str(value))

@@ -1,0 +1,89 @@
+"""The menu of commands, by which `carcloud` finds the one that is asked for.
+
+Rules:
+* One file a noun. It is loaded, with all that it stands on, when one of its commands is called, never for the menu.
+* So each command's line of help stands here as well as in its file; a test holds the two together.
+* What is wrong is said in a sentence, with what to do, and exit code 1.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from carcloud import __version__
+from carcloud.errors import CarcloudError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("zone", "Run a zone until Ctrl-C."),
+    "demo": ("zone", "Run a zone with a simulated fleet of electric cars, and recordings if given."),
+    "enrol": ("vehicles", "Give a car its identity: a random id, a key and a certificate."),
+    "renew": ("vehicles", "Give an enrolled car a new key and certificate; its older ones hold until they end."),
+    "revoke": ("vehicles", "End a car's right to speak; a live session is closed at once."),
+    "vehicles": ("vehicles", "List the cars."),
+    "drive": ("drive", "Be a car, or a fleet: send a recording or a live bus to a zone."),
+    "simulate": ("drive", "Be a fleet of simulated electric cars until Ctrl-C."),
+    "sql": ("lake", "Ask the lake; the answer is a table."),
+    "export": ("lake", "Write an answer of the lake to a file, however large."),
+    "verify": ("lake", "Check what the zone claims."),
+    "quarantine": ("quarantine", "Look into what the guards refused."),
+    "catalogue": ("catalogue", "The signals the zone knows."),
+}
+"""Each command: the file it lives in, and its line of help."""
+
+
+def command(name: str) -> Any:
+    """Load a command, or group of commands, from its file."""
+    noun, _ = COMMANDS[name]
+    group = typer.main.get_command(import_module(f"carcloud.cli.{noun}").app)
+    return group.commands[name]  # type: ignore[attr-defined]
+
+
+class Menu(TyperGroup):
+    """The commands by name and line of help; the one that is called is loaded."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.commands = {name: TyperCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the called command's name, the command itself, and what follows it."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found and command(found.name or ""), rest
+
+
+app = typer.Typer(
+    cls=Menu,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="The open smart car cloud.",
+)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"carcloud {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _carcloud(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version and end.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a known error is one sentence and exit code 1."""
+    try:
+        app()
+    except CarcloudError as error:
+        typer.secho(f"carcloud: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(1)

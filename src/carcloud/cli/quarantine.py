@@ -1,0 +1,52 @@
+"""`carcloud quarantine`: look into what the guards refused."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Annotated, Any
+
+import typer
+
+from carcloud.backends.records import Records
+from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.terminal import harmless
+from carcloud.errors import InputError
+from carcloud.safety.seal import Seal
+from carcloud.settings import Folder, load
+from carcloud.stream.quarantine import Quarantine, read
+
+app = typer.Typer()
+quarantine = typer.Typer(no_args_is_help=True, help="Look into what the guards refused.")
+app.add_typer(quarantine, name="quarantine")
+
+
+@quarantine.command("list")
+def quarantine_list(
+    data: Data = DATA,
+    config: Config = None,
+    cause: Annotated[str | None, typer.Option(help="Only this cause.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
+) -> None:
+    """List what was refused and kept, the newest first."""
+    settings, folder = load(config), Folder(data).existing()
+    with contextlib.closing(Records.open(folder.records(settings))) as records:
+        for entry in records.quarantine_entries(limit, cause):
+            at, detail = f"{entry.at:%Y-%m-%dT%H:%M:%SZ}", harmless(entry.detail)
+            typer.echo(f"{entry.id[:16]}  {at}  {entry.vehicle}  {entry.cause}  {detail}")
+
+
+@quarantine.command("show")
+def quarantine_show(entry: str, data: Data = DATA, config: Config = None) -> None:
+    """Show one entry, decoded as far as possible; the beginning of its id is enough."""
+    settings, folder = load(config), Folder(data).existing()
+    with contextlib.closing(Records.open(folder.records(settings))) as records:
+        ids = [found.id for found in records.quarantine_entries(100_000) if found.id.startswith(entry)]
+        if len(ids) > 1:
+            raise InputError(f"{len(ids)} entries begin with {entry!r}.", "Give more of the id.")
+        found = records.quarantine_entry(ids[0] if ids else entry)
+        payload = Quarantine(records, Seal(folder.keys)).payload(found)
+        shown_payload = read(payload, records)
+    shown: dict[str, Any] = {"id": found.id, "at": found.at.isoformat(), "vehicle": found.vehicle, "cause": found.cause}
+    shown |= {"detail": found.detail, "bytes": found.size, "decoded": shown_payload, "payload": payload.hex()}
+    typer.echo("\n".join(map(harmless, json.dumps(shown, indent=2, ensure_ascii=False).split("\n"))))

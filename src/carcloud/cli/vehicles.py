@@ -1,0 +1,118 @@
+"""`carcloud enrol`, `renew`, `revoke` and `vehicles`: who may speak."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carcloud.assembly.zonefile import ZoneFile
+from carcloud.backends.nats import Bus
+from carcloud.backends.records import Records
+from carcloud.cli.options import DATA, Config, Data
+from carcloud.errors import ConflictError, MissingError, TryLaterError
+from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol_into, renew_into, revoke
+from carcloud.safety.identity import Authority
+from carcloud.settings import Folder, Settings, load
+from carcloud.stream import subjects
+
+PATIENCE_S = 5.0
+
+app = typer.Typer()
+
+
+@app.command("enrol")
+def enrol_vehicle(
+    vin: Annotated[str, typer.Option(help="The vehicle identification number, 17 characters.")],
+    data: Data = DATA,
+    config: Config = None,
+    out: Annotated[Path | None, typer.Option(help="The folder for the car's credentials.")] = None,
+    label: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+) -> None:
+    """Give a car its identity: a random id, a key and a certificate."""
+    settings, folder = load(config), Folder(data).existing()
+    if out and (out / "vehicle.json").exists():
+        raise ConflictError(f"{out} holds a car's credentials already.", "Give another folder.")
+    with contextlib.closing(Records.open(folder.records(settings))) as records:
+        enrolment, place = enrol_into(
+            lambda vehicle: out or folder.credentials / vehicle,
+            records,
+            Authority(folder.keys),
+            vin,
+            endpoints(settings, folder),
+            label=label,
+            tenant=settings.tenant,
+        )
+    _tell_credentials(enrolment, place)
+
+
+@app.command("renew")
+def renew_vehicle(
+    vehicle: str,
+    data: Data = DATA,
+    config: Config = None,
+    out: Annotated[Path | None, typer.Option(help="The folder for the car's credentials.")] = None,
+) -> None:
+    """Give an enrolled car a new key and certificate; its older ones hold until they end."""
+    settings, folder = load(config), Folder(data).existing()
+    with contextlib.closing(Records.open(folder.records(settings))) as records:
+        place = out or folder.credentials / records.vehicle(vehicle).id
+        enrolment = renew_into(place, records, Authority(folder.keys), vehicle, endpoints(settings, folder))
+    _tell_credentials(enrolment, place)
+
+
+@app.command("revoke")
+def revoke_vehicle(vehicle: str, data: Data = DATA, config: Config = None) -> None:
+    """End a car's right to speak; a live session is closed at once."""
+    settings, folder = load(config), Folder(data).existing()
+    with contextlib.closing(Records.open(folder.records(settings))) as records:
+        revoke(records, vehicle)
+    typer.echo(f"{vehicle} is revoked")
+    with contextlib.suppress(MissingError):
+        asyncio.run(_tell(ZoneFile.read(folder), subjects.REVOKED, vehicle.encode()))
+
+
+@app.command()
+def vehicles(data: Data = DATA, config: Config = None) -> None:
+    """List the cars."""
+    settings, folder = load(config), Folder(data).existing()
+    with contextlib.closing(Records.open(folder.records(settings))) as records:
+        after: str | None = None
+        while page := records.vehicles(limit=1000, after=after):
+            for car in page:
+                typer.echo(
+                    f"{car.id}  {car.state:8}  {car.vin}  {car.enrolled_at:%Y-%m-%d}  {car.label or ''}".rstrip()
+                )
+            after = page[-1].id
+
+
+def endpoints(settings: Settings, folder: Folder) -> Endpoints:
+    """Return where cars find the zone: its present ports if it runs, else those of its settings."""
+    listen = settings.listen
+    host = listen.names[0] if listen.names else listen.host
+    try:
+        zone = ZoneFile.read(folder)
+        return Endpoints(host, zone.mqtt, f"https://{host}:{zone.https}")
+    except MissingError:
+        return Endpoints(host, listen.mqtt, f"https://{host}:{listen.https}")
+
+
+def _tell_credentials(enrolment: Enrolment, place: Path) -> None:
+    typer.echo(
+        f"{enrolment.vehicle.id}\ncredentials in {place}, valid until {enrolment.credentials.not_after:%Y-%m-%d}"
+    )
+
+
+async def _tell(zone: ZoneFile, subject: str, data: bytes) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            bus = await Bus.connect(zone.bus("cloud"), "command line")
+            await bus.publish(subject, data)
+            await bus.flush()
+            await bus.close()
+    except TimeoutError:
+        do = "If it was killed, it will know when it starts again."
+        raise TryLaterError("The zone does not answer.", do) from None

@@ -1,0 +1,141 @@
+"""`carcloud up` and `carcloud demo`: run a zone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from carcloud.assembly.up import up as run_zone
+from carcloud.assembly.zonefile import ZoneFile
+from carcloud.cli.options import DATA, Config, Data
+from carcloud.errors import InputError, MissingError
+from carcloud.onboard.roads import build as build_roads
+from carcloud.settings import Folder, Settings, load
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+"""Mappings and overlays of known recordings: beside `src` in a checkout, absent from an installed package."""
+
+RECORDINGS = {
+    "rav4_60s.candump.log.gz": "comma2k19_rav4",
+    "openacc_gps_10hz.parquet": "openacc",
+    "bmw_i3_10hz.parquet": "bmw_i3",
+}
+"""The name of a recording's file, and of its mapping."""
+
+app = typer.Typer()
+
+
+@app.command()
+def up(
+    data: Data = DATA,
+    config: Config = None,
+    catalog: Annotated[str, typer.Option(help="A VSS JSON or compact YAML file instead of the core profile.")] = "",
+    overlay: Annotated[list[str] | None, typer.Option(help="A maker's own signals on top; may be repeated.")] = None,
+    free_ports: Annotated[
+        bool, typer.Option(help="Take any free ports; run/zone.json in the data folder has them.")
+    ] = False,
+) -> None:
+    """Run a zone until Ctrl-C."""
+    settings = _with_catalogue(load(config), catalog, overlay or [])
+    asyncio.run(run_zone(settings, Folder(data), config=config, free_ports=free_ports, ready=_greet, said=_say))
+
+
+@app.command()
+def demo(
+    data: Data = Path("carcloud-demo"),
+    cars: Annotated[int, typer.Option(min=1, max=500, help="How many simulated cars.")] = 30,
+    recordings: Annotated[
+        Path | None, typer.Option(help="A folder with recordings that examples/mappings knows.")
+    ] = None,
+    free_ports: Annotated[bool, typer.Option(help="Take any free ports.")] = False,
+) -> None:
+    """Run a zone with a simulated fleet of electric cars, and recordings if given."""
+    known = _known_recordings(recordings) if recordings else []
+    folder = Folder(data)
+    if done := folder.make():
+        _say(done)
+    config = _demo_configuration(folder)
+    here = [sys.executable, "-m", "carcloud"]
+    at = ["--data", str(data)]
+
+    def extra(_: ZoneFile) -> dict[str, list[str]]:
+        commands = {"fleet": [*here, "simulate", "--cars", str(cars), *at]}
+        for source, mapping in known:
+            commands[f"drive-{mapping.stem}"] = [*here, "drive", str(source), "--mapping", str(mapping), "--now", *at]
+        return commands
+
+    typer.echo("Starting the zone; the first start makes its keys …")
+    settings = load(config)
+    asyncio.run(
+        run_zone(
+            settings,
+            folder,
+            config=config,
+            free_ports=free_ports,
+            ready=_greet_demo(cars),
+            said=_say,
+            extra=extra,
+            report=True,
+        )
+    )
+
+
+def _with_catalogue(settings: Settings, catalog: str, overlays: list[str]) -> Settings:
+    chosen = str(Path(catalog).absolute()) if catalog else settings.catalogue
+    added = (str(Path(overlay).absolute()) for overlay in overlays)
+    return replace(settings, catalogue=chosen, overlays=(*settings.overlays, *added))
+
+
+def _demo_configuration(folder: Folder) -> Path:
+    """Write the demo's map and configuration into the zone's folder; return the configuration."""
+    map_file, config = folder.run / "roads.geojson", folder.run / "demo.toml"
+    map_file.write_bytes(orjson.dumps(build_roads().geojson()))
+    overlays = [str(path) for path in sorted(EXAMPLES.glob("overlays/*.yaml"))]
+    lines = [
+        'zone = "demo"',
+        f"map_file = {json.dumps(str(map_file.absolute()))}",
+        f"overlays = {json.dumps(overlays)}",
+    ]
+    config.write_text("\n".join(lines) + "\n", "utf-8")
+    return config
+
+
+def _known_recordings(folder: Path) -> list[tuple[Path, Path]]:
+    """Return (recording, mapping) for each file below the folder that a mapping in examples/mappings is named after."""
+    if not (EXAMPLES / "mappings").is_dir():
+        do = "Run `carcloud demo` from a checkout, or `carcloud drive` each recording with a mapping file of your own."
+        raise MissingError(f"The mappings of known recordings are not in {EXAMPLES}.", do)
+    found = [
+        (path, EXAMPLES / "mappings" / f"{RECORDINGS[path.name]}.yaml")
+        for path in folder.rglob("*")
+        if path.name in RECORDINGS
+    ]
+    if not found:
+        raise InputError(f"No recording below {folder} is known.", f"Known names: {', '.join(RECORDINGS)}.")
+    return sorted(found)
+
+
+def _greet(zone: ZoneFile) -> None:
+    typer.echo(f"The zone is up. Console: {zone.console}")
+    typer.echo(f"Cars: mqtts://{zone.host}:{zone.mqtt} and https://{zone.host}:{zone.https}. Ctrl-C stops it.")
+    typer.secho("Not yet for personal data: consent, retention and residency come later.", fg=typer.colors.YELLOW)
+
+
+def _greet_demo(cars: int) -> Callable[[ZoneFile], None]:
+    def greet(zone: ZoneFile) -> None:
+        _greet(zone)
+        typer.echo(f"{cars} simulated cars begin to drive. Open the console's map.")
+
+    return greet
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
