@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -74,10 +75,12 @@ def test_disk_that_is_really_full_loses_nothing_acknowledged_and_goes_on_with_ro
 
 
 def _fill(disk: Path, leave: int) -> Path:
-    """Take what is free on the disk, but so many bytes."""
+    """Take what is free on the disk, but so many bytes; the zone goes on writing meanwhile."""
     filler = disk / "filler"
     with filler.open("wb") as sink:
-        os.posix_fallocate(sink.fileno(), 0, shutil.disk_usage(disk).free - leave)
+        while (free := shutil.disk_usage(disk).free - leave) > 0:
+            with contextlib.suppress(OSError):  # it was less by then
+                os.posix_fallocate(sink.fileno(), os.fstat(sink.fileno()).st_size, free)
     return filler
 
 
