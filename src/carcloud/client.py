@@ -17,17 +17,9 @@ from typing import Any, Literal, Self
 import httpx
 import pyarrow as pa
 
-from carcloud.errors import (
-    CarcloudError,
-    ConflictError,
-    InputError,
-    MissingError,
-    NotAllowedError,
-    TryLaterError,
-)
+from carcloud.errors import FAMILIES, CarcloudError, InputError, TryLaterError
 
 ARROW = "application/vnd.apache.arrow.stream"
-FAMILIES = {error.code: error for error in (InputError, NotAllowedError, MissingError, ConflictError, TryLaterError)}
 TIMEOUT_S = 60.0
 SILENCE_S = 25.0
 """A live stream that is silent for longer is dead: the zone sends a heartbeat every 10 s."""

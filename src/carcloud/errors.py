@@ -53,3 +53,7 @@ class TryLaterError(CarcloudError):
     """Not possible now; the same call may succeed later."""
 
     code = "try_later"
+
+
+FAMILIES = {error.code: error for error in (InputError, NotAllowedError, MissingError, ConflictError, TryLaterError)}
+"""The families by their codes, for whoever hears of an error from another process."""

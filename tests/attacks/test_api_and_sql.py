@@ -6,12 +6,14 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import httpx
 import psutil
 import pytest
 
+from carcloud.lake.workers import WORKERS
 from tests.attacks.attacker import Car, sample
 from tests.attacks.conftest import enrolled
 from tests.zone import RunningZone, until
@@ -200,7 +202,69 @@ def test_memory_bomb_is_refused(lake: Callable[[str], httpx.Response], target: R
     answer = lake(sql)
     assert answer.status_code in (400, 503), answer.text[:200]
     assert api.is_running()
-    assert api.memory_info().rss < 2 << 30
+    assert api.memory_info().rss < 1 << 30
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT repeat('x', 10000000000)",
+        "SELECT repeat('x', 4000000000)",
+        "SELECT length(repeat('x', 3000000000))",
+        "SELECT lpad('x', 2000000000, 'y')",
+        "SELECT printf('%2000000000d', 1)",
+        "SELECT range(2000000000)",
+        "SELECT [x * 2 FOR x IN range(1000000000)]",
+        "SELECT [NULL FOR x IN range(60000000)]",
+        "SELECT regexp_replace(repeat('a', 300000000), '(a|aa)+b', 'x')",
+        "SELECT string_agg(repeat('x', 1000000), '') FROM range(900)",
+        "SELECT repeat('x', 1000000) FROM range(20000)",
+    ],
+)
+@pytest.mark.parametrize("accept", ["application/json", "application/vnd.apache.arrow.stream"])
+def test_giant_value_in_one_step(target: RunningZone, sql: str, accept: str) -> None:
+    api, began = psutil.Process(target.children()["api"]), time.monotonic()
+    answer = target.client.post("/v1/lake/sql", json={"sql": sql}, headers={"accept": accept})
+    assert answer.status_code == 400, answer.text[:200]
+    assert answer.json()["error"]["do"]
+    assert time.monotonic() - began < 10
+    assert api.memory_info().rss < 512 << 20
+    assert sum(process.memory_info().rss for process in query_processes(target)) < 4 << 30
+    assert target.sql("SELECT 1 AS one") == [[1]]
+
+
+def test_query_process_killed_in_mid_query_is_replaced(target: RunningZone) -> None:
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(target.client.post, "/v1/lake/sql", json={"sql": "SELECT lpad('x', 2000000000, 'y')"})
+        time.sleep(0.5)
+        for process in query_processes(target):
+            process.kill()
+        answer = asked.result()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "try_later")
+    assert [target.sql("SELECT 1 AS one") for _ in range(4)] == [[[1]]] * 4
+    assert len(query_processes(target)) == WORKERS
+
+
+def test_api_killed_in_mid_query_leaves_no_query_process(victim: RunningZone) -> None:
+    until(lambda: len(query_processes(victim)) == WORKERS, "the query processes do not start")
+    left = query_processes(victim)
+    with ThreadPoolExecutor() as pool, suppress(httpx.TransportError):
+        asked = pool.submit(victim.client.post, "/v1/lake/sql", json={"sql": "SELECT lpad('x', 2000000000, 'y')"})
+        time.sleep(0.5)
+        victim.kill("api")
+        asked.result()
+    assert psutil.wait_procs(left, 5)[1] == []
+    until(lambda: victim.health() == "ok", "the API does not come back")
+    assert victim.sql("SELECT 1 AS one") == [[1]]
+
+
+def query_processes(zone: RunningZone) -> list[psutil.Process]:
+    """Return the processes that answer the zone's SQL."""
+    found = []
+    for child in psutil.Process(zone.children()["api"]).children():
+        with suppress(psutil.Error):  # it has just ended
+            found += [child] if "carcloud.lake.worker" in child.cmdline() else []
+    return found
 
 
 @pytest.mark.parametrize(

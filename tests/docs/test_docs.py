@@ -15,8 +15,8 @@ from carcloud.api.app import describe
 from carcloud.backends.delta import Table
 from carcloud.cli.menu import COMMANDS, command
 from carcloud.gateway import https
-from carcloud.lake.query import TABLES
 from carcloud.lake.rows import SCHEMA
+from carcloud.lake.tables import TABLES
 from carcloud.onboard.mapping import read_mapping
 from carcloud.settings import Folder, Settings, load
 from carcloud.stream import guards

@@ -15,7 +15,7 @@ ROOMS = (status, vehicles, twin, events, lake, catalogue, quarantine, pages)
 def create_app(ports: Ports, access: Access) -> FastAPI:
     """Return the application for one zone."""
     app = describe()
-    app.state.ports, app.state.places, app.state.desk = ports, events.Places(), lake.Desk()
+    app.state.ports, app.state.places = ports, events.Places()
     app.add_middleware(Door, access=access)
     return app
 

@@ -1,30 +1,18 @@
 """Ever: SQL over the lake, as JSON or Arrow."""
 
-import asyncio
-import base64
-import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from typing import Annotated, Any
 
 import orjson
-import pyarrow as pa
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
-from carcloud.api.times import text
-from carcloud.errors import InputError, TryLaterError
-from carcloud.lake.query import Answer
 
 ARROW = "application/vnd.apache.arrow.stream"
 LIMIT_ROWS = 1_000_000
 LIMIT_JSON_ROWS = 100_000
-LIMIT_RUNNING = 2
-LIMIT_WAITING = 16
+COLUMNS = "SELECT table_name, column_name, data_type FROM information_schema.columns ORDER BY 1, ordinal_position"
 DESCRIPTIONS = {
     ("samples", "vehicle"): "Id of the car",
     ("samples", "signal"): "Path of the signal, as in `signals`",
@@ -92,109 +80,30 @@ class Tables(BaseModel):
     tables: list[Table]
 
 
-class Desk:
-    """Lets two queries run at once and a few wait; more are sent away, so that the API stays quick."""
-
-    def __init__(self, running: int = LIMIT_RUNNING, waiting: int = LIMIT_WAITING) -> None:
-        self._places = asyncio.Semaphore(running)
-        self._free = running + waiting
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, or raise TryLaterError."""
-        if self._free == 0:
-            raise TryLaterError("Too many queries are waiting.", "Ask again in a few seconds.")
-        self._free -= 1
-        try:
-            async with self._places:
-                yield
-        finally:
-            self._free += 1
-
-
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
-
-
-Turns = Annotated[Desk, Depends(_desk)]
 routes = APIRouter(tags=["lake"], responses=RESPONSES)
 
 
 @routes.post("/v1/lake/sql", response_model=Rows, responses={200: {"content": {ARROW: {}}}})
-async def sql(
-    ports: Wired, desk: Turns, question: Question, accept: Annotated[str, Header()] = "application/json"
-) -> Response:
+async def sql(ports: Wired, question: Question, accept: Annotated[str, Header()] = "application/json") -> Response:
     """Answer one read-only statement over `samples`, `signals` and `vehicles`."""
-    form = _arrow if ARROW in accept else _json
-    limit = question.limit if form is _arrow else min(question.limit, LIMIT_JSON_ROWS)
-
-    def ask() -> Response:
-        return form(ports.lake.run(question.sql, question.parameters, limit))
-
-    async with desk.turn():
-        return await asyncio.to_thread(ask)
-
-
-@routes.get("/v1/lake/tables")
-async def tables(ports: Wired, desk: Turns) -> Tables:
-    """List the tables with their columns."""
-    async with desk.turn():
-        found = await asyncio.to_thread(ports.lake.tables)
-    return Tables(
-        tables=[
-            Table(
-                name=table,
-                columns=[
-                    TableColumn(name=name, type=kind, description=DESCRIPTIONS.get((table, name), ""))
-                    for name, kind in columns
-                ],
-            )
-            for table, columns in found
-        ]
-    )
-
-
-def _arrow(answer: Answer) -> Response:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, answer.table.schema) as writer:
-        writer.write_table(answer.table)
+    if ARROW not in accept:
+        limit = min(question.limit, LIMIT_JSON_ROWS)
+        answer = await ports.lake.ask(question.sql, question.parameters, limit, "json")
+        return Response(answer.body, media_type="application/json")
+    answer = await ports.lake.ask(question.sql, question.parameters, question.limit, "arrow")
     headers = {
         "x-carcloud-truncated": str(answer.truncated).lower(),
         "x-carcloud-elapsed-s": f"{answer.elapsed_s:.6f}",
     }
-    return Response(sink.getvalue().to_pybytes(), media_type=ARROW, headers=headers)
+    return Response(answer.body, media_type=ARROW, headers=headers)
 
 
-def _json(answer: Answer) -> Response:
-    columns = [{"name": field.name, "type": str(field.type)} for field in answer.table.schema]
-    values = [[_plain(value) for value in column.to_pylist()] for column in answer.table.columns]
-    rows = list(zip(*values, strict=True))
-    body = {"columns": columns, "rows": rows, "truncated": answer.truncated, "elapsed_s": round(answer.elapsed_s, 6)}
-    try:
-        return Response(orjson.dumps(body), media_type="application/json")
-    except TypeError as error:
-        raise InputError("A value of this answer does not fit into JSON.", "Cast it, or ask for Arrow.") from error
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case datetime():
-            return text(value) if value.tzinfo else value.isoformat()
-        case date() | time():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case Decimal():
-            return int(value) if value == value.to_integral_value() and abs(value) < 2**53 else float(value)
-        case bytes():
-            return base64.b64encode(value).decode()
-        case dict():
-            return {str(key): _plain(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_plain(inner) for inner in value]
-    return str(value)
+@routes.get("/v1/lake/tables")
+async def tables(ports: Wired) -> Tables:
+    """List the tables with their columns."""
+    answer = await ports.lake.ask(COLUMNS, {}, LIMIT_JSON_ROWS, "json")
+    found: dict[str, list[TableColumn]] = {}
+    for table, name, kind in orjson.loads(answer.body)["rows"]:
+        column = TableColumn(name=name, type=kind, description=DESCRIPTIONS.get((table, name), ""))
+        found.setdefault(table, []).append(column)
+    return Tables(tables=[Table(name=table, columns=columns) for table, columns in found.items()])

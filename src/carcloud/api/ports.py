@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from carcloud.api.history import History
 from carcloud.backends.records import QuarantineEntry, Records
-from carcloud.lake.query import Answer
+from carcloud.lake.workers import Reply
 from carcloud.twin.values import Change, Last, Presence
 from carcloud.vehicle.catalogue import Catalogue
 
@@ -46,13 +46,10 @@ class TwinReader(Protocol):
 
 
 class LakeReader(Protocol):
-    """The lake's SQL; blocking, so it is called in a thread."""
+    """The lake's SQL. Raises InputError, NotAllowedError or TryLaterError."""
 
-    def run(self, sql: str, parameters: Mapping[str, Any] | None, limit: int | None) -> Answer:
-        """Answer one read-only statement."""
-
-    def tables(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        """Return the tables' names with their columns' names and types."""
+    async def ask(self, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
+        """Answer one read-only statement in a form, "json" or "arrow"."""
 
 
 class StatusSource(Protocol):

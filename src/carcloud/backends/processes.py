@@ -116,7 +116,7 @@ class Supervisor:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
         child.become("up", child.process.pid)
         await self._changed(child)
@@ -125,7 +125,7 @@ class Supervisor:
         return code
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Run in the child before its program: the kernel ends it with its parent; a terminal's Ctrl-C is the parent's."""
     os.setpgid(0, 0)
     if _libc is not None:

@@ -1,6 +1,7 @@
 """SQL over the lake, for strangers' statements: read only, bounded in time, memory and rows.
 
 - One locked-down DuckDB instance; every query gets a fresh connection to it and leaves nothing behind.
+- DuckDB looks at its limits between steps only: behind the API it runs in a process that can be killed (`workers`).
 - `statement.read_only` decides what may run. Behind it DuckDB is closed too: no file outside the table's folder,
   no extension, no setting can be changed, nothing spills to disk.
 - `samples` is a view over the table's live files; `signals` and `vehicles` are filled when a query names them.
@@ -8,9 +9,8 @@
 Source: https://duckdb.org/docs/2.0/operations_manual/securing_duckdb/overview
 """
 
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,27 +21,14 @@ import orjson
 import pyarrow as pa
 
 from carcloud.errors import CarcloudError, InputError, MissingError, TryLaterError
-from carcloud.lake.rows import SCHEMA as SAMPLES
+from carcloud.lake.errors import failed, too_large, too_slow
 from carcloud.lake.settings import QueryLimits
 from carcloud.lake.statement import Statement, place, read_only
+from carcloud.lake.tables import TABLES, Rows, table
 
-SIGNALS = pa.schema(
-    [
-        ("path", pa.string()),
-        ("type", pa.string()),
-        ("unit", pa.string()),
-        ("min", pa.float64()),
-        ("max", pa.float64()),
-        ("kind", pa.string()),
-        ("description", pa.string()),
-    ]
-)
-VEHICLES = pa.schema([("vehicle", pa.string()), ("state", pa.string()), ("enrolled_at", pa.timestamp("us", "UTC"))])
-TABLES = {"samples": SAMPLES, "signals": SIGNALS, "vehicles": VEHICLES}
 READ_ROWS = 16_384
 TRIES = 3
 
-Rows = Callable[[], Sequence[Mapping[str, Any]]]
 Files = Callable[[], tuple[int, list[str]]]
 
 
@@ -55,21 +42,20 @@ class Answer:
 
 
 class LakeQuery:
-    """The lake's SQL. Safe to call from several threads.
+    """The lake's SQL, for one thread.
 
     Args:
         path: folder of the Delta table, the only one whose files can be read.
         files: returns (version, absolute paths of the live files); MissingError while there is no table.
-        signals: returns the catalogue as rows of `SIGNALS`.
-        vehicles: returns the vehicles as rows of `VEHICLES`.
+        signals: returns the catalogue as rows of the table `signals`.
+        vehicles: returns the vehicles as rows of the table `vehicles`.
     """
 
     def __init__(self, path: Path, files: Files, signals: Rows, vehicles: Rows, limits: QueryLimits | None = None):
         self._path = path.absolute()
         self._files, self._rows = files, {"signals": signals, "vehicles": vehicles}
         self._limits = limits or QueryLimits()
-        self._lock = threading.Lock()
-        self._database: duckdb.DuckDBPyConnection | None = None
+        self._database = _locked(self._path, self._limits)
         self._view: tuple[int, str] = (-1, "")
 
     def run(self, sql: str, parameters: Mapping[str, Any] | None = None, limit: int | None = 10_000) -> Answer:
@@ -88,11 +74,13 @@ class LakeQuery:
     @contextmanager
     def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatchReader]:
         """Give the whole result as a reader, batch by batch, for results larger than memory."""
-        session = self._open().cursor()
+        session = self._database.cursor()
         try:
             statement = read_only(session, sql)
             self._show_tables(session, statement)
             yield self._ask(session, statement, parameters)
+        except MemoryError as error:
+            raise too_large(self._limits) from error
         except (duckdb.Error, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
@@ -100,46 +88,28 @@ class LakeQuery:
         finally:
             session.close()
 
-    def tables(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        """Return the tables' names with their columns' names and DuckDB types."""
-        with self._open().cursor() as session:
-            self._show_tables(session, Statement("", frozenset(), False))
-            return [
-                (name, [(row[0], row[1]) for row in session.execute(f"DESCRIBE {name}").fetchall()]) for name in TABLES
-            ]
-
     def close(self) -> None:
-        """Stop what runs and give the memory back."""
-        with self._lock:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
-
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        with self._lock:
-            if self._database is None:
-                self._database = _locked(self._path, self._limits)
-            return self._database
+        """Give the memory back."""
+        self._database.close()
 
     def _show_tables(self, session: duckdb.DuckDBPyConnection, statement: Statement) -> None:
         for name, rows in self._rows.items():
             shown = rows() if name in statement.tables else []
-            session.register(name, pa.Table.from_pylist([dict(row) for row in shown], schema=TABLES[name]))
+            session.register(name, table(name, shown))
         view = self._samples_view()
         if view:
             session.execute(view).fetchall()
         else:
-            session.register("samples", SAMPLES.empty_table())
+            session.register("samples", TABLES["samples"].empty_table())
 
     def _samples_view(self) -> str:
-        with self._lock:
-            try:
-                version, files = self._files()
-            except MissingError:
-                return ""
-            if version != self._view[0]:
-                self._view = (version, _view(files))
-            return self._view[1]
+        try:
+            version, files = self._files()
+        except MissingError:
+            return ""
+        if version != self._view[0]:
+            self._view = (version, _view(files))
+        return self._view[1]
 
     def _ask(
         self, session: duckdb.DuckDBPyConnection, statement: Statement, parameters: Mapping[str, Any] | None
@@ -159,18 +129,13 @@ class LakeQuery:
     ) -> CarcloudError:
         if isinstance(error, (duckdb.InternalException, duckdb.FatalException)):
             self.close()
-            return TryLaterError("The query engine failed and starts anew.", "Ask again; if it fails again, report it.")
+            self._database = _locked(self._path, self._limits)
+            return failed()
         text = str(error)
         if "INTERRUPT" in text:
-            return InputError(
-                f"The query ran longer than its {self._limits.time_s:g} s and was stopped.",
-                "Narrow it by time, vehicle or signal, or aggregate.",
-            )
+            return too_slow(self._limits)
         if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
-            return InputError(
-                f"The query needs more than its {self._limits.memory_bytes >> 20} MiB of memory.",
-                "Narrow it by time, vehicle or signal, or aggregate before sorting and joining.",
-            )
+            return too_large(self._limits)
         if isinstance(error, duckdb.IOException) or text.startswith("IO Error"):
             return TryLaterError("The lake's files changed while the query ran.", "Ask again.")
         message, where = _located(session, sql, parameters, text)
@@ -211,9 +176,9 @@ def _quoted(text: str) -> str:
 def _view(files: list[str]) -> str:
     if not files:
         return ""
-    listed = ", ".join(_quoted(file) for file in files)
+    listed, columns = ", ".join(_quoted(file) for file in files), ", ".join(TABLES["samples"].names)
     source = f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{'day': VARCHAR}})"
-    return f"CREATE TEMP VIEW samples AS SELECT {', '.join(SAMPLES.names)} FROM {source}"  # noqa: S608 quoted above
+    return f"CREATE TEMP VIEW samples AS SELECT {columns} FROM {source}"  # noqa: S608 quoted above
 
 
 def _take(reader: pa.RecordBatchReader, limit: int | None) -> tuple[pa.Table, bool]:

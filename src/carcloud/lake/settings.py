@@ -19,13 +19,17 @@ class LakeSettings:
     small_files: int = 250
 
 
+LIMIT_ANSWER_BYTES = 256 << 20
+"""An answer in its form: a million rows of all columns fit, and no more grows in the API."""
+
+
 @dataclass(frozen=True)
 class QueryLimits:
-    """What one lake may spend on queries.
+    """What one query may spend; two run at once.
 
     time_s: seconds a query may run, reading its result included; one car's day takes 0.1 s, a fleet's about 1 s.
-    memory_bytes: shared by all queries that run at once; nothing spills to disk.
-    threads: for all queries at once; ingestion needs the other cores.
+    memory_bytes: what the engine may hold; nothing spills to disk.
+    threads: cores; ingestion needs the others, and goes first where there are none.
     """
 
     time_s: float = 30.0

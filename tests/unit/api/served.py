@@ -16,8 +16,8 @@ from carcloud.api.app import create_app
 from carcloud.api.history import History
 from carcloud.api.ports import Access, Change, Last, Ports, Presence
 from carcloud.backends.records import Certificate, QuarantineEntry, Records, Vehicle, quarantine_id
-from carcloud.errors import MissingError, TryLaterError
-from carcloud.lake.query import LakeQuery
+from carcloud.errors import TryLaterError
+from carcloud.lake.workers import LakeWorkers
 from carcloud.safety.seal import Seal
 from carcloud.vehicle.catalogue import Catalogue, Signal
 
@@ -114,8 +114,7 @@ class Zone:
         self.seal = Seal(folder / "keys")
         self.pages = folder / "pages"
         self.map_file = folder / "map.geojson"
-        self.lake_files: list[str] = []
-        self.lake = LakeQuery(folder / "lake", self._files, list, self._vehicles)
+        self.lake = LakeWorkers(folder / "lake", list, self._vehicles)
         ports = Ports(
             zone="test",
             status=self.bus,
@@ -132,12 +131,11 @@ class Zone:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=1))
-        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
+        self.thread = threading.Thread(target=asyncio.run, args=(self._serve(),), daemon=True)
 
-    def _files(self) -> tuple[int, list[str]]:
-        if not self.lake_files:
-            raise MissingError("The lake has no table yet.")
-        return len(self.lake_files), self.lake_files
+    async def _serve(self) -> None:
+        await self.server.serve([self.socket])
+        await self.lake.close()
 
     def _vehicles(self) -> list[dict[str, Any]]:
         return [
@@ -152,7 +150,6 @@ class Zone:
     def stop(self) -> None:
         self.server.should_exit = True
         self.thread.join(10)
-        self.lake.close()
         self.records.close()
 
     def quarantine(self, vehicle: str, cause: str, payload: bytes) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 from served import CARS, MOMENT, MOMENT_US, Zone
 
 from carcloud.api.ports import Last
@@ -142,13 +142,10 @@ def test_sql_answers_arrow_when_asked(api: httpx.Client) -> None:
     assert pa.ipc.open_stream(answer.content).read_all().column(0).to_pylist() == [0, 1, 2, 3, 4]
 
 
-def test_sql_reads_the_lake(api: httpx.Client, zone: Zone, tmp_path: Path) -> None:
-    file = tmp_path / "lake" / "day=2026-03-01" / "part.parquet"
-    file.parent.mkdir(parents=True)
+def test_sql_reads_the_lake(api: httpx.Client, tmp_path: Path) -> None:
     table = {"vehicle": [CARS[0]], "signal": [SPEED], "time": pa.array([MOMENT_US], pa.timestamp("us", "UTC"))}
     rest = {"value": [1.5], "text": pa.nulls(1, pa.string()), "provenance": ["measured"], "chunk": [1]}
-    pq.write_table(pa.table(table | rest), file)
-    zone.lake_files.append(str(file))
+    write_deltalake(tmp_path / "lake", pa.table(table | rest | {"day": ["2026-03-01"]}), partition_by=["day"])
     answer = api.post("/v1/lake/sql", json={"sql": "SELECT time, value, day FROM samples"}).json()
     assert answer["rows"] == [["2026-03-01T12:00:00Z", 1.5, "2026-03-01"]]
 

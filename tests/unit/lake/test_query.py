@@ -1,7 +1,6 @@
 """SQL over a real Delta table, and what strangers' statements may not do."""
 
 import os
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from carcloud.errors import InputError, MissingError, NotAllowedError
-from carcloud.lake.query import SAMPLES, LakeQuery
+from carcloud.lake.query import LakeQuery
+from carcloud.lake.rows import SCHEMA
 from carcloud.lake.settings import QueryLimits
 
 START_US = 1_790_000_000_000_000
@@ -35,7 +35,7 @@ def samples(day: int = 0, cars: int = 10, each: int = 2_000) -> pa.Table:
             "chunk": pa.array(np.full(rows, day + 1), pa.int64()),
             "day": [datetime.fromtimestamp(START_US / 1e6 + day * 86400, UTC).strftime("%Y-%m-%d")] * rows,
         },
-        schema=SAMPLES,
+        schema=SCHEMA,
     )
 
 
@@ -81,7 +81,7 @@ def query(lake: Lake) -> Iterator[LakeQuery]:
 
 def test_rows_come_back_with_their_types(query: LakeQuery) -> None:
     answer = query.run("SELECT * FROM samples ORDER BY time, vehicle LIMIT 3")
-    assert answer.table.schema == SAMPLES
+    assert answer.table.schema == SCHEMA
     assert answer.table["time"][0].as_py() == datetime.fromtimestamp(START_US / 1e6, UTC)
     assert not answer.truncated
     assert answer.elapsed_s > 0
@@ -128,7 +128,7 @@ def test_lake_without_a_table_answers_with_no_rows(tmp_path: Path) -> None:
     query = Lake(tmp_path / "nothing").query()
     answer = query.run("SELECT * FROM samples")
     assert answer.table.num_rows == 0
-    assert answer.table.schema == SAMPLES
+    assert answer.table.schema == SCHEMA
     assert query.run("SELECT count(*) AS n FROM samples WHERE time > now()").table["n"].to_pylist() == [0]
 
 
@@ -153,12 +153,6 @@ def test_lake_without_a_table_answers_with_no_rows(tmp_path: Path) -> None:
 )
 def test_statements_that_read_are_answered(query: LakeQuery, sql: str) -> None:
     assert query.run(sql).table.num_rows > 0
-
-
-def test_tables_are_described(query: LakeQuery) -> None:
-    tables = dict(query.tables())
-    assert set(tables) == {"samples", "signals", "vehicles"}
-    assert ("time", "TIMESTAMP WITH TIME ZONE") in tables["samples"]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +231,7 @@ def test_statement_that_leaves_the_lake_or_writes_is_refused(lake: Lake, query: 
 
 
 def test_engine_itself_refuses_files_and_settings_behind_the_statement_check(lake: Lake, query: LakeQuery) -> None:
-    with query._open().cursor() as session:
+    with query._database.cursor() as session:
         for sql in ("SELECT * FROM read_text('/etc/passwd')", "COPY (SELECT 1) TO '/x.csv'", "INSTALL httpfs"):
             with pytest.raises(Exception, match="disabled by configuration"):
                 session.execute(sql)
@@ -299,21 +293,6 @@ def test_plan_prunes_by_vehicle_time_and_day_without_showing_paths(query: LakeQu
 def test_result_larger_than_asked_for_can_be_streamed(query: LakeQuery) -> None:
     with query.stream("SELECT * FROM samples") as reader:
         assert sum(batch.num_rows for batch in reader) == 40_000
-
-
-def test_queries_from_several_threads_answer_right(query: LakeQuery) -> None:
-    counts: list[int] = []
-
-    def ask(car: int) -> None:
-        sql = "SELECT count(*) AS n FROM samples WHERE vehicle = $car"
-        counts.extend(query.run(sql, {"car": f"car{car:013d}"}).table["n"].to_pylist())
-
-    threads = [threading.Thread(target=ask, args=(car,)) for car in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert counts == [4_000] * 8
 
 
 def test_folder_with_a_quote_in_its_name_works(tmp_path: Path) -> None:

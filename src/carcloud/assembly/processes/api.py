@@ -17,9 +17,8 @@ from carcloud.api.history import History
 from carcloud.api.ports import Access, Ports
 from carcloud.assembly.context import Context, QuietServer, tell, together
 from carcloud.assembly.status import ZoneStatus
-from carcloud.backends.delta import Reader
 from carcloud.backends.records import Records
-from carcloud.lake.query import LakeQuery
+from carcloud.lake.workers import LakeWorkers
 from carcloud.safety.seal import Seal
 from carcloud.stream.quarantine import Quarantine
 from carcloud.twin.reader import TwinReader
@@ -35,14 +34,14 @@ async def run(context: Context) -> None:
     await status.listen(cloud)
     quarantine = Quarantine(records, Seal(context.folder.keys))
     table = context.folder.lake / "samples"
-    query = LakeQuery(table, Reader(table).live, _signal_rows(catalogue), _vehicle_rows(records), settings.query)
+    lake = LakeWorkers(table, _signal_rows(catalogue), _vehicle_rows(records), settings.query)
     ports = Ports(
         zone=settings.zone,
         status=status,
         history=history,
         twin=_TypedTwin(TwinReader(cloud), catalogue),
         records=records,
-        lake=query,
+        lake=lake,
         catalogue=lambda: catalogue,
         open_payload=quarantine.payload,
         map_file=Path(settings.map_file) if settings.map_file else None,
@@ -54,7 +53,7 @@ async def run(context: Context) -> None:
     )
 
     async def remember() -> None:
-        await asyncio.to_thread(query.tables)  # the first question loads much: let no one wait for it
+        await lake.start()
         while True:
             if (latest := status.status()) is not None:
                 history.record(latest)

@@ -1,0 +1,196 @@
+"""The lake's SQL in processes of its own, which can be killed: no query outlives its time or grows in the asker.
+
+- Two processes, started before they are needed, answer one query each; more wait, and too many are sent away.
+- The engine stops a query at its limits. What it cannot stop, one endless step, ends with its process: killed a grace
+  after the time is over, or when nobody waits for it any more. Another starts at once.
+- When the asker is gone, however it went, the processes end too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from carcloud.backends.processes import die_with_parent
+from carcloud.errors import FAMILIES, CarcloudError, TryLaterError
+from carcloud.lake.errors import failed, too_slow
+from carcloud.lake.frames import SIZES, frame
+from carcloud.lake.settings import LIMIT_ANSWER_BYTES, QueryLimits
+from carcloud.lake.tables import Rows, table
+
+WORKERS = 2
+LIMIT_WAITING = 16
+GRACE_S = 1.0
+START_S = 30.0
+LIMIT_HEAD_BYTES = 1 << 20
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer in its form; `truncated` when there were more rows than asked for; `elapsed_s` in seconds."""
+
+    body: bytes
+    truncated: bool
+    elapsed_s: float
+
+
+class LakeWorkers:
+    """The lake's SQL for one event loop.
+
+    Args:
+        path: folder of the Delta table.
+        signals: returns the catalogue as rows of the table `signals`; called in a thread.
+        vehicles: returns the vehicles as rows of the table `vehicles`; called in a thread.
+    """
+
+    def __init__(self, path: Path, signals: Rows, vehicles: Rows, limits: QueryLimits | None = None) -> None:
+        self._limits = limits or QueryLimits()
+        self._rows: Mapping[str, Rows] = {"signals": signals, "vehicles": vehicles}
+        command = [sys.executable, "-m", "carcloud.lake.worker", str(path), json.dumps(asdict(self._limits))]
+        self._workers = [_Worker(command) for _ in range(WORKERS)]
+        self._free: asyncio.Queue[_Worker] = asyncio.Queue()
+        for worker in self._workers:
+            self._free.put_nowait(worker)
+        self._places = WORKERS + LIMIT_WAITING
+
+    async def start(self) -> None:
+        """Start the processes, so that the first question need not wait for it; what fails, a question is told."""
+        await asyncio.gather(*(worker.process() for worker in self._workers), return_exceptions=True)
+
+    async def ask(self, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
+        """Return at most `limit` rows of one read-only statement, `$name` standing for parameters.
+
+        Args:
+            form: "arrow" or "json".
+
+        Raises:
+            InputError: the statement is wrong, or met a limit.
+            NotAllowedError: the statement does more than read the lake.
+            TryLaterError: too many ask, or the engine failed.
+        """
+        if not self._places:
+            raise TryLaterError("Too many queries are waiting.", "Ask again in a few seconds.")
+        self._places -= 1
+        try:
+            worker = await self._free.get()
+            try:
+                head, body = await self._asked(
+                    worker, {"sql": sql, "parameters": parameters, "limit": limit, "form": form}
+                )
+            finally:
+                self._free.put_nowait(worker)
+        finally:
+            self._places += 1
+        if "code" in head:
+            raise FAMILIES.get(head["code"], CarcloudError)(head["message"], head["do"])
+        return Reply(body, head["truncated"], head["elapsed_s"])
+
+    async def close(self) -> None:
+        """End the processes."""
+        await asyncio.gather(*(worker.end() for worker in self._workers))
+
+    async def _asked(self, worker: _Worker, question: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        try:
+            process = await worker.process()
+            async with asyncio.timeout(self._limits.time_s + GRACE_S):
+                head, body = await _exchange(process, question)
+                while "wants" in head:
+                    head, body = await _exchange(process, {}, await asyncio.to_thread(self._stream, head["wants"]))
+        except BaseException as error:
+            worker.renew()
+            if isinstance(error, TimeoutError):
+                raise too_slow(self._limits) from None
+            if isinstance(error, (EOFError, OSError)):
+                raise failed() from error
+            raise
+        if head["last"]:
+            worker.renew()
+        return head, body
+
+    def _stream(self, name: str) -> memoryview:
+        sink, rows = pa.BufferOutputStream(), table(name, self._rows[name]())
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        return memoryview(sink.getvalue())
+
+
+class _Worker:
+    """A place for a process: the one that runs, and after its end the next."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._starting: asyncio.Task[Process] | None = None
+
+    async def process(self) -> Process:
+        """Return the process, ready to be asked; start one where none lives."""
+        if self._starting is None or _ended(self._starting):
+            self._starting = asyncio.create_task(self._start())
+        return await asyncio.shield(self._starting)
+
+    def renew(self) -> None:
+        """Kill the process and start the next, without waiting for it."""
+        if self._starting is not None and self._starting.done():
+            _kill(self._starting)
+            self._starting = asyncio.create_task(self._start())
+
+    async def end(self) -> None:
+        """Kill the process and start none."""
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+            if not _ended(self._starting):
+                _kill(self._starting)
+                await self._starting.result().wait()
+
+    async def _start(self) -> Process:
+        process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=PIPE, stdout=PIPE, limit=READ_BYTES, preexec_fn=die_with_parent
+        )
+        try:
+            async with asyncio.timeout(START_S):
+                await _hear(process)
+        except BaseException as error:
+            process.kill()
+            if isinstance(error, TimeoutError):
+                raise EOFError(f"a query process is not ready after {START_S:.0f} s") from None
+            raise
+        return process
+
+
+def _ended(starting: asyncio.Task[Process]) -> bool:
+    if not starting.done():
+        return False
+    return starting.cancelled() or starting.exception() is not None or starting.result().returncode is not None
+
+
+def _kill(started: asyncio.Task[Process]) -> None:
+    if not _ended(started):
+        with contextlib.suppress(ProcessLookupError):
+            started.result().kill()
+
+
+async def _exchange(
+    process: Process, head: Mapping[str, Any], body: bytes | memoryview = b""
+) -> tuple[dict[str, Any], bytes]:
+    assert process.stdin
+    process.stdin.writelines(frame(head, body))
+    await process.stdin.drain()
+    return await _hear(process)
+
+
+async def _hear(process: Process) -> tuple[dict[str, Any], bytes]:
+    assert process.stdout
+    head_bytes, body_bytes = SIZES.unpack(await process.stdout.readexactly(SIZES.size))
+    if head_bytes > LIMIT_HEAD_BYTES or body_bytes > LIMIT_ANSWER_BYTES:
+        raise EOFError("the process says more than it may")
+    head: dict[str, Any] = json.loads(await process.stdout.readexactly(head_bytes))
+    return head, await process.stdout.readexactly(body_bytes)
