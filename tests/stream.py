@@ -16,7 +16,7 @@ import pyarrow as pa
 from carcloud.backends.nats_server import executable
 from carcloud.safety.signer import Signer
 from carcloud.stream import subjects
-from carcloud.stream.chunk import SCHEMA, Chunk, RawPosition, Record
+from carcloud.stream.chunk import SCHEMA, Chunk, RawPosition, Record, content, encoded_rows
 from carcloud.stream.receipts import root, statement
 from carcloud.vehicle.batch import Batch, IdTable, Provenance, encode
 from carcloud.vehicle.catalogue import Catalogue, Signal
@@ -111,13 +111,13 @@ def chunk(number: int, rows: Sequence[Row] = (), received_us: int = NOW_US, sign
     batch = governed(rows) if rows else pa.RecordBatch.from_pylist([], SCHEMA)
     record = Record(number, 0, NOW_US, RawPosition("x", number), 1, len(rows), len(rows), received_us)
     if signer is not None:
-        record.receipt = receipt(number, batch, signer)
+        record.receipt = receipt(number, batch, signer, content(record, encoded_rows(batch)))
     return Chunk(record, batch)
 
 
-def receipt(number: int, rows: pa.RecordBatch, signer: Signer) -> dict[str, object]:
-    """Return a signed receipt over a chunk's rows."""
-    fields = {"partition": 0, "chunk": number, "kept": rows.num_rows, "root": root(rows).hex()}
+def receipt(number: int, rows: pa.RecordBatch, signer: Signer, said: str = "") -> dict[str, object]:
+    """Return a signed receipt over a chunk's rows; `said`: the hash of the chunk's content."""
+    fields = {"partition": 0, "chunk": number, "kept": rows.num_rows, "root": root(rows).hex(), "content": said}
     answer = signer.answer(b"\x07receipt" + statement(fields))
     return {"statement": fields, "signature": answer[17:].hex(), "key": answer[1:17].decode()}
 

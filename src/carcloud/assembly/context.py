@@ -22,8 +22,10 @@ from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.errors import TryLaterError
+from carcloud.safety.signer import Verifier
 from carcloud.settings import Folder, Settings
 from carcloud.stream import subjects
+from carcloud.stream.genuine import Verify
 from carcloud.vehicle.catalogue import Catalogue, parse
 
 LOG_BYTES, LOG_FILES = 8 * 1024 * 1024, 3
@@ -45,6 +47,10 @@ class Context:
     def catalogue(self) -> Catalogue:
         """Read the catalogue in force."""
         return parse(self.folder.catalogue.read_bytes(), self.folder.catalogue.name)
+
+    def signed(self) -> Verify:
+        """Return what tells whether the zone's governor signed a receipt."""
+        return Verifier(self.folder.keys, "receipt")
 
     async def bus(self, account: str) -> Bus:
         """Connect to the broker as one of the cloud's users."""

@@ -28,7 +28,7 @@ from carcloud.errors import CarcloudError, ConflictError, TryLaterError
 
 log = logging.getLogger(__name__)
 
-WRONG_LAST_SEQUENCE = 10071
+WRONG_LAST_SEQUENCE, NO_MESSAGE = 10071, 10037
 END_OF_BATCH, NOT_FOUND = "204", "404"
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
 
@@ -52,6 +52,11 @@ class StreamState:
     last: int
     messages: int
     bytes: int
+
+    @property
+    def removed(self) -> int:
+        """Return how many messages are gone from between the first and the last."""
+        return max(self.last - self.first + 1 - self.messages, 0)
 
 
 class Bus:
@@ -235,6 +240,17 @@ class Bus:
             raise TryLaterError(f"{stream} was not purged: {_name(error)}.") from error
         if problem:
             raise TryLaterError(f"{stream} was not purged: {problem.get('description')}.")
+
+    async def remove(self, stream: str, sequence: int) -> None:
+        """Delete one message; one that is gone already is no failure."""
+        try:
+            query = json.dumps({"seq": sequence}).encode()
+            reply = await self._client.request(f"$JS.API.STREAM.MSG.DELETE.{stream}", query, timeout=5)
+            problem = json.loads(reply.data).get("error")
+        except (*_FAILURES, ValueError) as error:
+            raise TryLaterError(f"A message of {stream} was not removed: {_name(error)}.") from error
+        if problem and problem.get("err_code") != NO_MESSAGE:
+            raise TryLaterError(f"A message of {stream} was not removed: {problem.get('description')}.")
 
     async def _direct(self, stream: str, query: dict[str, object]) -> list[Message]:
         """Ask the stream's direct-get service; a batch ends with a status message."""

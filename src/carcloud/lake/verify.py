@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from carcloud.errors import MissingError
 from carcloud.lake.rows import DAY_US, PROVENANCES, SCHEMA, Part, joined, part_of_file
 from carcloud.lake.writer import DICTIONARIES
 from carcloud.stream.chunk import SCHEMA as CHUNK_SCHEMA
+from carcloud.stream.genuine import Verify
 from carcloud.stream.receipts import root, statement
 
 SHOWN_FAULTS = 20
-Verify = Callable[[bytes, bytes], bool]
 
 
 @dataclass

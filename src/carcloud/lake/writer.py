@@ -28,6 +28,7 @@ from carcloud.lake.settings import LakeSettings
 from carcloud.stream.chunk import Chunk
 from carcloud.stream.delays import Delays
 from carcloud.stream.follower import Follower
+from carcloud.stream.genuine import FORGED, ForgedError, Verify
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,16 @@ DICTIONARIES = ["vehicle", "signal", "provenance"]
 
 
 class LakeWriter:
-    """One partition's writer. `folder` holds the table `samples` and the folder `receipts`."""
+    """One partition's writer. `folder` holds the table `samples` and the folder `receipts`.
 
-    def __init__(self, cloud: Bus, records: Records, folder: Path, settings: LakeSettings, partition: int = 0) -> None:
+    `signed(statement, signature)` tells whether the governor's key made the signature.
+    """
+
+    def __init__(
+        self, cloud: Bus, records: Records, folder: Path, settings: LakeSettings, signed: Verify, partition: int = 0
+    ) -> None:
         self._cloud, self._records, self._settings, self._partition = cloud, records, settings, partition
+        self._signed = signed
         self._folder, self._application = folder, f"lake/{partition}"
         self._table = Table(folder / "samples", SCHEMA, "day")
         self._receipts = folder / "receipts"
@@ -68,7 +75,8 @@ class LakeWriter:
             try:
                 await self._write_from(await asyncio.to_thread(self._table.position, self._application))
             except ConflictError as error:
-                self._raise_alarm("lake_conflict", error.message, error.do)
+                code = FORGED if isinstance(error, ForgedError) else "lake_conflict"
+                self._raise_alarm(code, error.message, error.do)
             except TryLaterError as error:
                 self._raise_alarm("lake_stopped", error.message, error.do)
             await asyncio.sleep(1.0)
@@ -85,7 +93,7 @@ class LakeWriter:
             reading.cancel()
 
     async def _read(self, position: int, arrived: asyncio.Queue[Chunk]) -> None:
-        async for chunk in Follower(self._cloud, self._partition).chunks(position):
+        async for chunk in Follower(self._cloud, self._signed, self._partition).chunks(position):
             await arrived.put(chunk)
 
     async def _gathered(self, arrived: asyncio.Queue[Chunk], reading: asyncio.Task[None]) -> list[Chunk]:

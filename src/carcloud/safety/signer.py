@@ -70,6 +70,20 @@ def verify(public_key: Ed25519PublicKey, kind: str, payload: bytes, signature: b
     return True
 
 
+class Verifier:
+    """Tells whether the zone's signer made a signature of one kind; reads the public key when first asked."""
+
+    def __init__(self, keys: Path, kind: Kind) -> None:
+        self._file, self._kind = keys / f"{kind}.pub", kind
+        self._key: Ed25519PublicKey | None = None
+
+    def __call__(self, payload: bytes, signature: bytes) -> bool:
+        """Say whether the signer signed this. Raise InputError where there is no public key."""
+        if self._key is None:
+            self._key = load_public_key(self._file)
+        return verify(self._key, self._kind, payload, signature)
+
+
 def load_public_key(path: Path) -> Ed25519PublicKey:
     """Read a public key file such as `keys/receipt.pub`; raise InputError where it is none."""
     try:

@@ -4,12 +4,15 @@ Rules:
 * Rows are sorted by (vehicle, signal, time). Vehicles and signals are named in the chunk itself, so no shared table of
   ids can go out of step and a change of the catalogue breaks nothing that is under way.
 * The metadata carry the chunk's number, the RAW positions it covers, the marks it moved, and refusals by cause.
+* On the stream a chunk is `carcloud`, the record's length (u32, little endian), the record as JSON, padded with spaces
+  to a multiple of 8 bytes in all, and the rows as an Arrow IPC stream. So the hash of rows, schema included, can be
+  signed before the record is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import hashlib
+import struct
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,7 +32,8 @@ SCHEMA = pa.schema(
     ]
 )
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="zstd")
-_KEY = b"carcloud"
+_MAGIC = b"carcloud"
+_HEAD = struct.Struct("<8sI")
 
 
 @dataclass(frozen=True)
@@ -70,37 +74,63 @@ class Chunk:
 
 
 def encode(chunk: Chunk) -> bytes:
-    """Return the chunk as an Arrow IPC stream, buffers compressed with zstd."""
-    schema = SCHEMA.with_metadata({_KEY: orjson.dumps(asdict(chunk.record))})
+    """Return the chunk's bytes, the rows' buffers compressed with zstd."""
+    return assembled(chunk.record, encoded_rows(chunk.rows))
+
+
+def encoded_rows(rows: pa.RecordBatch) -> memoryview:
+    """Return the rows as an Arrow IPC stream."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, schema, options=_OPTIONS) as writer:
-        writer.write_batch(chunk.rows.replace_schema_metadata(schema.metadata))
-    return bytes(sink.getvalue())
+    with pa.ipc.new_stream(sink, SCHEMA, options=_OPTIONS) as writer:
+        writer.write_batch(rows.replace_schema_metadata(None))
+    return memoryview(sink.getvalue())
+
+
+def assembled(record: Record, rows: memoryview) -> bytes:
+    """Return a chunk's bytes, given its rows as `encoded_rows` made them."""
+    said = orjson.dumps(asdict(record))
+    said += b" " * (-(_HEAD.size + len(said)) % 8)
+    return b"".join((_HEAD.pack(_MAGIC, len(said)), said, rows))
+
+
+def content(record: Record, rows: memoryview) -> str:
+    """Return the SHA-256, in hexadecimal, of all a chunk says but its receipt: the record and the encoded rows."""
+    said = {name: value for name, value in asdict(record).items() if name != "receipt"}
+    digest = hashlib.sha256(orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
+    digest.update(hashlib.sha256(rows).digest())
+    return digest.hexdigest()
+
+
+def content_of(data: bytes) -> tuple[Record, str]:
+    """Return a chunk's record and its content's hash; raise InputError where the bytes are none."""
+    record, rows = _parts(data)
+    return record, content(record, rows)
 
 
 def decode(data: bytes) -> Chunk:
     """Read a chunk; raise InputError where the bytes are none."""
-    with _readable(data) as reader:
-        return Chunk(_record(reader.schema), reader.read_next_batch())
+    record, rows = _parts(data)
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(rows)) as reader:
+            return Chunk(record, reader.read_next_batch())
+    except (pa.ArrowException, OSError, TypeError, ValueError, StopIteration) as error:
+        raise InputError(f"Not a chunk of the governed stream: {type(error).__name__}.") from error
 
 
 def record_of(data: bytes) -> Record:
     """Read only a chunk's record; raise InputError where the bytes are none."""
-    with _readable(data) as reader:
-        return _record(reader.schema)
+    return _parts(data)[0]
 
 
-@contextmanager
-def _readable(data: bytes) -> Iterator[pa.ipc.RecordBatchStreamReader]:
+def _parts(data: bytes) -> tuple[Record, memoryview]:
     try:
-        with pa.ipc.open_stream(data) as reader:
-            yield reader
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, StopIteration) as error:
+        magic, length = _HEAD.unpack_from(data)
+        if magic != _MAGIC:
+            raise ValueError("another magic")
+        whole, end = memoryview(data), _HEAD.size + length
+        fields = orjson.loads(whole[_HEAD.size : end])
+        fields["raw"] = RawPosition(**fields["raw"])
+        fields["marks"] = [tuple(mark) for mark in fields["marks"]]
+        return Record(**fields), whole[end:]
+    except (struct.error, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"Not a chunk of the governed stream: {type(error).__name__}.") from error
-
-
-def _record(schema: pa.Schema) -> Record:
-    fields = orjson.loads(schema.metadata[_KEY])
-    fields["raw"] = RawPosition(**fields["raw"])
-    fields["marks"] = [tuple(mark) for mark in fields["marks"]]
-    return Record(**fields)

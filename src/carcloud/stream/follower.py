@@ -3,6 +3,7 @@
 Rules:
 * A follower asks by chunk number and remembers nothing on the broker; the fold's position is stored with its effect.
 * It is woken by the governor's word and looks by itself every second, so a lost word costs a second.
+* A chunk that the governor did not sign is not given out; the follower stands before it until it is gone.
 * A chunk that was purged before the fold read it is a break in the fold, and is said, never skipped in silence.
 """
 
@@ -15,7 +16,8 @@ from collections.abc import AsyncIterator
 from carcloud.backends.nats import Bus
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.stream import subjects
-from carcloud.stream.chunk import Chunk, decode, record_of
+from carcloud.stream.chunk import Chunk, decode
+from carcloud.stream.genuine import Verify, genuine
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +26,10 @@ BYTES_A_READ = 24 * 1024 * 1024
 
 
 class Follower:
-    """Follows one partition's chunks."""
+    """Follows one partition's chunks. `signed(statement, signature)`: whether the governor's key made it."""
 
-    def __init__(self, cloud: Bus, partition: int = 0) -> None:
-        self._cloud, self._partition = cloud, partition
+    def __init__(self, cloud: Bus, signed: Verify, partition: int = 0) -> None:
+        self._cloud, self._signed, self._partition = cloud, signed, partition
         self._woken = asyncio.Event()
         self.newest = self.oldest = 0
 
@@ -37,6 +39,7 @@ class Follower:
         Raises:
             ConflictError: chunks after the position are gone, or the stream ends before it; the fold must be rebuilt
                 from the lake or a backup.
+            ForgedError: a ConflictError too: the next chunk is not the governor's, who is going to remove it.
         """
         stop = await self._cloud.listen(f"{subjects.CHUNK}.{self._partition}", self._on_chunk)
         try:
@@ -57,27 +60,34 @@ class Follower:
         last = await self._cloud.last(subjects.GOVERNED, subject)
         if last is None:
             return
-        self.newest = record_of(last.data).number
-        if self.newest < position:
+        newest = self.newest = genuine(last.data, self._partition, self._signed).number
+        if newest < position:
             raise ConflictError(
-                f"The stream ends with chunk {self.newest}; this fold stands at {position}.",
+                f"The stream ends with chunk {newest}; this fold stands at {position}.",
                 "Restore stream, lake and twin from the same backup.",
             )
-        start = last.sequence - (self.newest - position) + 1
+        start = last.sequence - (newest - position) + 1
+        if start < last.sequence:  # what was removed took a sequence, and no number
+            start -= (await self._cloud.state(subjects.GOVERNED)).removed
         while start <= last.sequence:
-            messages = await self._cloud.read(subjects.GOVERNED, subject, start, CHUNKS_A_READ, BYTES_A_READ)
+            messages = [last]
+            if start < last.sequence:
+                messages = await self._cloud.read(subjects.GOVERNED, subject, start, CHUNKS_A_READ, BYTES_A_READ)
             if not messages:
                 return
             for message in messages:
-                chunk = decode(message.data)
-                if chunk.record.number != position + 1:
-                    self.oldest = chunk.record.number
+                known = message.sequence == last.sequence
+                number = newest if known else genuine(message.data, self._partition, self._signed).number
+                if number <= position:
+                    continue
+                if number != position + 1:
+                    self.oldest = number
                     raise ConflictError(
-                        f"Chunk {position + 1} is gone; the stream goes on with {chunk.record.number}.",
+                        f"Chunk {position + 1} is gone; the stream goes on with {number}.",
                         "Restore the zone from a backup, or rebuild this fold from the lake.",
                     )
                 position += 1
-                yield chunk
+                yield decode(message.data)
             start = messages[-1].sequence + 1
 
     async def _wait(self) -> None:

@@ -4,6 +4,7 @@ Rules:
 * RAW is read from the governor's own position, which stands in the metadata of its last chunk; RAW is purged behind it.
 * A chunk is written with the expected last sequence of its subject. On any doubt the governor forgets everything and
   starts again from the last chunk: what was not acknowledged is sent again by the cars, and marks drop what came twice.
+* A chunk that it did not sign, or that repeats one, it takes out of GOVERNED, keeps as evidence, and raises an alarm.
 * A car is told of a batch only after the chunk is flushed. Quarantine and id tables are stored before the chunk.
 * Little room on the disk is a state, not a crash: reading stops, an alarm stands, cars are held back, later it goes on.
 * GOVERNED is purged to the lowest position of the folds named here, never by age; its last chunk always stays.
@@ -16,7 +17,6 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +30,10 @@ from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, InputError, MissingError, TryLaterError
 from carcloud.safety.signer import SignerClient
 from carcloud.stream import subjects
-from carcloud.stream.chunk import Chunk, RawPosition, Record, encode, record_of
+from carcloud.stream.chunk import RawPosition, Record, assembled, content, encoded_rows
 from carcloud.stream.draft import draft
+from carcloud.stream.evidence import Evidence
+from carcloud.stream.genuine import FORGED, Verify
 from carcloud.stream.guards import QUARANTINED
 from carcloud.stream.intake import Intake, Refusal
 from carcloud.stream.marks import Marks
@@ -73,7 +75,10 @@ class Totals:
 
 
 class Governor:
-    """One partition's governor. `folder` keeps the snapshot of the marks."""
+    """One partition's governor. `folder` keeps the snapshot of the marks, and in `forged` what others wrote.
+
+    `signed(statement, signature)` tells whether this zone's signer made the signature.
+    """
 
     def __init__(
         self,
@@ -82,6 +87,7 @@ class Governor:
         records: Records,
         catalogue: Catalogue,
         signer: SignerClient,
+        signed: Verify,
         quarantine: Quarantine,
         folder: Path,
         settings: GovernorSettings,
@@ -89,12 +95,13 @@ class Governor:
     ) -> None:
         self._vehicles, self._cloud, self._records, self._signer = vehicles, cloud, records, signer
         self._quarantine, self._catalogue, self._settings, self._partition = quarantine, catalogue, settings, partition
+        self._evidence = Evidence(cloud, folder / "forged", partition, signed)
         self._subject = subjects.governed(partition)
         self._snapshot = folder / f"marks-{partition}.json"
         self._tenants: dict[str, str] = {}
         self._alarms: dict[str, dict[str, str]] = {}
         self._totals = Totals()
-        self._number = self._sequence = 0
+        self._number = self._sequence = self._stream_last = 0
         self._raw_bytes = self._governed_bytes = 0
         self._intake = Intake(catalogue, Marks(), {}, self._tenant_of, settings.flood)
 
@@ -111,7 +118,7 @@ class Governor:
                     await self._renew_broker()
                 await asyncio.sleep(0.2)
             except ConflictError as error:
-                log.error("another governor wrote; starting again from its chunk", extra={"reason": str(error)})
+                log.error("another wrote; starting again from the last chunk", extra={"reason": str(error)})
                 await asyncio.sleep(1.0)
 
     def metrics(self) -> dict[str, Any]:
@@ -133,8 +140,14 @@ class Governor:
         self._totals.refused = Counter(self._totals.refused)
         self._number, raw = int(snapshot["chunk"]), RawPosition(**snapshot["raw"])
         self._snapshot_number, self._snapshot_at = self._number, time.monotonic()
-        self._sequence = 0
-        async for sequence, record in self._records_after(self._number):
+        governed = await self._cloud.state(subjects.GOVERNED)
+        self._stream_last, self._sequence = governed.last, int(snapshot.get("sequence", 0))
+        known = 0 < self._sequence <= governed.last
+        after = (self._sequence, self._number) if known else (0, 0)
+        async for sequence, record in self._evidence.records(*after):
+            self._sequence = sequence
+            if record.number <= self._number:
+                continue
             if record.number != self._number + 1:
                 raise InputError(
                     f"The marks stand at chunk {self._number}, the stream begins with {record.number}.",
@@ -143,17 +156,20 @@ class Governor:
             for vehicle, queue, number in record.marks:
                 marks.advance(vehicle, int(queue, 16), number)
             self._totals.add(record)
-            self._number, self._sequence, raw = record.number, sequence, record.raw
+            self._number, raw = record.number, record.raw
+        if await self._cloud.last(subjects.GOVERNED, self._subject) is None:
+            self._sequence = 0
+        self._tell_forged()
         state = await self._vehicles.state(subjects.RAW)
         self._raw_created = state.created
         self._raw_next = raw.sequence + 1 if raw.created == state.created else state.first
         tables = await asyncio.to_thread(self._records.tables)
-        known = {bytes.fromhex(name): IdTable.parse(orjson.loads(text)) for name, text in tables.items()}
-        self._intake = Intake(self._catalogue, marks, known, self._tenant_of, settings.flood)
+        parsed = {bytes.fromhex(name): IdTable.parse(orjson.loads(text)) for name, text in tables.items()}
+        self._intake = Intake(self._catalogue, marks, parsed, self._tenant_of, settings.flood)
         self._purge_at = time.monotonic()
 
     def _load_snapshot(self) -> dict[str, Any]:
-        empty = {"chunk": 0, "raw": asdict(RawPosition()), "marks": {}, "totals": {}}
+        empty = {"chunk": 0, "sequence": 0, "raw": asdict(RawPosition()), "marks": {}, "totals": {}}
         try:
             loaded: dict[str, Any] = orjson.loads(self._snapshot.read_bytes())
         except FileNotFoundError:
@@ -163,22 +179,6 @@ class Governor:
                 f"The marks in {self._snapshot.name} are damaged.", "Restore them from a backup."
             ) from error
         return loaded
-
-    async def _records_after(self, number: int) -> AsyncIterator[tuple[int, Record]]:
-        """Yield (sequence, record) of the stored chunks after `number`."""
-        last = await self._cloud.last(subjects.GOVERNED, self._subject)
-        if last is None:
-            return
-        newest = record_of(last.data)
-        self._sequence = last.sequence
-        start = last.sequence - (newest.number - number) + 1
-        while start <= last.sequence:
-            messages = await self._cloud.read(subjects.GOVERNED, self._subject, start, 16, BYTES_A_READ)
-            if not messages:
-                break
-            for message in messages:
-                yield message.sequence, record_of(message.data)
-            start = messages[-1].sequence + 1
 
     # governing
 
@@ -216,11 +216,11 @@ class Governor:
         if intake.needs_chunk:
             made = draft(intake.arrivals, self._catalogue, self._settings.time)
             refusals = [*intake.refusals, *self._row_refusals(made.refused)]
-            record = self._record(made.rows.num_rows, refusals)
-            record.receipt = await self._signed(record, root(made.rows))
+            record, rows = self._record(made.rows.num_rows, refusals), encoded_rows(made.rows)
+            record.receipt = await self._receipt(record, root(made.rows), content(record, rows))
             await self._store_first(refusals)
-            self._sequence = await self._cloud.append(
-                self._subject, encode(Chunk(record, made.rows)), expected_last=self._sequence
+            self._stream_last = self._sequence = await self._cloud.append(
+                self._subject, assembled(record, rows), expected_last=self._sequence
             )
             self._number = record.number
             self._totals.add(record)
@@ -260,7 +260,7 @@ class Governor:
             marks=[(vehicle, f"{queue:016x}", number) for (vehicle, queue), number in intake.moved.items()],
         )
 
-    async def _signed(self, record: Record, merkle_root: bytes) -> dict[str, Any]:
+    async def _receipt(self, record: Record, merkle_root: bytes, said: str) -> dict[str, Any]:
         fields = {
             "partition": record.partition,
             "chunk": record.number,
@@ -271,6 +271,7 @@ class Governor:
             "kept": record.samples_kept,
             "refused": record.refused,
             "root": merkle_root.hex(),
+            "content": said,
         }
         signature = await asyncio.to_thread(self._signer.sign, "receipt", statement(fields))
         return {"statement": fields, "signature": signature.value.hex(), "key": signature.key_id}
@@ -325,6 +326,12 @@ class Governor:
         since = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         self._alarms.setdefault(code, {"code": code, "message": message, "do": do, "since": since})
 
+    def _tell_forged(self) -> None:
+        if said := self._evidence.alarm():
+            self._raise_alarm(FORGED, *said)
+        else:
+            self._alarms.pop(FORGED, None)
+
     async def _wait_for_room(self) -> None:
         """Stop while the disk has less than the reserve."""
         while (free := self._free_bytes()) < self._settings.reserve_bytes:
@@ -351,20 +358,25 @@ class Governor:
         await self._vehicles.purge(subjects.RAW, subjects.RAW_UP, self._raw_next)
         positions = await asyncio.to_thread(self._records.positions)
         lowest = min(positions.get((name, self._partition), 0) for name in FOLDS)
-        below = min(self._sequence - (self._number - lowest) + 1, self._sequence)
+        governed = await self._cloud.state(subjects.GOVERNED)
+        if governed.last != self._stream_last:
+            raise ConflictError("The governed stream ends with a chunk that this governor did not write.")
+        self._tell_forged()
+        below = min(self._sequence - (self._number - lowest) + 1 - governed.removed, self._sequence)
         if below > 1:
             await self._cloud.purge(subjects.GOVERNED, self._subject, below)
         raw = await self._vehicles.state(subjects.RAW)
         if raw.created != self._raw_created:
             raise TryLaterError("The broker began a new RAW.")
         self._raw_bytes = raw.bytes
-        self._governed_bytes = (await self._cloud.state(subjects.GOVERNED)).bytes
+        self._governed_bytes = governed.bytes
         await asyncio.to_thread(self._quarantine.trim)
 
     async def _take_snapshot(self) -> None:
         raw = asdict(RawPosition(self._raw_created, self._raw_next - 1))
         totals = asdict(self._totals) | {"refused": dict(self._totals.refused)}
-        body = {"chunk": self._number, "raw": raw, "marks": self._intake.marks.dump(), "totals": totals}
+        marks = self._intake.marks.dump()
+        body = {"chunk": self._number, "sequence": self._sequence, "raw": raw, "marks": marks, "totals": totals}
         await asyncio.to_thread(write_flushed, self._snapshot, orjson.dumps(body))
         self._snapshot_number = self._number
         await asyncio.to_thread(self._records.set_position, "marks", self._partition, self._number)

@@ -24,6 +24,7 @@ from carcloud.errors import ConflictError, TryLaterError
 from carcloud.stream import subjects
 from carcloud.stream.delays import Delays
 from carcloud.stream.follower import Follower
+from carcloud.stream.genuine import FORGED, ForgedError, Verify
 from carcloud.twin.state import Cells, TwinState
 
 log = logging.getLogger(__name__)
@@ -44,15 +45,18 @@ class _Watch:
 
 
 class TwinKeeper:
-    """Keeps one partition's twin. `folder` holds the saved state."""
+    """Keeps one partition's twin. `folder` holds the saved state.
 
-    def __init__(self, cloud: Bus, records: Records, folder: Path, partition: int = 0) -> None:
-        self._cloud, self._records, self._partition = cloud, records, partition
+    `signed(statement, signature)` tells whether the governor's key made the signature.
+    """
+
+    def __init__(self, cloud: Bus, records: Records, folder: Path, signed: Verify, partition: int = 0) -> None:
+        self._cloud, self._records, self._signed, self._partition = cloud, records, signed, partition
         self._file = folder / f"state-{partition}.arrow"
         self._state = TwinState.load(self._file)
         self._watches: dict[str, _Watch] = {}
         self._delays = Delays()
-        self._alarm: dict[str, str] | None = None
+        self._alarms: dict[str, dict[str, str]] = {}
 
     async def run(self) -> None:
         """Follow the stream and answer until cancelled."""
@@ -69,25 +73,35 @@ class TwinKeeper:
         """Return how many cars report and how far behind the twin is, for the bus."""
         minute_ago = time.time_ns() // 1000 - 60_000_000
         twin = {"reporting": self._state.reporting(minute_ago), "seen": len(self._state.vehicles)}
-        alarms = [self._alarm] if self._alarm else []
+        alarms = list(self._alarms.values())
         return {"twin": twin, "delay": self._delays.spread(), "chunk": self._state.chunk, "alarms": alarms}
 
     async def _follow(self) -> None:
-        """Fold chunks in; where some are gone, say so and go on with the oldest there is: the twin is about now."""
+        """Fold chunks in; where some are gone, say so and go on with the oldest there is: the twin is about now.
+
+        Where one is not the governor's, say so and wait until the governor has removed it.
+        """
         position = self._state.chunk
-        follower = Follower(self._cloud, self._partition)
+        follower = Follower(self._cloud, self._signed, self._partition)
         while True:
             try:
                 async for chunk in follower.chunks(position):
                     changed = self._state.apply(chunk)
                     self._note(changed)
+                    self._alarms.pop(FORGED, None)
                     self._delays.note([chunk.record.received_us])
+            except ForgedError as error:
+                self._raise_alarm(FORGED, error)
+                position = self._state.chunk
             except ConflictError as error:
-                since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-                self._alarm = {"code": "twin_gap", "message": error.message, "do": error.do, "since": since}
-                log.error("chunks are gone; the twin goes on without them", extra={"reason": str(error)})
+                self._raise_alarm("twin_gap", error)
                 position = max(follower.oldest - 1, self._state.chunk)
-                await asyncio.sleep(1.0)
+            await asyncio.sleep(1.0)
+
+    def _raise_alarm(self, code: str, error: ConflictError) -> None:
+        log.error("the twin cannot go on as it should", extra={"reason": str(error)})
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._alarms.setdefault(code, {"code": code, "message": error.message, "do": error.do, "since": since})
 
     def _note(self, changed: Cells) -> None:
         for watch in self._watches.values():

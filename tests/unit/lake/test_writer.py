@@ -18,7 +18,7 @@ from carcloud.errors import ConflictError, MissingError, TryLaterError
 from carcloud.lake.settings import LakeSettings
 from carcloud.lake.verify import Verdict, verify_lake
 from carcloud.lake.writer import LakeWriter
-from carcloud.safety.signer import Signer, load_public_key, verify
+from carcloud.safety.signer import Signer, Verifier
 from carcloud.stream import subjects
 from carcloud.stream.chunk import Chunk, encode
 from tests.stream import CAR, DAY_US, NOW_US, OTHER, Broker, chunk, receipt, running_broker
@@ -34,10 +34,10 @@ class Lake:
         self.folder.mkdir()
         self.records = Records.open(f"sqlite:///{folder / 'records.db'}")
         self.signer = Signer(folder / "keys", folder / "run")
-        self._key = load_public_key(folder / "keys" / "receipt.pub")
+        self._signed = Verifier(folder / "keys", "receipt")
 
     def writer(self, cloud: Bus | None = None, settings: LakeSettings = QUICK) -> LakeWriter:
-        return LakeWriter(cloud or Bus(), self.records, self.folder, settings)
+        return LakeWriter(cloud or Bus(), self.records, self.folder, settings, self._signed)
 
     def chunk(self, number: int, days: tuple[int, ...] = (0,), empty: bool = False) -> Chunk:
         rows = [
@@ -66,7 +66,7 @@ class Lake:
         )
 
     def verdict(self) -> Verdict:
-        return verify_lake(self.folder, lambda text, signature: verify(self._key, "receipt", text, signature))
+        return verify_lake(self.folder, self._signed)
 
 
 @pytest.fixture
@@ -167,6 +167,28 @@ def test_chunks_that_are_gone_stop_the_lake_with_an_alarm(lake, broker):
 
     asyncio.run(run())
     assert lake.rows() == []
+
+
+def test_a_forged_chunk_stops_the_lake_with_an_alarm_until_it_is_gone(lake, broker, tmp_path):
+    async def run() -> None:
+        forged = chunk(2, [(CAR, "A.b", NOW_US, 199.0, 0)], signer=Signer(tmp_path / "forger", tmp_path / "forger"))
+        async with governed(broker) as bus:
+            writer = lake.writer(bus)
+            async with running(writer):
+                await published(bus, lake.chunk(1))
+                await until(lambda: writer.metrics()["chunk"] == 1)
+                await published(bus, forged)
+                await until(lambda: writer.metrics()["alarms"])
+                (alarm,) = writer.metrics()["alarms"]
+                assert (alarm["code"], "not signed" in alarm["message"]) == ("forged_chunk", True)
+                last = await bus.last(subjects.GOVERNED, subjects.governed(0))
+                await bus.remove(subjects.GOVERNED, last.sequence)
+                await published(bus, lake.chunk(2), lake.chunk(3))
+                await until(lambda: writer.metrics()["chunk"] == 3)
+                assert writer.metrics()["alarms"] == []
+
+    asyncio.run(run())
+    assert lake.verdict() == Verdict(3, 36, [])
 
 
 def test_a_stream_that_ends_before_the_lake_stops_it_with_an_alarm(lake, broker):

@@ -19,6 +19,7 @@ async def run(context: Context) -> None:
         records,
         context.catalogue(),
         SignerClient(context.folder.run),
+        context.signed(),
         Quarantine(records, Seal(context.folder.keys)),
         context.folder.stream,
         context.settings.governor,

@@ -9,5 +9,5 @@ from carcloud.twin.keeper import TwinKeeper
 async def run(context: Context) -> None:
     """Keep the twin."""
     cloud = await context.bus("cloud")
-    part = TwinKeeper(cloud, context.records(), context.folder.twin)
+    part = TwinKeeper(cloud, context.records(), context.folder.twin, context.signed())
     await together(part.run(), tell(cloud, context.name, part.metrics))
