@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -126,8 +127,14 @@ class Load:
             strange=total - sum(count for count, _ in own.values()),
         )
 
-    def stale_twins(self) -> list[str]:
-        """Return the cars whose last values in the twin are not the last samples they sent."""
+    def stale_twins(self, patience_s: float = 20.0) -> list[str]:
+        """Return the cars whose last values in the twin are not the last samples they sent, after some patience."""
+        deadline = time.monotonic() + patience_s
+        while (stale := self._stale_twins()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return stale
+
+    def _stale_twins(self) -> list[str]:
         stale = []
         for vehicle in (Credentials.read(folder).vehicle for group in self._credentials for folder in group):
             number = _last(self._queues / f"{vehicle}.acked")[1]

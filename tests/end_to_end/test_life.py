@@ -116,6 +116,23 @@ def test_signal_removed_between_restarts_is_retired_and_what_is_in_flight_still_
         agent.stop()
 
 
+def test_renewed_car_comes_in_with_its_new_certificate(tmp_path: Path) -> None:
+    with running_zone(tmp_path / "data", "--overlay", _overlay(tmp_path, "float")) as zone:
+        enrolled, place = zone.enrol("renewed")
+        old = (place / "vehicle.key").read_bytes()
+        renewed = carcloud("renew", enrolled.vehicle.id, "--data", str(zone.data), "--out", str(place))
+        assert renewed.returncode == 0, renewed.stderr
+        assert (place / "vehicle.key").read_bytes() != old
+        queue = Queue(tmp_path / "renewed.queue")
+        agent = Agent(place, queue, HEATERS)
+        queue.append([(_heat(1.0), 1)])
+        agent.start()
+        try:
+            until(lambda: queue.acked == 1, "the renewed car is not acknowledged")
+        finally:
+            agent.stop()
+
+
 def test_changed_type_of_a_known_signal_is_refused_at_start(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_zone(data, "--overlay", _overlay(tmp_path, "float")):

@@ -57,7 +57,7 @@ class Gate:
         if identity.tenant != self._tenant:
             raise NotAllowedError("The certificate belongs to another tenant.", "Use the zone that enrolled the car.")
         if identity.not_after <= datetime.fromtimestamp(now, UTC):
-            raise NotAllowedError("The certificate has expired.", "Give the car a new one from its zone.")
+            raise NotAllowedError("The certificate has expired.", "Give the car a new one: carcloud renew.")
         if (reason := self._standing(identity, now).refused) is not None:
             raise NotAllowedError(reason, "Enrol the car (again) with `carcloud enrol`.")
         if (wait_s := self._refused_until.get(identity.vehicle, 0.0) - now) > 0:

@@ -53,4 +53,4 @@ class Credentials:
 
 
 def _broken(folder: Path, reason: str) -> InputError:
-    return InputError(f"The credentials in {folder} are broken: {reason}.", "Enrol the vehicle again.")
+    return InputError(f"The credentials in {folder} are broken: {reason}.", "Have them written anew: carcloud renew.")

@@ -41,7 +41,8 @@ def write_files(contents: Mapping[Path, bytes], modes: Mapping[Path, int]) -> No
             drafts[path] = _draft(path, content, modes.get(path, PRIVATE_FILE))
         for path, draft in drafts.items():
             os.replace(draft, path)
-            flush(path.parent)
+        for folder in {path.parent for path in drafts}:
+            flush(folder)
     finally:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Settings from a file: what is wrong is named, with what to do."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -149,6 +150,22 @@ def test_a_zone_that_lost_a_part_is_still_one(lost, tmp_path):
     (folder.path / lost).rmdir()
     assert folder.existing().make() == ""
     assert (folder.path / lost).is_dir()
+
+
+def test_a_folder_in_which_cars_were_only_enrolled_is_a_zone(tmp_path):
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "records.sqlite").write_bytes(b"")
+    assert Folder(tmp_path).existing().keys.is_dir()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said(tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refuse)  # tests may run as a user whom nothing is refused
+    for use in (Folder(tmp_path).existing, Folder(tmp_path).make):
+        with pytest.raises(InputError, match="cannot be used: Permission denied"):
+            use()
 
 
 def test_a_folder_that_is_no_zone_is_said_with_what_to_do(tmp_path):
