@@ -1,15 +1,18 @@
 """The receipt's root: the same however rows are cut into parts and files, another for any other rows."""
 
 import hashlib
+import itertools
 import math
+import struct
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carcloud.lake.rows import Part, by_day, joined, part_of_chunk
 from carcloud.lake.verify import _as_chunk, _rows_of
-from carcloud.stream.receipts import car_digests, root, tree_root
+from carcloud.stream.receipts import car_digests, root, statement, tree_root
 from tests.stream import CAR, DAY_US, NOW_US, OTHER, chunk, governed
 
 VALUES = st.one_of(
@@ -124,3 +127,40 @@ def test_the_tree_is_that_of_rfc_6962(leaves):
 
 def test_a_leaf_is_not_taken_for_a_branch():
     assert tree_root([b"a", b"b"]) != tree_root([b"a" + b"b"])
+
+
+def test_a_leaf_is_hashed_as_a_leaf():
+    """Source: the empty leaf of Certificate Transparency's reference trees."""
+    assert tree_root([b""]).hex() == "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"
+    branch = b"\x01" + tree_root([b"a"]) + tree_root([b"b"])
+    assert tree_root([branch]) != tree_root([b"a", b"b"])
+
+
+def by_hand(rows: list[tuple]) -> bytes:
+    """Return a car's digest as the rules of receipts say it, row by row."""
+    ordered = sorted(rows, key=lambda row: (row[1], row[2]))
+    runs = [(path, len(list(run))) for path, run in itertools.groupby(ordered, key=lambda row: row[1])]
+    said = struct.pack("<II", len(runs), len(rows))
+    said += b"".join(hashlib.sha256(path.encode()).digest()[:8] for path, _ in runs)
+    said += b"".join(struct.pack("<I", length) for _, length in runs)
+    said += b"".join(struct.pack("<q", row[2]) for row in ordered)
+    said += b"".join(struct.pack("<d", math.nan if isinstance(row[3], str) else row[3]) for row in ordered)
+    said += bytes(row[4] for row in ordered)
+    texts = [row[3] if isinstance(row[3], str) else None for row in ordered]
+    return hashlib.sha256(said + (orjson.dumps(texts) if any(text is not None for text in texts) else b"")).digest()
+
+
+@pytest.mark.parametrize("text", [False, True])
+def test_a_cars_digest_is_what_the_rules_say(text):
+    mine = [
+        (CAR, path, NOW_US + at, float(at), at % 3) for path, rows in (("A.b", 2), ("B.a", 3)) for at in range(rows)
+    ]
+    mine += [(CAR, "C.a", NOW_US, "on", 0)] if text else []
+    others = [(OTHER, "A.b", NOW_US, "off", 1)]
+    assert car_digests(governed(mine + others)) == {CAR: by_hand(mine), OTHER: by_hand(others)}
+    leaves = [CAR.encode() + b"\0" + by_hand(mine), OTHER.encode() + b"\0" + by_hand(others)]
+    assert root(governed(mine + others)) == tree_root(leaves)
+
+
+def test_a_statement_is_signed_with_its_fields_in_order():
+    assert statement({"b": 1, "a": {"d": 2, "c": 3}}) == b'{"a":{"c":3,"d":2},"b":1}'

@@ -12,9 +12,11 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
+from carcloud.backends import delta
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, MissingError, TryLaterError
+from carcloud.lake import writer as rooms
 from carcloud.lake.settings import LakeSettings
 from carcloud.lake.verify import Verdict, verify_lake
 from carcloud.lake.writer import LakeWriter
@@ -276,6 +278,151 @@ def test_compaction_stays_within_its_window_and_leaves_large_files_alone(lake):
     assert small.compact() == 5
     assert len(lake.files()) == 2  # three and two
     assert lake.verdict().faults == []
+
+
+def test_compaction_leaves_a_checkpoint_and_deletes_what_no_query_reads_any_more(lake, monkeypatch):
+    writer = lake.writer()
+    for number in range(1, 4):
+        writer._commit([lake.chunk(number)])
+    before = lake.files()
+    assert writer.compact() == 3
+    assert writer._compacted == 1
+    assert list((lake.folder / "samples" / "_delta_log").glob("*.checkpoint*.parquet"))
+    assert all(file.exists() for file in before)
+    monkeypatch.setattr(delta, "KEEP_OLD_FILES_H", 0)
+    writer.compact()
+    assert not any(file.exists() for file in before)
+    assert lake.verdict() == Verdict(3, 36, [])
+
+
+# what stands in one commit, and when it is made
+
+
+def test_receipts_are_flushed_before_the_rows_are_committed_and_positions_told_last(lake, monkeypatch):
+    writer, done = lake.writer(), []
+
+    def noted(owner: object, name: str) -> None:
+        true = getattr(owner, name)
+
+        def noting(*arguments: object) -> object:
+            done.append(name)
+            return true(*arguments)
+
+        monkeypatch.setattr(owner, name, noting)
+
+    for owner, name in ((rooms, "flush"), (writer._table, "commit"), (lake.records, "set_position")):
+        noted(owner, name)
+    noted(writer, "_keep_receipts")
+    noted(rooms.os, "fsync")
+    writer._keep_receipts([lake.chunk(1)])
+    assert done == ["_keep_receipts", "fsync", "flush", "fsync"]  # the file, then the folder that names it
+    done.clear()
+    writer._keep_receipts([lake.chunk(1)])
+    assert done == ["_keep_receipts", "fsync"]
+    done.clear()
+    writer._commit([lake.chunk(1)])
+    assert [name for name in done if name != "fsync"] == ["_keep_receipts", "commit", "set_position"]
+
+
+def test_receipts_lie_in_the_file_of_the_day_the_chunk_was_made(lake):
+    lake.writer()._commit([lake.chunk(1)])
+    day = time.strftime("%Y-%m-%d", time.gmtime(NOW_US / 1e6))
+    assert [file.name for file in (lake.folder / "receipts").iterdir()] == [f"{day}-0.jsonl"]
+
+
+def test_chunks_without_rows_move_the_position_and_leave_no_file(lake):
+    lake.writer()._commit([lake.chunk(1, empty=True), lake.chunk(2, empty=True)])
+    assert (lake.files(), lake.writer()._table.position("lake/0")) == ([], 2)
+    assert lake.verdict() == Verdict(2, 0, [])
+
+
+def test_a_commit_is_made_as_soon_as_its_rows_are_there(lake, broker):
+    async def run() -> None:
+        async with governed(broker) as bus:
+            writer = lake.writer(bus, LakeSettings(rhythm_s=3600.0, commit_rows=24))
+            async with running(writer):
+                await published(bus, lake.chunk(1), lake.chunk(2), lake.chunk(3))
+                await until(lambda: writer.metrics()["chunk"] == 2)
+                assert len(lake.files()) == 1
+                await published(bus, lake.chunk(4))
+                await until(lambda: writer.metrics()["chunk"] == 4)
+                assert len(lake.files()) == 2
+
+    asyncio.run(run())
+
+
+def test_a_commit_is_made_in_time_though_chunks_keep_coming(lake, broker):
+    async def run() -> None:
+        async with governed(broker) as bus:
+            writer = lake.writer(bus, LakeSettings(rhythm_s=0.5))
+            async with running(writer):
+                for number in range(1, 400):
+                    await published(bus, lake.chunk(number, empty=True))
+                    await asyncio.sleep(0.1)
+                    if writer.metrics()["chunk"]:
+                        return
+                raise AssertionError("nothing was committed as long as chunks came")
+
+    asyncio.run(run())
+
+
+def test_a_lake_that_cannot_write_says_so_and_goes_on_with_one_reader_when_it_can(lake, broker, monkeypatch):
+    async def run() -> None:
+        async with governed(broker) as bus:
+            writer, failures = lake.writer(bus), [TryLaterError("The disk is full.", "Make room.")] * 2
+            commit = writer._table.commit
+
+            def full(*arguments: object) -> None:
+                if failures:
+                    raise failures.pop()
+                commit(*arguments)
+
+            monkeypatch.setattr(writer._table, "commit", full)
+            async with running(writer):
+                await published(bus, lake.chunk(1))
+                await until(lambda: writer.metrics()["alarms"])
+                (alarm,) = writer.metrics()["alarms"]
+                assert (alarm["code"], alarm["do"]) == ("lake_stopped", "Make room.")
+                await until(lambda: writer.metrics()["chunk"] == 1)
+                assert writer.metrics()["alarms"] == []
+                names = [task.get_coro().__name__ for task in asyncio.all_tasks()]
+                assert names.count("_read") == 1
+
+    asyncio.run(run())
+    assert lake.verdict() == Verdict(1, 12, [])
+
+
+def test_an_alarm_that_stays_keeps_the_time_since_when_it_stands(lake):
+    writer = lake.writer()
+    writer._raise_alarm("lake_stopped", "The disk is full.", "Make room.")
+    first = writer.metrics()["alarms"][0]
+    writer._raise_alarm("lake_stopped", "The disk is full.", "Make room.")
+    assert writer.metrics()["alarms"][0] is first
+    writer._raise_alarm("lake_stopped", "The disk is gone.", "Mount it.")
+    assert writer.metrics()["alarms"][0]["message"] == "The disk is gone."
+
+
+def test_small_files_are_joined_when_there_are_so_many_also_after_it_failed_once(lake, broker, monkeypatch):
+    async def run() -> None:
+        async with governed(broker) as bus:
+            settings = replace(QUICK, small_files=3, compact_every_s=3600.0)
+            for number in range(1, 4):
+                lake.writer()._commit([lake.chunk(number)])
+            await published(bus, *(lake.chunk(number) for number in range(1, 4)))
+            writer, failures = lake.writer(bus, settings), [TryLaterError("The disk is full.")]
+            compact = writer.compact
+
+            def failing_once() -> int:
+                if failures:
+                    raise failures.pop()
+                return compact()
+
+            monkeypatch.setattr(writer, "compact", failing_once)
+            async with running(writer):
+                await until(lambda: len(lake.files()) == 1)
+
+    asyncio.run(run())
+    assert lake.verdict() == Verdict(3, 36, [])
 
 
 # verify

@@ -366,3 +366,62 @@ def test_a_base_time_at_the_edge_of_64_bits_does_not_wrap_around(base):
     times = intake.arrivals[0].times_us
     assert times[0] < times[1]
     assert (times > 2**61).all() if base > 0 else (times < -(2**61)).all()
+
+
+def test_a_refusal_alone_is_worth_a_chunk():
+    intake = new()
+    intake.take(up("stranger"), batch(ROWS), NOW_US)
+    assert (intake.arrivals, intake.moved, intake.needs_chunk) == ([], {}, True)
+
+
+OTHER_TABLE = IdTable((("Vehicle.Gear", None),))
+
+
+def test_the_wish_for_a_table_is_not_forgotten_over_what_comes_after_it():
+    intake = new()
+    intake.take(up(), batch([("Vehicle.Gear", NOW_US, 1.0)], 7, 1, table=OTHER_TABLE), NOW_US)
+    for payload in (batch(ROWS, 7, 2), batch(ROWS, 7, 9)[:-1]):
+        intake.take(up(), payload, NOW_US)
+        assert answers(intake) == {7: (0, OTHER_TABLE.hash.hex())}
+
+
+def test_a_queue_that_waits_anew_has_not_waited_longest(monkeypatch):
+    intake, payload = new(), batch(ROWS, 7, 2)
+    monkeypatch.setattr(rooms, "LIMIT_WAITING_BYTES", 2 * (len(payload) + rooms.ROW_BYTES))
+    for vehicle, number in ((CAR, 2), (CAR, 1)):  # waits, and is released
+        intake.take(up(vehicle), batch(ROWS, 7, number), NOW_US)
+    for vehicle, queue, number in ((OTHER, 8, 2), (CAR, 7, 4), (OTHER, 9, 2)):
+        intake.take(up(vehicle), batch(ROWS, queue, number), NOW_US)
+    for vehicle, queue, number in ((OTHER, 8, 1), (CAR, 7, 3), (OTHER, 9, 1)):
+        intake.take(up(vehicle), batch(ROWS, queue, number), NOW_US)
+    assert [intake.marks.mark(*queue) for queue in ((OTHER, 8), (CAR, 7), (OTHER, 9))] == [1, 4, 2]
+
+
+def test_a_time_of_zero_is_a_time():
+    intake = new()
+    intake.take(up(), b'{"samples":[{"signal":"Vehicle.Speed","value":1,"time":0}]}', NOW_US)
+    assert intake.arrivals[0].times_us.tolist() == [0]
+
+
+def test_json_that_waits_counts_with_what_its_rows_take(monkeypatch):
+    body = {"samples": [{"signal": "Vehicle.Speed", "value": 1}] * 50, "number": 2}
+    payloads = [json.dumps(body | {"queue": f"{queue:016x}"}).encode() for queue in (7, 8)]
+    monkeypatch.setattr(rooms, "LIMIT_WAITING_BYTES", 20 * len(payloads[0]))
+    intake = new()
+    for payload in payloads:
+        intake.take(up(), payload, NOW_US)
+    assert intake.waiting == 1
+
+
+def test_rows_and_texts_fill_a_chunk_by_what_they_take_unpacked():
+    intake = new()
+    intake.take(up(), batch([*ROWS, ("Vehicle.Name", NOW_US, "x" * 100)], 7, 1), NOW_US)
+    assert (intake.samples, intake.size) == (2, 2 * rooms.ROW_BYTES + 4 * 100)
+
+
+def test_offsets_before_the_earliest_base_do_not_wrap_around_into_the_future():
+    payload = decode(batch([("Vehicle.Speed", NOW_US, 1.0)], 7, 1))
+    early = {"base_us": -(2**63), "times": np.array([-5], np.int32)}
+    intake = new()
+    intake.take(up(), encode(payload.__class__(**{**vars(payload), **early})), NOW_US)
+    assert (intake.arrivals[0].times_us < 0).all()
