@@ -322,6 +322,62 @@ def test_body_beyond_the_limit_and_lengths_that_lie(target: RunningZone) -> None
     )
 
 
+def test_slow_head_silence_and_line_breaks_are_given_up(target: RunningZone) -> None:
+    head = f"GET /healthz HTTP/1.1\r\nHost: {target.file.api_host}\r\n".encode()
+    refused = f"POST /v1/lake/sql HTTP/1.1\r\nHost: {target.file.api_host}\r\ncontent-length: 1000000\r\n\r\n".encode()
+    began = time.monotonic()
+    with ExitStack() as stack:
+        lines = [
+            stack.enter_context(socket.create_connection((target.file.api_host, target.file.api), 5)) for _ in range(4)
+        ]
+        drip, answered, body, _silent = lines
+        drip.sendall(head)
+        answered.sendall(head + b"\r\n")
+        body.sendall(refused)
+        assert b" 200 " in answered.recv(65536)
+        assert b" 401 " in body.recv(65536)
+        while time.monotonic() - began < 11.5:
+            for line, dripped in ((drip, b"x: y\r\n"), (answered, b"\r\n"), (body, b" ")):
+                with suppress(OSError):
+                    line.sendall(dripped)
+            time.sleep(0.5)
+        assert all(hung_up(line) for line in lines)
+    assert target.client.get("/healthz").status_code == 200
+
+
+def test_slow_body_is_given_up(target: RunningZone) -> None:
+    began = time.monotonic()
+    head = f"POST /v1/lake/sql HTTP/1.1\r\nHost: {target.file.api_host}\r\nAuthorization: Bearer {target.token}\r\n"
+    with socket.create_connection((target.file.api_host, target.file.api), 5) as line:
+        line.sendall(f"{head}content-type: application/json\r\ncontent-length: 1000\r\n\r\n".encode())
+        for _ in range(18):
+            line.sendall(b" ")
+            time.sleep(0.5)
+        assert b" 408 " in line.recv(65536).split(b"\r\n")[0]
+    assert time.monotonic() - began < 12
+
+
+def test_head_without_end_is_cut_off(target: RunningZone) -> None:
+    sent = 0
+    with socket.create_connection((target.file.api_host, target.file.api), 5) as line, suppress(OSError):
+        line.sendall(b"GET /healthz HTTP/1.1\r\n")
+        while sent < 20_000_000:
+            line.sendall(b"x-endless: " + b"y" * 8000 + b"\r\n")
+            sent += 8013
+    assert sent < 20_000_000
+
+
+def hung_up(line: socket.socket) -> bool:
+    """Say whether the API closed a connection."""
+    line.settimeout(1)
+    try:
+        return line.recv(10) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
 @pytest.mark.parametrize("id_", ["' OR 1=1 --", "%00", "..%2fstatus", "*", "a" * 5000, "%F0%9F%9A%97"])
 def test_id_that_is_no_id(target: RunningZone, id_: str) -> None:
     for path in (f"/v1/vehicles/{id_}", f"/v1/vehicles/{id_}/signals", f"/v1/quarantine/{id_}"):

@@ -3,9 +3,10 @@
 - Host must be one of ours, so that a foreign page cannot reach a loopback server under its own name (DNS rebinding).
 - `/v1` needs the token, as `Authorization: Bearer` or as the cookie that `GET /?token=…` sets.
 - A cookie that changes or asks something by POST must come from our own pages (Origin), beside SameSite=Strict.
-- A body is at most 1 MB, whatever Content-Length says.
+- A body is at most 1 MB, whatever Content-Length says, and comes within 10 s.
 """
 
+import asyncio
 import hashlib
 import hmac
 from http.cookies import CookieError, SimpleCookie
@@ -20,6 +21,7 @@ from carcloud.api.errors import error_response
 from carcloud.api.ports import Access
 from carcloud.errors import CarcloudError, InputError, NotAllowedError
 
+BODY_TIMEOUT_S = 10.0
 LIMIT_BODY_BYTES = 1_000_000
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 SECURITY_HEADERS = {
@@ -124,11 +126,17 @@ def _cookie(header: str, name: str) -> str:
 
 
 def _limited(receive: Receive) -> Receive:
-    taken = 0
+    """Let a body be short and come soon; what is received after it may take its time."""
+    taken, whole, end = 0, False, asyncio.get_running_loop().time() + BODY_TIMEOUT_S
 
     async def read() -> Message:
-        nonlocal taken
-        message = await receive()
+        nonlocal taken, whole
+        try:
+            async with asyncio.timeout_at(None if whole else end):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408) from None
+        whole = not message.get("more_body", False)
         taken += len(message.get("body", b""))
         if taken > LIMIT_BODY_BYTES:
             raise HTTPException(413)

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 STATUS = {InputError: 400, NotAllowedError: 403, MissingError: 404, ConflictError: 409, TryLaterError: 503}
 DO_STATUS = {
     404: (MissingError, "Nothing is at this address.", "See /v1/openapi.json for what there is."),
+    408: (InputError, "The body did not arrive in time.", "Send it again, at once."),
     413: (InputError, "The body is larger than the API takes.", "Send less at once."),
     405: (InputError, "This address does not take this method.", "See /v1/openapi.json for what it takes."),
 }

@@ -23,8 +23,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from carcloud.backends.http import PromptHttp
 from carcloud.errors import (
     CarcloudError,
     ConflictError,
@@ -46,8 +46,6 @@ It is started before the batch is published, so that no ack is missed."""
 
 ACK_TIMEOUT_S = 5.0
 BODY_TIMEOUT_S = 10.0
-HEAD_TIMEOUT_S = 10.0
-LIMIT_HEAD_BYTES = 32 * 1024
 LIMIT_CONNECTIONS_A_CAR = 16
 EVENT_TYPE = "application/vnd.carcloud.event+json"
 BATCH_TYPES = ("application/vnd.carcloud.batch", "application/octet-stream", "application/json")
@@ -55,61 +53,34 @@ BATCH_TYPES = ("application/vnd.carcloud.batch", "application/octet-stream", "ap
 _STATUS = ((InputError, 400), (NotAllowedError, 403), (MissingError, 404), (ConflictError, 409), (TryLaterError, 503))
 
 
-class CertificateProtocol(HttpToolsProtocol):
+class CertificateProtocol(PromptHttp):
     """HTTP for uvicorn that hands the client's certificate, DER, to the app as `request.state.certificate`.
 
-    A head must come soon and be short, and one certificate opens few connections: no car can take the places of all.
+    One certificate opens few connections: no car can take the places of all.
     """
 
     _open: ClassVar[Counter[bytes | None]] = Counter()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first head."""
+        """Count the car's connections."""
         super().connection_made(transport)
         channel = transport.get_extra_info("ssl_object")
         self._certificate = channel.getpeercert(True) if channel is not None else None
-        self._late: asyncio.TimerHandle | None = None
         self._open[self._certificate] += 1
-        self._expect_head()
         if self._open[self._certificate] > LIMIT_CONNECTIONS_A_CAR:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._stop_waiting()
         self._open[self._certificate] -= 1
         if not self._open[self._certificate]:
             del self._open[self._certificate]
         super().connection_lost(exc)
 
-    def data_received(self, data: bytes) -> None:
-        """Read on; hang up on a head without end."""
-        super().data_received(data)
-        if self._late is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > LIMIT_HEAD_BYTES:
-                self.transport.abort()
-
     def on_message_begin(self) -> None:
         """Open the request's scope, with the certificate in it."""
         super().on_message_begin()
         self.scope["state"]["certificate"] = self._certificate
-        if self._late is None:
-            self._expect_head()
-
-    def on_headers_complete(self) -> None:
-        """Let the request begin."""
-        self._stop_waiting()
-        super().on_headers_complete()
-
-    def _expect_head(self) -> None:
-        self._head_bytes = 0
-        self._late = self.loop.call_later(HEAD_TIMEOUT_S, self.transport.abort)
-
-    def _stop_waiting(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
 
 
 def ssl_context(chain: Path, key: Path, vehicle_trust: Path) -> ssl.SSLContext:

@@ -15,6 +15,7 @@ import uvicorn
 from carcloud.api.app import create_app
 from carcloud.api.history import History
 from carcloud.api.ports import Access, Change, Last, Ports, Presence
+from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Certificate, QuarantineEntry, Records, Vehicle, quarantine_id
 from carcloud.errors import TryLaterError
 from carcloud.lake.workers import LakeWorkers
@@ -130,7 +131,9 @@ class Zone:
         self.app = create_app(ports, Access(TOKEN))
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
-        self.server = uvicorn.Server(uvicorn.Config(self.app, log_level="warning", timeout_graceful_shutdown=1))
+        self.server = uvicorn.Server(
+            uvicorn.Config(self.app, http=PromptHttp, log_level="warning", timeout_graceful_shutdown=1)
+        )
         self.thread = threading.Thread(target=asyncio.run, args=(self._serve(),), daemon=True)
 
     async def _serve(self) -> None:

@@ -17,6 +17,7 @@ from carcloud.api.history import History
 from carcloud.api.ports import Access, Ports
 from carcloud.assembly.context import Context, QuietServer, tell, together
 from carcloud.assembly.status import ZoneStatus
+from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
 from carcloud.lake.workers import LakeWorkers
 from carcloud.safety.seal import Seal
@@ -49,7 +50,13 @@ async def run(context: Context) -> None:
     host = context.zone.api_host
     access = Access(context.zone.token, Access("").hosts | {host, *settings.listen.names})
     config = uvicorn.Config(
-        create_app(ports, access), host=host, port=context.zone.api, log_config=None, access_log=False, lifespan="off"
+        create_app(ports, access),
+        host=host,
+        port=context.zone.api,
+        http=PromptHttp,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
     )
 
     async def remember() -> None:
