@@ -47,7 +47,8 @@ class Generator:
         line = self._child.stdout.readline()
         if not line:
             raise RuntimeError(f"the load generator ended with {self._child.wait()}; its message is above")
-        return json.loads(line)
+        report: dict[str, Any] = json.loads(line)
+        return report
 
     def close(self) -> None:
         """Let it leave."""

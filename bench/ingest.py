@@ -120,7 +120,7 @@ class Bench:
         self.say(json.dumps(result))
 
     def _child(self, program: str, *arguments: object) -> Any:
-        line = [sys.executable, HERE / program, *map(str, arguments)]
+        line: list[str | Path] = [sys.executable, HERE / program, *map(str, arguments)]
         return json.loads(subprocess.run(line, stdout=subprocess.PIPE, check=True).stdout)
 
     def _paced(self) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class LakeLog:
             self._next += 1
         return sum(commit.rows for commit in self.commits)
 
-    def _take(self, actions: list[dict[str, dict]], at: float) -> None:
+    def _take(self, actions: list[dict[str, dict[str, Any]]], at: float) -> None:
         added = [action["add"] for action in actions if "add" in action]
         removed = [action["remove"]["path"] for action in actions if "remove" in action]
         for path in removed:

@@ -10,7 +10,9 @@ import io
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -49,7 +51,10 @@ def rows(load: Load, cars: int = 2000) -> pa.Table:
 def main() -> None:
     """Write the rows both ways, three times each, and print the best."""
     data = rows(read(Path(sys.argv[1])))
-    ways = {"lake": write_parquet, "plain": lambda table, sink: pq.write_table(table, sink, compression="zstd")}
+    ways: dict[str, Callable[[pa.Table, IO[bytes]], None]] = {
+        "lake": write_parquet,
+        "plain": lambda table, sink: pq.write_table(table, sink, compression="zstd"),
+    }
     result: dict[str, float] = {"rows": len(data)}
     for name, write in ways.items():
         spent = []

@@ -24,7 +24,14 @@ def make(folder: Path, names: list[str]) -> list[dict[str, str]]:
     return [_leaf(folder, name, root_name, root_key, ExtendedKeyUsageOID.CLIENT_AUTH, None) for name in names]
 
 
-def _leaf(folder, name, issuer, issuer_key, usage, addresses) -> dict[str, str]:
+def _leaf(
+    folder: Path,
+    name: str,
+    issuer: x509.Name,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    usage: x509.ObjectIdentifier,
+    addresses: x509.SubjectAlternativeName | None,
+) -> dict[str, str]:
     key = ec.generate_private_key(ec.SECP256R1())
     leaf = _builder(_name(name), issuer, key).add_extension(x509.ExtendedKeyUsage([usage]), False)
     if addresses:
@@ -39,7 +46,7 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     return (

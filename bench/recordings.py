@@ -14,12 +14,13 @@ import functools
 import itertools
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import google_crc32c
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -85,7 +86,14 @@ def recordings() -> tuple[Recording, Recording]:
     )
 
 
-def _recording(name, table, columns, keys, time, factors) -> Recording:
+def _recording(
+    name: str,
+    table: pa.Table,
+    columns: Mapping[str, tuple[str, str | None]],
+    keys: list[str],
+    time: str,
+    factors: dict[str, float],
+) -> Recording:
     times = np.rint(table[time].to_numpy().astype("f8") * 1000).astype("i8") * 1000
     values = np.stack([table[c].to_numpy().astype("f8") * factors.get(c, 1.0) for c in columns])
     steps = np.diff(times)

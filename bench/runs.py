@@ -144,7 +144,8 @@ def _probed(zone: Zone, enrolled: Enrolled, seconds: float, folder: Path) -> dic
     file = folder / "probe.json"
     file.write_text(json.dumps(asdict(plan)))
     child = subprocess.run([sys.executable, HERE / "probe.py", file], stdout=subprocess.PIPE, check=True)
-    return json.loads(child.stdout)
+    delays: dict[str, Any] = json.loads(child.stdout)
+    return delays
 
 
 def storm(enrolled: Enrolled, cars: int, folder: Path) -> dict[str, Any]:

@@ -34,7 +34,8 @@ class Zone:
         data.mkdir(parents=True, exist_ok=True)
         self._log = (data.parent / f"{data.name}.log").open("w")
         program = Path(sys.executable).parent / "carcloud"
-        options = ["--data", data, "--free-ports", *(["--config", config] if config else [])]
+        options: list[str | Path] = ["--data", data, "--free-ports"]
+        options += ["--config", config] if config else []
         self._child = subprocess.Popen([program, "up", *options], stdout=self._log, stderr=subprocess.STDOUT)
         try:
             self.ports = self._started()
@@ -50,7 +51,8 @@ class Zone:
         file, until = self.data / "run" / "zone.json", time.monotonic() + START_S
         while time.monotonic() < until:
             if file.exists():
-                return json.loads(file.read_text())
+                ports: dict[str, Any] = json.loads(file.read_text())
+                return ports
             if self._child.poll() is not None:
                 break
             time.sleep(0.1)
@@ -87,7 +89,8 @@ class Zone:
         """Return `/v1/status`."""
         answer = self._http.get("/v1/status")
         answer.raise_for_status()
-        return answer.json()
+        found: dict[str, Any] = answer.json()
+        return found
 
     def sql(self, text: str, **parameters: Any) -> pa.Table:
         """Return what a query answers, as an analyst gets it: Arrow over HTTP."""

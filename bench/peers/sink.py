@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 TOPIC = "cc/1/+/+/up/batch"
 REPEATS = 9
@@ -40,8 +41,8 @@ class Store(Protocol):
 def receive(port: int) -> queue.SimpleQueue[Message]:
     """Subscribe to all cars at QoS 1; messages come as (vehicle, payload)."""
     arrived: queue.SimpleQueue[Message] = queue.SimpleQueue()
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="sink")
-    client.on_message = lambda _c, _u, m: arrived.put((m.topic.split("/")[3], m.payload))
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="sink")
+    client.on_message = lambda _c, _u, m: arrived.put((m.topic.split("/")[3], bytes(m.payload)))
     client.on_connect = lambda c, *_: c.subscribe(TOPIC, 1)
     client.on_subscribe = lambda *_: say("ready")
     client.connect("127.0.0.1", port)
