@@ -9,11 +9,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,19 +78,14 @@ class LakeWorkers:
             NotAllowedError: the statement does more than read the lake.
             TryLaterError: too many ask, or the engine failed.
         """
-        if not self._places:
-            raise TryLaterError("Too many queries are waiting.", "Ask again in a few seconds.")
-        self._places -= 1
-        try:
-            worker = await self._free.get()
+        question = {"sql": sql, "parameters": parameters, "limit": limit, "form": form}
+        async with self._turn() as worker:
             try:
-                head, body = await self._asked(
-                    worker, {"sql": sql, "parameters": parameters, "limit": limit, "form": form}
-                )
-            finally:
-                self._free.put_nowait(worker)
-        finally:
-            self._places += 1
+                head, body = await worker.ask(question, self._stream, self._limits.time_s + GRACE_S)
+            except TimeoutError:
+                raise too_slow(self._limits) from None
+            except (EOFError, OSError) as error:
+                raise failed() from error
         if "code" in head:
             raise FAMILIES.get(head["code"], CarcloudError)(head["message"], head["do"])
         return Reply(body, head["truncated"], head["elapsed_s"])
@@ -99,23 +94,19 @@ class LakeWorkers:
         """End the processes."""
         await asyncio.gather(*(worker.end() for worker in self._workers))
 
-    async def _asked(self, worker: _Worker, question: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[_Worker]:
+        if not self._places:
+            raise TryLaterError("Too many queries are waiting.", "Ask again in a few seconds.")
+        self._places -= 1
         try:
-            process = await worker.process()
-            async with asyncio.timeout(self._limits.time_s + GRACE_S):
-                head, body = await _exchange(process, question)
-                while "wants" in head:
-                    head, body = await _exchange(process, {}, await asyncio.to_thread(self._stream, head["wants"]))
-        except BaseException as error:
-            worker.renew()
-            if isinstance(error, TimeoutError):
-                raise too_slow(self._limits) from None
-            if isinstance(error, (EOFError, OSError)):
-                raise failed() from error
-            raise
-        if head["last"]:
-            worker.renew()
-        return head, body
+            worker = await self._free.get()
+            try:
+                yield worker
+            finally:
+                self._free.put_nowait(worker)
+        finally:
+            self._places += 1
 
     def _stream(self, name: str) -> memoryview:
         sink, rows = pa.BufferOutputStream(), table(name, self._rows[name]())
@@ -137,11 +128,27 @@ class _Worker:
             self._starting = asyncio.create_task(self._start())
         return await asyncio.shield(self._starting)
 
-    def renew(self) -> None:
-        """Kill the process and start the next, without waiting for it."""
-        if self._starting is not None and self._starting.done():
-            _kill(self._starting)
-            self._starting = asyncio.create_task(self._start())
+    async def ask(
+        self, question: Mapping[str, Any], side_table: Callable[[str], memoryview], patience_s: float
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return the head and body of the answer; a process that is given up, for any reason, is replaced.
+
+        Raises:
+            TimeoutError: there was no answer in time.
+            EOFError, OSError: the process ended.
+        """
+        try:
+            process = await self.process()
+            async with asyncio.timeout(patience_s):
+                head, body = await _exchange(process, question)
+                while "wants" in head:
+                    head, body = await _exchange(process, {}, await asyncio.to_thread(side_table, head["wants"]))
+        except BaseException:
+            self._renew()
+            raise
+        if head["last"]:
+            self._renew()
+        return head, body
 
     async def end(self) -> None:
         """Kill the process and start none."""
@@ -150,6 +157,11 @@ class _Worker:
             if not _ended(self._starting):
                 _kill(self._starting)
                 await self._starting.result().wait()
+
+    def _renew(self) -> None:
+        if self._starting is not None and self._starting.done():
+            _kill(self._starting)
+            self._starting = asyncio.create_task(self._start())
 
     async def _start(self) -> Process:
         process = await asyncio.create_subprocess_exec(
@@ -174,7 +186,7 @@ def _ended(starting: asyncio.Task[Process]) -> bool:
 
 def _kill(started: asyncio.Task[Process]) -> None:
     if not _ended(started):
-        with contextlib.suppress(ProcessLookupError):
+        with suppress(ProcessLookupError):
             started.result().kill()
 
 
