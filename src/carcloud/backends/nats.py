@@ -28,7 +28,8 @@ from carcloud.errors import CarcloudError, ConflictError, TryLaterError
 
 log = logging.getLogger(__name__)
 
-WRONG_LAST_SEQUENCE, NO_MESSAGE = 10071, 10037
+WRONG_LAST_SEQUENCE = 10071
+GONE = (10037, 10043)  # no such message: at the ends of a stream, and within it
 END_OF_BATCH, NOT_FOUND = "204", "404"
 _FAILURES = (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError)
 
@@ -249,7 +250,7 @@ class Bus:
             problem = json.loads(reply.data).get("error")
         except (*_FAILURES, ValueError) as error:
             raise TryLaterError(f"A message of {stream} was not removed: {_name(error)}.") from error
-        if problem and problem.get("err_code") != NO_MESSAGE:
+        if problem and problem.get("err_code") not in GONE:
             raise TryLaterError(f"A message of {stream} was not removed: {problem.get('description')}.")
 
     async def _direct(self, stream: str, query: dict[str, object]) -> list[Message]:

@@ -157,8 +157,8 @@ class Governor:
                 marks.advance(vehicle, int(queue, 16), number)
             self._totals.add(record)
             self._number, raw = record.number, record.raw
-        if await self._cloud.last(subjects.GOVERNED, self._subject) is None:
-            self._sequence = 0
+        last = await self._cloud.last(subjects.GOVERNED, self._subject)
+        self._sequence = min(self._sequence, last.sequence) if last else 0
         self._tell_forged()
         state = await self._vehicles.state(subjects.RAW)
         self._raw_created = state.created

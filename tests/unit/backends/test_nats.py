@@ -110,6 +110,27 @@ def test_a_purge_deletes_what_lies_below_and_nothing_of_other_subjects(broker):
     with_stream(broker, work)
 
 
+def test_a_message_that_is_removed_leaves_a_gap_and_the_one_before_it_is_the_last(broker):
+    async def work(bus: Bus, name: str) -> None:
+        for at in range(4):
+            await bus.append(f"{name}.0", b"%d" % at)
+        assert (await bus.state(name)).removed == 0
+        for _ in range(2):  # the second time it is gone already
+            await bus.remove(name, 2)
+        assert (await bus.state(name)).removed == 1
+        assert [message.sequence for message in await bus.read(name, f"{name}.0", 1, 9)] == [1, 3, 4]
+        await bus.remove(name, 4)
+        assert (await bus.last(name, f"{name}.0")).sequence == 3
+        assert (await bus.state(name)).last == 4
+        assert await bus.append(f"{name}.0", b"next", expected_last=3) == 5
+        await bus.purge(name, f"{name}.0", 5)
+        assert (await bus.state(name)).removed == 0
+        with pytest.raises(TryLaterError, match="not removed"):
+            await bus.remove("NONE", 1)
+
+    with_stream(broker, work)
+
+
 def test_a_missing_stream_is_later_not_never(broker):
     async def run() -> None:
         async with connected(broker) as bus:

@@ -15,6 +15,7 @@ from carcloud.safety.signer import (
     LIMIT_PAYLOAD_BYTES,
     Signer,
     SignerClient,
+    Verifier,
     key_id,
     load_public_key,
     socket_path,
@@ -156,6 +157,17 @@ def test_run_folder_too_deep_for_a_socket_still_works(tmp_path: Path) -> None:
             assert client.sign("receipt", b"x").value
             client.close()
         assert not socket_path(deep).parent.joinpath("signer.sock").exists()
+
+
+def test_verifier_knows_the_signers_own_signatures_and_waits_for_its_key(tmp_path: Path) -> None:
+    signed = Verifier(tmp_path / "keys", "receipt")
+    with pytest.raises(InputError, match=r"receipt\.pub"):
+        signed(b"text", b"")
+    signer = Signer(tmp_path / "keys", tmp_path / "run")
+    signature = signer.answer(b"\x07receipttext")[17:]
+    assert signed(b"text", signature)
+    assert not signed(b"texts", signature)
+    assert not signed(b"text", signature[:-1])
 
 
 def test_file_that_is_no_public_key_is_named(tmp_path: Path) -> None:
