@@ -83,6 +83,15 @@ class Load:
         """Return how many batches the zone has acknowledged so far, by the cars' own journals."""
         return sum(_last(journal)[1] for journal in self._queues.glob("*.acked"))
 
+    def flow(self, batches: int = 0, patience_s: float = 120.0) -> None:
+        """Wait until more than so many batches are acknowledged; fail at once where the cars have ended."""
+
+        def flows() -> bool:
+            assert all(process.poll() is None for process in self._processes), "cars have ended"
+            return self.acknowledged() > batches
+
+        until(flows, f"not {batches} batches are acknowledged", patience_s)
+
     def waiting(self) -> int:
         """Return how many batches the cars made and the zone has not acknowledged yet."""
         return sum(_last(journal)[1] for journal in self._queues.glob("*.made")) - self.acknowledged()

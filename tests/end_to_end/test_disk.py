@@ -39,7 +39,7 @@ def test_disk_below_the_reserve_stops_ingestion_with_an_alarm_and_goes_on_with_r
     reserve_bytes = shutil.disk_usage(disk).free - GAP_BYTES
     config = listening() + f"[governor]\nreserve_bytes = {reserve_bytes}\n"
     with running_zone(disk / "data", config=config) as zone, Load(zone, 1, 3) as load:
-        until(lambda: load.acknowledged() > 30, "nothing is acknowledged")
+        load.flow(30)
         filler = _fill(disk, leave=reserve_bytes - 8 * MIB)
         alarm = until(lambda: _alarm(zone, "disk_full"), "no alarm")
         assert "ingestion has stopped" in alarm["message"]
@@ -63,7 +63,7 @@ def test_disk_that_is_really_full_loses_nothing_acknowledged_and_goes_on_with_ro
         pytest.skip("filling a whole disk needs one of its own, which only root can mount")
     config = listening() + "[governor]\nreserve_bytes = 0\n"
     with running_zone(disk / "data", config=config) as zone, Load(zone, 1, 3) as load:
-        until(lambda: load.acknowledged() > 30, "nothing is acknowledged")
+        load.flow(30)
         filler = _fill(disk, leave)
         until(zone.alarms, "no alarm")
         for part in killed:

@@ -53,7 +53,7 @@ def test_port_in_use_is_named_and_nothing_is_left_running(tmp_path: Path, door: 
 def test_ctrl_c_under_load_stops_within_ten_seconds_and_the_restart_keeps_everything(tmp_path: Path) -> None:
     config = listening()
     with running_zone(tmp_path, config=config) as zone, Load(zone, 1, 2) as load:
-        until(lambda: load.acknowledged() > 20, "nothing is acknowledged")
+        load.flow(20)
         until(lambda: zone.status()["lake"]["rows"], "nothing is in the lake")
         before, children = zone.status(), list(zone.children().values())
         assert zone.stop() < 10
@@ -71,7 +71,7 @@ def test_ctrl_c_under_load_stops_within_ten_seconds_and_the_restart_keeps_everyt
 def test_kill_of_the_supervisor_leaves_no_orphan_and_the_next_start_works(tmp_path: Path) -> None:
     config = listening()
     with running_zone(tmp_path, config=config) as zone, Load(zone, 1, 2) as load:
-        until(lambda: load.acknowledged() > 20, "nothing is acknowledged")
+        load.flow(20)
         children = [psutil.Process(pid) for pid in zone.children().values()]
         assert len(children) > 6
         zone.process.kill()
@@ -155,7 +155,7 @@ def test_whole_vss_serves_as_the_catalogue(tmp_path: Path) -> None:
         known = {signal["path"]: signal for signal in zone.get("/v1/catalogue")["signals"]}
         assert len(known) > 1000
         assert {path: known[path]["unit"] for path, _ in TABLE.signals} == dict(TABLE.signals)
-        until(lambda: load.acknowledged() > 3, "nothing is acknowledged")
+        load.flow(3)
         _assert_whole(load)
 
 
