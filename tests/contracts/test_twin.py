@@ -387,3 +387,18 @@ def test_one_watch_too_many_is_refused_in_words(zone, monkeypatch):
             assert len(keeper._watches) == 1
 
     asyncio.run(run())
+
+
+def test_a_forged_chunk_with_others_behind_it_is_not_folded_either(zone):
+    async def run() -> None:
+        forger = Signer(zone.folder / "forger", zone.folder / "forger")
+        async with zone.open():
+            await zone.say(1, row(1.0))
+            await zone.put(zone.chunk(2, row(199.0, 1), signer=forger))
+            await zone.say(3, row(3.0, 3))
+            async with zone.kept() as keeper:
+                await until(lambda: keeper.metrics()["alarms"])
+                assert [alarm["code"] for alarm in keeper.metrics()["alarms"]] == ["forged_chunk"]
+                assert keeper.metrics()["chunk"] == 1
+
+    asyncio.run(run())
