@@ -273,7 +273,8 @@ class Bus:
             box = await self._client.subscribe(inbox, cb=each, pending_msgs_limit=-1, pending_bytes_limit=-1)
             try:
                 await self._client.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(query).encode(), reply=inbox)
-                await asyncio.wait_for(ended.wait(), 5)
+                async with asyncio.timeout(5):
+                    await ended.wait()
             finally:
                 await box.unsubscribe()
         except _FAILURES as error:

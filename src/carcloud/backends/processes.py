@@ -134,7 +134,8 @@ def die_with_parent() -> None:
 
 async def _ended(process: asyncio.subprocess.Process, deadline: float) -> None:
     try:
-        await asyncio.wait_for(process.wait(), max(deadline - time.monotonic(), 0.1))
+        async with asyncio.timeout(max(deadline - time.monotonic(), 0.1)):
+            await process.wait()
     except TimeoutError:
         process.kill()
         await process.wait()

@@ -29,7 +29,8 @@ class Acks:
 
         stop = await self._vehicles.listen(subjects.ack(tenant, vehicle), heard)
         try:
-            return await asyncio.wait_for(found, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await found
         except TimeoutError:
             return None
         finally:

@@ -92,7 +92,8 @@ class Follower:
 
     async def _wait(self) -> None:
         try:
-            await asyncio.wait_for(self._woken.wait(), 1.0)
+            async with asyncio.timeout(1.0):
+                await self._woken.wait()
         except TimeoutError:
             return
         self._woken.clear()
