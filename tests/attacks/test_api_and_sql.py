@@ -325,7 +325,6 @@ def test_body_beyond_the_limit_and_lengths_that_lie(target: RunningZone) -> None
 def test_slow_head_silence_and_line_breaks_are_given_up(target: RunningZone) -> None:
     head = f"GET /healthz HTTP/1.1\r\nHost: {target.file.api_host}\r\n".encode()
     refused = f"POST /v1/lake/sql HTTP/1.1\r\nHost: {target.file.api_host}\r\ncontent-length: 1000000\r\n\r\n".encode()
-    began = time.monotonic()
     with ExitStack() as stack:
         lines = [
             stack.enter_context(socket.create_connection((target.file.api_host, target.file.api), 5)) for _ in range(4)
@@ -336,7 +335,8 @@ def test_slow_head_silence_and_line_breaks_are_given_up(target: RunningZone) -> 
         body.sendall(refused)
         assert b" 200 " in answered.recv(65536)
         assert b" 401 " in body.recv(65536)
-        while time.monotonic() - began < 11.5:
+        began = time.monotonic()
+        while time.monotonic() - began < 13:
             for line, dripped in ((drip, b"x: y\r\n"), (answered, b"\r\n"), (body, b" ")):
                 with suppress(OSError):
                     line.sendall(dripped)
@@ -354,7 +354,7 @@ def test_slow_body_is_given_up(target: RunningZone) -> None:
             line.sendall(b" ")
             time.sleep(0.5)
         assert b" 408 " in line.recv(65536).split(b"\r\n")[0]
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 15
 
 
 def test_head_without_end_is_cut_off(target: RunningZone) -> None:
