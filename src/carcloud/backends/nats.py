@@ -233,6 +233,8 @@ class Bus:
 
     async def purge(self, stream: str, subject: str, below: int) -> None:
         """Delete the messages of `subject` with a sequence lower than `below`."""
+        if below <= 1:  # there are none; and the broker takes 0 for no limit, and deletes all
+            return
         query = json.dumps({"filter": subject, "seq": below}).encode()
         try:
             reply = await self._client.request(f"$JS.API.STREAM.PURGE.{stream}", query, timeout=5)

@@ -162,7 +162,7 @@ class Governor:
         self._tell_forged()
         state = await self._vehicles.state(subjects.RAW)
         self._raw_created = state.created
-        self._raw_next = raw.sequence + 1 if raw.created == state.created else state.first
+        self._raw_next = raw.sequence + 1 if raw.created == state.created else max(state.first, 1)
         tables = await asyncio.to_thread(self._records.tables)
         parsed = {bytes.fromhex(name): IdTable.parse(orjson.loads(text)) for name, text in tables.items()}
         self._intake = Intake(self._catalogue, marks, parsed, self._tenant_of, settings.flood)

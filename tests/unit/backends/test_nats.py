@@ -110,6 +110,16 @@ def test_a_purge_deletes_what_lies_below_and_nothing_of_other_subjects(broker):
     with_stream(broker, work)
 
 
+@pytest.mark.parametrize("below", [0, 1])
+def test_a_purge_below_the_first_sequence_deletes_nothing(broker, below):
+    async def work(bus: Bus, name: str) -> None:
+        await bus.append(f"{name}.0", b"x")
+        await bus.purge(name, f"{name}.0", below)
+        assert (await bus.state(name)).messages == 1
+
+    with_stream(broker, work)
+
+
 def test_a_message_that_is_removed_leaves_a_gap_and_the_one_before_it_is_the_last(broker):
     async def work(bus: Bus, name: str) -> None:
         for at in range(4):
