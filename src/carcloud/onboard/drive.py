@@ -23,6 +23,7 @@ from carcloud.onboard.queue import DEFAULT_LIMIT_BYTES, Place, Queue
 from carcloud.onboard.source import Block, Slice, Source
 
 MAX = float("inf")
+LONGEST_SILENCE_S = 30.0  # of wall time, between two samples of a recording whose times are kept
 SHORTEST_BATCH_S = 0.1  # of wall time; at high speed a batch covers more than 2 s of data
 GROUP = 32  # batches of a vehicle that are flushed to its queue together when unpaced
 PATIENCE_S = 60.0
@@ -168,10 +169,13 @@ class Fleet:
 
 
 class Pace:
-    """Turns the source's time into wall time, from its first sample on. `speed` 1 is real time, `MAX` does not wait."""
+    """Turns the source's time into wall time, from its first sample on. `speed` 1 is real time, `MAX` does not wait.
 
-    def __init__(self, speed: float) -> None:
-        self.speed = speed
+    Where times are `kept`, not shifted to now, a night between two runs is not waited for: a long silence is cut short.
+    """
+
+    def __init__(self, speed: float, *, kept: bool) -> None:
+        self.speed, self._kept = speed, kept
         self._first_us: int | None = None
         self._started = 0.0
 
@@ -180,10 +184,15 @@ class Pace:
         if self._first_us is None:
             self._first_us, self._started = first_us, time.monotonic()
 
-    def wait(self, at_us: int, stop: threading.Event) -> None:
-        """Wait until a sample of this time is due, or until stopped."""
-        due = self._started + (at_us - (self._first_us or 0)) / 1e6 / self.speed
-        stop.wait(max(0.0, due - time.monotonic()))
+    def wait(self, at_us: int, stop: threading.Event, reporter: _Reporter) -> None:
+        """Wait until a sample of this time is due, or until stopped; report meanwhile."""
+        if self._kept:
+            self._started -= max(0.0, self._left_s(at_us) - LONGEST_SILENCE_S)
+        while (left_s := self._left_s(at_us)) > 0 and not stop.wait(min(left_s, PROGRESS_S)):
+            reporter.tick()
+
+    def _left_s(self, at_us: int) -> float:
+        return self._started + (at_us - (self._first_us or 0)) / 1e6 / self.speed - time.monotonic()
 
 
 def drive(
@@ -243,7 +252,7 @@ class _Reporter:
 
 
 def _feed(fleet: Fleet, source: Source, speed: float, now: bool, stop: threading.Event, reporter: _Reporter) -> None:
-    pace, shift_us = Pace(speed), fleet.resume()
+    pace, shift_us = Pace(speed, kept=not now), fleet.resume()
     for piece in source.slices():
         if shift_us is None:
             shift_us = _shift_us(piece, now)
@@ -277,7 +286,7 @@ def _release(
     if line:
         pace.begin(min(batch.first_us for _, _, batch in line))
     for last_us, name, batch in line:
-        pace.wait(last_us, stop)
+        pace.wait(last_us, stop, reporter)
         if stop.is_set():
             return
         fleet.store(name, [batch], stop)

@@ -84,6 +84,18 @@ def test_speed_paces_by_the_source_s_time_and_now_shifts_it(zone, governor, mapp
     assert before - 1 <= first.base_us / 1e6 <= before + 2
 
 
+def test_night_between_two_runs_is_not_waited_for(zone, governor, mapped, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("carcloud.onboard.drive.LONGEST_SILENCE_S", 0.5)
+    file, night_s = recording(tmp_path, 10, cars=("a",)), 43_200
+    file.write_text(f"{file.read_text()}\n{1.6e9 + night_s},a,50\n")
+    begun = time.monotonic()
+    summary = drive(Table(file, mapped(MAPPING)), {"a": zone.enrol("cara")}, tmp_path / "queues", speed=20)
+    assert time.monotonic() - begun < 20
+    assert (summary.complete, summary.samples_acked) == (True, 11)
+    last = decode(list(governor.stored.values())[-1][-1])
+    assert last.base_us == int((1.6e9 + night_s) * 1e6)
+
+
 def test_what_a_stopped_drive_leaves_goes_with_the_next(zone, governor, mapped, tmp_path) -> None:
     cars = {"a": zone.enrol("cara")}
     zone.kill()
