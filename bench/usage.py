@@ -26,6 +26,8 @@ def part(process: psutil.Process) -> str:
             return name
     if any(word.startswith("peers.") for word in line):
         return "sink"
+    if "carcloud.lake.worker" in line:
+        return "queries"
     return next((Path(word).stem for word in line[1:] if not word.startswith("-")), program)
 
 
