@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.zone import RunningZone, running_zone, simulated_fleet
 
 FLEET = 6
+
+hypothesis.settings.register_profile(  # a busy machine stalls for seconds: what a property takes is no test of it
+    "carcloud", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("carcloud")
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ def wired(rows, table, as_json, number, provenance) -> bytes:
     return json.dumps(body | {"provenance": ("measured", "replay", "simulated")[provenance]}).encode()
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.lists(sent(), max_size=6))
 def test_a_chunk_holds_exactly_the_rows_that_a_plain_reading_of_the_rules_keeps(batches):
     tables = {table.hash: table for table in (TABLE, FOREIGN)}
@@ -121,7 +121,7 @@ RECORDS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(RECORDS)
 def test_a_chunks_record_comes_back_from_its_bytes(record):
     data = encode(Chunk(record, chunk(1).rows))
@@ -129,7 +129,7 @@ def test_a_chunks_record_comes_back_from_its_bytes(record):
     assert record_of(data) == record
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_bytes_that_are_no_chunk_are_an_input_error(data):
     whole = encode(chunk(1, [(CAR, "Vehicle.Speed", NOW_US + at, float(at), 0) for at in range(50)]))

@@ -19,7 +19,7 @@ CHUNK = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(CHUNK, min_size=1, max_size=5))
 def test_joined_parts_are_all_rows_sorted_by_vehicle_signal_and_time(chunks):
     table = joined([part_of_chunk(chunk(number, rows)) for number, rows in enumerate(chunks, 1)])

@@ -71,7 +71,7 @@ ACTIONS = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(ACTIONS, max_size=40), st.integers(1, 9))
 def test_every_batch_is_stored_exactly_once_and_the_ack_is_the_highest_contiguous_number(actions, batches):
     governed, cars = Governed(), [Car(*queue, batches) for queue in QUEUES]

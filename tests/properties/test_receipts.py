@@ -34,7 +34,7 @@ def lake_root(parts: list[Part]) -> str:
     return root(_as_chunk(joined(parts))).hex()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ROWS.filter(bool), st.data())
 def test_the_root_does_not_depend_on_how_rows_lie_in_parts_and_days(rows, data):
     expected = root(governed(rows)).hex()
@@ -65,14 +65,14 @@ def part_of_lake(table) -> Part:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ROWS.filter(bool), st.permutations(range(24)))
 def test_the_root_does_not_depend_on_the_order_of_rows_of_one_moment(rows, order):
     shuffled = [rows[at] for at in order if at < len(rows)]
     assert root(governed(shuffled)) == root(governed(rows))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(ROWS.filter(bool), st.data())
 def test_any_row_changed_removed_or_added_changes_the_root(rows, data):
     at = data.draw(st.integers(0, len(rows) - 1))
@@ -94,7 +94,7 @@ def test_any_row_changed_removed_or_added_changes_the_root(rows, data):
     assert root(governed(rest) if rest else chunk(1).rows) != before
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(ROWS.filter(bool), ROWS)
 def test_a_cars_digest_is_of_its_own_rows_only(rows, others):
     mine = [row for row in rows if row[0] == CAR] or [(CAR, *rows[0][1:])]

@@ -29,7 +29,7 @@ def saved_and_loaded(state: TwinState) -> TwinState:
         return TwinState.load(file)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(STEPS)
 def test_the_twin_holds_the_newest_sample_of_every_signal(steps):
     state, chunks, known = TwinState(), [], {}
@@ -63,7 +63,7 @@ def test_the_twin_holds_the_newest_sample_of_every_signal(steps):
         assert presence.signals == sum(car == vehicle for car, _ in known)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(ROWS, max_size=8).flatmap(lambda batches: st.tuples(st.just(batches), st.permutations(batches))))
 def test_the_order_of_batches_does_not_change_the_last_state(orders):
     """Where no two samples of one signal have the same time; there the later arrival stands, by the twin's rule."""

@@ -172,7 +172,7 @@ JSON = st.recursive(
 
 
 @given(st.sampled_from(["server_id", "user_nkey", "client_info", "client_tls", "version"]), JSON)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_forged_request_is_refused_or_not_answered_but_grants_nothing_else(
     callout: Callout, key: AccountKey, car: Enrolment, part: str, value: Any
 ) -> None:

@@ -79,7 +79,7 @@ def test_batch_too_large_for_the_wire_is_split() -> None:
     assert sorted(row[2] for row in rows(packed) if row[0] == 1) == sorted(texts)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     blocks=st.lists(
         st.lists(st.tuples(st.sampled_from([0, 1, 2]), st.integers(0, 9_000_000)), min_size=1, max_size=30), max_size=8

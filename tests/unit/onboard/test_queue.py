@@ -217,4 +217,4 @@ class QueueAgainstModel(RuleBasedStateMachine):
 
 
 TestQueueAgainstModel = QueueAgainstModel.TestCase
-TestQueueAgainstModel.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestQueueAgainstModel.settings = settings(max_examples=25, stateful_step_count=25)

@@ -92,7 +92,7 @@ def test_more_than_400_batches_a_second_wait() -> None:
     assert 0.98 * PACE_PER_S * 10 <= sent <= PACE_PER_S * 10 + LIMIT_BATCHES
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     total=st.integers(1, 120),
     fates=st.lists(st.sampled_from(["ok", "lost", "ack lost", "ack late", "cut"]), min_size=1, max_size=60),

@@ -95,7 +95,7 @@ def test_a_receipt_that_names_no_content_proves_nothing(own, keys, signed):
         genuine(encode(other), 0, lambda *_: True)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_any_byte_that_was_changed_is_found_or_says_nothing(own, signed, data):
     whole = encode(own)
