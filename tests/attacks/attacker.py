@@ -203,3 +203,16 @@ class Storm:
     def close(self) -> None:
         """Hang up."""
         self._channel.close()
+
+
+def hung_up(line: socket.socket, patience_s: float = 5.0) -> bool:
+    """Say whether the zone closed a connection, after whatever answer is still on its way."""
+    line.settimeout(patience_s)
+    try:
+        while line.recv(65536):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True

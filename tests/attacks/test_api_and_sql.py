@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from carcloud.lake.workers import WORKERS
-from tests.attacks.attacker import Car, sample
+from tests.attacks.attacker import Car, hung_up, sample
 from tests.attacks.conftest import enrolled
 from tests.zone import RunningZone, until
 
@@ -186,7 +186,7 @@ def test_endless_query_is_stopped(lake: Callable[[str], httpx.Response], sql: st
     began = time.monotonic()
     answer = lake(sql)
     assert answer.status_code in (400, 403), answer.text
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_giant_value_in_one_step(target: RunningZone, sql: str, accept: str) -> 
     answer = target.client.post("/v1/lake/sql", json={"sql": sql}, headers={"accept": accept})
     assert answer.status_code == 400, answer.text[:200]
     assert answer.json()["error"]["do"]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     assert api.memory_info().rss < 512 << 20
     assert sum(process.memory_info().rss for process in query_processes(target)) < 4 << 30
     assert target.sql("SELECT 1 AS one") == [[1]]
@@ -341,7 +341,7 @@ def test_slow_head_silence_and_line_breaks_are_given_up(target: RunningZone) -> 
                 with suppress(OSError):
                     line.sendall(dripped)
             time.sleep(0.5)
-        assert all(hung_up(line) for line in lines)
+        assert all(map(hung_up, lines))
     assert target.client.get("/healthz").status_code == 200
 
 
@@ -365,17 +365,6 @@ def test_head_without_end_is_cut_off(target: RunningZone) -> None:
             line.sendall(b"x-endless: " + b"y" * 8000 + b"\r\n")
             sent += 8013
     assert sent < 20_000_000
-
-
-def hung_up(line: socket.socket) -> bool:
-    """Say whether the API closed a connection."""
-    line.settimeout(1)
-    try:
-        return line.recv(10) == b""
-    except TimeoutError:
-        return False
-    except OSError:
-        return True
 
 
 @pytest.mark.parametrize("id_", ["' OR 1=1 --", "%00", "..%2fstatus", "*", "a" * 5000, "%F0%9F%9A%97"])

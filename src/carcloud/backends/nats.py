@@ -81,15 +81,15 @@ class Bus:
                     pending_size=64 << 20,
                     connect_timeout=2,
                     error_cb=_noted,
-                    reconnected_cb=bus._on_reconnected,
+                    disconnected_cb=bus._on_disconnected,
                 )
                 return bus
             except _FAILURES:
                 bus._client = Client()
                 await asyncio.sleep(0.1)
 
-    async def _on_reconnected(self) -> None:
-        """Count the lives of the line: after a new one the broker may be another."""
+    async def _on_disconnected(self) -> None:
+        """Count the lives of the line, before anything comes over a new one: the broker may be another."""
         self.epoch += 1
 
     @property

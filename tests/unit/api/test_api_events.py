@@ -115,6 +115,6 @@ def test_open_streams_do_not_hold_up_the_end(api: httpx.Client, zone: Zone) -> N
         next(lines)
         began = time.monotonic()
         zone.server.should_exit = True
-        zone.thread.join(5)
+        zone.thread.join(20)
         assert not zone.thread.is_alive()
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 15

@@ -78,7 +78,7 @@ def test_speed_paces_by_the_source_s_time_and_now_shifts_it(zone, governor, mapp
     source = Table(recording(tmp_path, 101, cars=("a",)), mapped(MAPPING))
     begun, before = time.monotonic(), time.time()
     summary = drive(source, {"a": zone.enrol("cara")}, tmp_path / "queues", speed=5, now=True)
-    assert 2.0 <= time.monotonic() - begun < 5.0
+    assert 2.0 <= time.monotonic() - begun < 9.0
     assert summary.complete
     first = decode(next(iter(governor.stored.values()))[0])
     assert before - 1 <= first.base_us / 1e6 <= before + 2
