@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from carcloud.backends.records import Certificate, QuarantineEntry, Records, Vehicle, quarantine_id
+from carcloud.backends.records import Certificate, Entry, QuarantineEntry, Records, Vehicle, quarantine_id
 from carcloud.errors import ConflictError, InputError, MissingError, TryLaterError
 
 AT = datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
@@ -192,10 +192,39 @@ class TestRecords:
         again.close()
 
     def test_records_of_a_newer_schema_are_refused(self, records: Records, url: str) -> None:
-        with records._transaction(writing=True) as db:
+        with records.transaction(writing=True) as db:
             db.exec_driver_sql("UPDATE schema_version SET version = 99")
         with pytest.raises(ConflictError, match=r"schema 99.*Update carcloud"):
             Records.open(url)
+
+    def test_records_of_an_older_schema_get_the_tables_they_lack(self, records: Records, url: str) -> None:
+        records.add_vehicle(CAR, LEAF)
+        with records.transaction(writing=True) as db:
+            db.exec_driver_sql("DROP TABLE audit_pending")
+            db.exec_driver_sql("UPDATE schema_version SET version = 1")
+        again = Records.open(url)
+        again.audit.add(Entry("machine", "revokeVehicle", f"vehicle:{CAR.id}"))
+        assert again.vehicle(CAR.id) == CAR
+        again.close()
+        Records.open(url).close()
+
+    def test_act_and_its_entry_are_kept_together_or_not_at_all(self, records: Records) -> None:
+        def waiting() -> int:
+            with records.transaction() as db:
+                return int(db.exec_driver_sql("SELECT count(*) FROM audit_pending").scalar_one())
+
+        noted = Entry("person:a", "revokeVehicle", f"vehicle:{CAR.id}", facts={"n": 1}, details={"why": "sold"})
+
+        def fail() -> None:
+            with records.transaction(writing=True) as db:
+                records.audit.note(db, noted)
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            fail()
+        assert waiting() == 0
+        records.audit.add(noted, noted)
+        assert waiting() == 2
 
     def test_many_threads_write_at_once(self, records: Records) -> None:
         def write(first: int) -> None:
@@ -245,7 +274,7 @@ class TestSqliteRecords:
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
     def test_locked_database_asks_to_try_later(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("carcloud.backends.records.BUSY_TIMEOUT_S", 0.1)
+        monkeypatch.setattr("carcloud.backends.records.database.BUSY_TIMEOUT_S", 0.1)
         records = Records.open(f"sqlite:///{tmp_path}/records.db")
         holder = sqlite3.connect(tmp_path / "records.db", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from carcloud.backends.records import Records
-from carcloud.backends.records_tables import QuarantineEntry, quarantine_id
+from carcloud.backends.records.tables import QuarantineEntry, quarantine_id
 from carcloud.safety.seal import Seal
 from carcloud.stream.intake import Refusal
 from carcloud.vehicle.batch import Batch, BatchError, IdTable, decode

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.dialects import sqlite
 
-from carcloud.backends.records_tables import Instant, quarantine_id
+from carcloud.backends.records.tables import Instant, quarantine_id
 
 DIALECT = sqlite.dialect()
 

@@ -1,28 +1,23 @@
 """The tables of the records, and the rows as callers see them.
 
 Rules:
-* Instants are kept as integer microseconds since 1970 UTC and seen as aware UTC datetimes: the same in every database.
 * A VIN and a label are unique among a tenant's active vehicles, so that a revoked car can be enrolled again.
-* When a table changes, `SCHEMA_VERSION` rises and `records.py` says how old records are brought up.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import datetime
+from typing import Literal
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table, Text
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
-SCHEMA_VERSION = 1
+from carcloud.backends.records.database import Instant, metadata
+
 DEFAULT_TENANT = "default"
 
 State = Literal["active", "revoked"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -68,25 +63,6 @@ def quarantine_id(vehicle: str, cause: str, payload: bytes) -> str:
         digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()
 
-
-class Instant(TypeDecorator[datetime]):
-    """An aware UTC datetime, kept as integer microseconds since 1970."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
-        """Turn an aware datetime into microseconds."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
-
-    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
-        """Turn microseconds into an aware UTC datetime."""
-        return None if value is None else _EPOCH + value * _MICROSECOND
-
-
-metadata = MetaData()
-
-schema_version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
 
 vehicles = Table(
     "vehicles",

@@ -1,0 +1,204 @@
+"""The database under the records: SQLite or PostgreSQL, chosen by URL, and the schema all tables register in.
+
+Rules:
+* What a method has returned from is on disk: SQLite runs in WAL with synchronous FULL.
+* Any thread and any number of processes may use the same records at once.
+* A database that is locked, away or full raises TryLaterError; a stale schema is never guessed at.
+* Instants are kept as integer microseconds since 1970 UTC and seen as aware UTC datetimes: the same in every database.
+* When a table changes, `SCHEMA_VERSION` rises and `_prepare_schema` says how old records are brought up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    Row,
+    Select,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    update,
+)
+from sqlalchemy import exc as sql_errors
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeDecorator
+
+from carcloud.errors import CarcloudError, ConflictError, InputError, TryLaterError
+
+SCHEMA_VERSION = 2
+"""1: vehicles, certificates, quarantine, id tables, positions. 2: tables were added; none changed."""
+
+BUSY_TIMEOUT_S = 5
+SCHEMA_LOCK = 0x636172  # any constant: the advisory lock under which PostgreSQL's schema is made
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC datetime, kept as integer microseconds since 1970."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+        """Turn an aware datetime into microseconds."""
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+        """Turn microseconds into an aware UTC datetime."""
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+metadata = MetaData()
+
+schema_version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
+
+
+class Database:
+    """A database open in this process. Open with `open(url)`, give back with `close()`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(writing=True)
+        self.insert: Callable[[Table], Any] = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Open the records and create their schema where there is none.
+
+        Raises:
+            InputError: the URL names no database of ours.
+            ConflictError: the schema was written by a newer carcloud.
+            TryLaterError: the database is locked or away.
+        """
+        engine = _engine(url)
+        records = cls(engine)
+        try:
+            records._prepare_schema()
+        except sql_errors.DatabaseError as error:
+            engine.dispose()
+            raise InputError(f"These are no records: {_reason(error)}.", "Give another file or database.") from None
+        except CarcloudError:
+            engine.dispose()
+            raise
+        return records
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self._engine.dispose()
+
+    def upsert(self, statement: Any, key: list[str], changes: dict[str, object]) -> None:
+        """Insert a row, or change the one of this key."""
+        with self.transaction(writing=True) as db:
+            db.execute(statement.on_conflict_do_update(index_elements=key, set_=changes))
+
+    def rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        """Return all rows of a query."""
+        with self.transaction() as db:
+            return db.execute(query).all()
+
+    @contextmanager
+    def transaction(self, *, writing: bool = False) -> Iterator[Connection]:
+        """Do several things at once or not at all; what a writing one did is on disk when it ends.
+
+        Raises:
+            ConflictError: the records hold it already.
+            TryLaterError: the database is locked, away or full.
+        """
+        try:
+            with (self._writing if writing else self._engine).begin() as db:
+                yield db
+        except sql_errors.IntegrityError as error:
+            raise ConflictError(f"The records hold this already: {_reason(error)}.") from None
+        except (sql_errors.OperationalError, sql_errors.InterfaceError, sql_errors.TimeoutError) as error:
+            do = "Try again; if it stays so, see that the database runs and its disk has space."
+            raise TryLaterError(f"The records cannot be reached: {_reason(error)}.", do) from error
+
+    def _prepare_schema(self) -> None:
+        with self.transaction(writing=True) as db:
+            if db.dialect.name == "postgresql":
+                db.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+            schema_version.create(db, checkfirst=True)
+            found = db.execute(select(schema_version.c.version)).scalar()
+            if found is not None and found > SCHEMA_VERSION:
+                message = f"The records have schema {found}; this carcloud knows schemas up to {SCHEMA_VERSION}."
+                raise ConflictError(message, "Update carcloud, or restore the backup made before the update.")
+            metadata.create_all(db)
+            if found is None:
+                db.execute(insert(schema_version).values(version=SCHEMA_VERSION))
+            elif found < SCHEMA_VERSION:
+                db.execute(update(schema_version).values(version=SCHEMA_VERSION))
+
+
+def _reason(error: sql_errors.SQLAlchemyError) -> str:
+    original = getattr(error, "orig", None)
+    return str(original if original is not None else error).strip().splitlines()[0].rstrip(".")
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except sql_errors.ArgumentError:
+        raise _not_ours() from None
+    if parsed.drivername == "sqlite" and parsed.database:
+        return _sqlite(Path(parsed.database))
+    if parsed.drivername in ("postgresql", "postgresql+psycopg"):
+        return _postgresql(url)
+    raise _not_ours()
+
+
+def _not_ours() -> InputError:
+    do = "Use sqlite:////absolute/path/records.db or postgresql://user:password@host/name."
+    return InputError("The records' URL names neither an SQLite file nor a PostgreSQL database.", do)
+
+
+def _sqlite(path: Path) -> Engine:
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise InputError(f"Cannot open {path}: {error.strerror}.", "Give a file in a folder you may write.") from None
+    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_S})
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # the driver must not begin transactions by itself: _begin_sqlite does
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(db: Connection) -> None:
+    # A reader that turns writer is refused at once; so a writer takes the lock when it begins, and waits for it.
+    db.exec_driver_sql("BEGIN IMMEDIATE" if db.get_execution_options().get("writing") else "BEGIN")
+
+
+def _postgresql(url: str) -> Engine:
+    limits = f"-c statement_timeout={2000 * BUSY_TIMEOUT_S} -c lock_timeout={1000 * BUSY_TIMEOUT_S}"
+    try:
+        return create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            connect_args={"connect_timeout": BUSY_TIMEOUT_S, "options": limits},
+            pool_pre_ping=True,
+        )
+    except ModuleNotFoundError:
+        raise InputError("PostgreSQL needs its driver.", "Install it: pip install 'carcloud[postgres]'.") from None
