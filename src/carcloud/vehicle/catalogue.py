@@ -15,19 +15,18 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from carcloud.errors import ConflictError, InputError
+from carcloud.vehicle.document import load
 
 LIMIT_SIGNALS = 20_000
-LIMIT_FILE_BYTES = 32 * 1024 * 1024
 LIMIT_PATH = 256
 LIMIT_DEPTH = 24
 LIMIT_TEXT = 4096
@@ -224,7 +223,7 @@ def parse(content: str | bytes | Mapping[str, Any], name: str) -> Catalogue:
     `name` says in errors where the content came from, usually a file name.
     """
     try:
-        tree = content if isinstance(content, Mapping) else _load(content)
+        tree = content if isinstance(content, Mapping) else load(content)
         if not isinstance(tree, Mapping) or not tree:
             raise InputError("No signals.", "Write `signals:` and one path a line, or give a VSS JSON file.")
         catalogue = Catalogue(_own(tree) if "signals" in tree else _vss(tree, "", 0))
@@ -232,46 +231,6 @@ def parse(content: str | bytes | Mapping[str, Any], name: str) -> Catalogue:
         return catalogue
     except InputError as error:
         raise InputError(f"{name}: {error.message}", error.do) from None
-
-
-def _load(content: str | bytes) -> Any:
-    if len(content) > LIMIT_FILE_BYTES:
-        raise InputError(f"{len(content)} bytes; at most {LIMIT_FILE_BYTES}.", "Leave out what no car sends.")
-    try:
-        text = content if isinstance(content, str) else content.decode("utf-8-sig")
-        if text.lstrip()[:1] == "{":
-            return json.loads(text, object_pairs_hook=_unique)
-        return yaml.load(text, _Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except UnicodeDecodeError:
-        raise InputError("The file is not UTF-8 text.", "Save it as UTF-8.") from None
-    except RecursionError:
-        raise InputError("The file is nested too deep.", f"A path has at most {LIMIT_DEPTH} names.") from None
-    except (ValueError, yaml.YAMLError) as error:
-        raise InputError(f"Not valid JSON or YAML: {error}.", "Mend the file at the place named.") from None
-
-
-def _unique(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
-    found: dict[Any, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise InputError(f"{key!r} is there twice in the same place.", "Keep one of the two.")
-        found[key] = value
-    return found
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without what a list of signals never needs: repeated keys (one would be lost), aliases and tags."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None):
-            raise InputError("Aliases (*name) and tags (!name) are not read.", "Write the value out.")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
-        found = super().construct_mapping(node, deep)
-        _unique((self.construct_object(key, deep=True), None) for key, _ in node.value)
-        return found
 
 
 _OWN_KEYS = {"type", "unit", "min", "max", "allowed", "kind", "description", "retired"}
