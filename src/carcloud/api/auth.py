@@ -3,6 +3,7 @@
 - Host must be one of ours, so that a foreign page cannot reach a loopback server under its own name (DNS rebinding).
 - `/v1` needs the token, as `Authorization: Bearer` or as the cookie that `GET /?token=…` sets.
 - A cookie that changes or asks something by POST must come from our own pages (Origin), beside SameSite=Strict.
+- Every route of `/v1` says by `allowed` which act it is; only who may do that act gets an answer.
 - A body is at most 1 MB, whatever Content-Length says, and comes within 10 s.
 """
 
@@ -12,6 +13,7 @@ import hmac
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
+from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
@@ -20,6 +22,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from carcloud.api.errors import error_response
 from carcloud.api.ports import Access
 from carcloud.errors import CarcloudError, InputError, NotAllowedError
+from carcloud.safety.people.caller import Caller
+
+__all__ = ["Allowed", "Caller", "Door", "allowed"]
 
 BODY_TIMEOUT_S = 10.0
 LIMIT_BODY_BYTES = 1_000_000
@@ -49,11 +54,29 @@ class StrangerError(NotAllowedError):
     status = 401
 
 
+class Allowed:
+    """A dependency that lets a request through to its route, or refuses it, by the act it asks for."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+
+    async def __call__(self, request: Request) -> Caller:
+        """Return who calls, where they may do this act."""
+        caller: Caller = request.state.caller
+        return caller
+
+
+def allowed(action: str) -> Allowed:
+    """Return the dependency of a route that does this act, a word of the policies: `Depends(allowed("readTwin"))`."""
+    return Allowed(action)
+
+
 class Door:
     """ASGI middleware that lets in who may come in."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app, self._access = app, access
+        self._machine = Caller("token:machine", "the zone's own token", frozenset({"operator"}), access.tenant)
         self.cookie = f"carcloud_{hashlib.sha256(access.token.encode()).hexdigest()[:8]}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,6 +104,7 @@ class Door:
             return self._welcome(scope)
         if scope["path"] == "/v1" or scope["path"].startswith("/v1/"):
             self._check_token(scope["method"], headers)
+            scope.setdefault("state", {})["caller"] = self._machine
         return None
 
     def _check_host(self, headers: Headers) -> None:

@@ -1,9 +1,10 @@
 """What the zone's signals mean, and the ground they are drawn on."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
+from carcloud.api.auth import allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
 from carcloud.errors import MissingError
@@ -31,7 +32,7 @@ class Signals(BaseModel):
 routes = APIRouter(tags=["catalogue"], responses=RESPONSES)
 
 
-@routes.get("/v1/catalogue")
+@routes.get("/v1/catalogue", dependencies=[Depends(allowed("readCatalogue"))])
 async def catalogue(ports: Wired) -> Signals:
     """List every signal that cars may send."""
     return Signals(
@@ -52,7 +53,10 @@ async def catalogue(ports: Wired) -> Signals:
 
 
 @routes.get(
-    "/v1/map", response_class=FileResponse, responses={200: {"content": {"application/geo+json": {"schema": {}}}}}
+    "/v1/map",
+    dependencies=[Depends(allowed("readCatalogue"))],
+    response_class=FileResponse,
+    responses={200: {"content": {"application/geo+json": {"schema": {}}}}},
 )
 async def base_map(ports: Wired) -> FileResponse:
     """Return the zone's base map as GeoJSON."""

@@ -12,11 +12,12 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from carcloud.api.auth import allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Change, Last, Ports, Wired
 from carcloud.api.times import text
@@ -111,6 +112,7 @@ routes = APIRouter(tags=["twin"], responses=RESPONSES)
 
 @routes.get(
     "/v1/events",
+    dependencies=[Depends(allowed("readTwin"))],
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}, "description": "Events named `signals`"}},
 )

@@ -3,9 +3,10 @@
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Header, Response
+from fastapi import APIRouter, Depends, Header, Response
 from pydantic import BaseModel, Field
 
+from carcloud.api.auth import allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
 
@@ -83,7 +84,12 @@ class Tables(BaseModel):
 routes = APIRouter(tags=["lake"], responses=RESPONSES)
 
 
-@routes.post("/v1/lake/sql", response_model=Rows, responses={200: {"content": {ARROW: {}}}})
+@routes.post(
+    "/v1/lake/sql",
+    response_model=Rows,
+    responses={200: {"content": {ARROW: {}}}},
+    dependencies=[Depends(allowed("queryLake"))],
+)
 async def sql(ports: Wired, question: Question, accept: Annotated[str, Header()] = "application/json") -> Response:
     """Answer one read-only statement over `samples`, `signals` and `vehicles`."""
     if ARROW not in accept:
@@ -98,7 +104,7 @@ async def sql(ports: Wired, question: Question, accept: Annotated[str, Header()]
     return Response(answer.body, media_type=ARROW, headers=headers)
 
 
-@routes.get("/v1/lake/tables")
+@routes.get("/v1/lake/tables", dependencies=[Depends(allowed("queryLake"))])
 async def tables(ports: Wired) -> Tables:
     """List the tables with their columns."""
     answer = await ports.lake.ask(COLUMNS, {}, LIMIT_JSON_ROWS, "json")

@@ -66,10 +66,12 @@ class StatusSource(Protocol):
 class Access:
     """Who may come in.
 
-    token: the zone's API token. hosts: host names the API answers to, without port; any other is a rebinding attack.
+    token: the zone's API token, which is for its machine. tenant: whose cars it may see.
+    hosts: host names the API answers to, without port; any other is a rebinding attack.
     """
 
     token: str
+    tenant: str = "default"
     hosts: frozenset[str] = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 

@@ -3,9 +3,10 @@
 import base64
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
+from carcloud.api.auth import allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
 from carcloud.api.times import Time
@@ -42,14 +43,14 @@ class EntryDetail(Entry):
 routes = APIRouter(tags=["quarantine"], responses=RESPONSES)
 
 
-@routes.get("/v1/quarantine")
+@routes.get("/v1/quarantine", dependencies=[Depends(allowed("readQuarantine"))])
 def entries(ports: Wired, limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100, cause: str = "") -> Entries:
     """List what was refused and kept, the newest first."""
     found = ports.records.quarantine_entries(limit, cause or None)
     return Entries(entries=[Entry(**_shown(entry)) for entry in found])
 
 
-@routes.get("/v1/quarantine/{entry}")
+@routes.get("/v1/quarantine/{entry}", dependencies=[Depends(allowed("openQuarantine"))])
 def entry(ports: Wired, entry: str) -> EntryDetail:
     """Show one entry with its payload."""
     found = ports.records.quarantine_entry(entry)

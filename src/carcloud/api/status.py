@@ -2,12 +2,13 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from carcloud import __version__
+from carcloud.api.auth import allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.metrics import ZoneCollector
 from carcloud.api.ports import Ports, Wired
@@ -143,7 +144,7 @@ async def metrics(ports: Wired) -> Response:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@routes.get("/v1/status")
+@routes.get("/v1/status", dependencies=[Depends(allowed("readStatus"))])
 async def status(ports: Wired) -> Status:
     """Return the zone's state as of the last second."""
     found = _latest(ports)
@@ -152,7 +153,7 @@ async def status(ports: Wired) -> Status:
     return found
 
 
-@routes.get("/v1/status/history")
+@routes.get("/v1/status/history", dependencies=[Depends(allowed("readStatus"))])
 async def history(ports: Wired) -> StatusHistory:
     """Return the last quarter of an hour, one point a second."""
     return StatusHistory(**ports.history.columns())

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from carcloud.api.auth import allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Last, Ports, Wired
 from carcloud.api.times import Time, from_us, now
@@ -83,7 +84,7 @@ def shown(catalogue: Catalogue, path: str, last: Last) -> dict[str, Any]:
 routes = APIRouter(tags=["twin"], responses=RESPONSES)
 
 
-@routes.get("/v1/vehicles/{vehicle}/signals")
+@routes.get("/v1/vehicles/{vehicle}/signals", dependencies=[Depends(allowed("readTwin"))])
 async def signals(ports: Wired, vehicle: str, paths: Paths = "") -> VehicleSignals:
     """Return a car's newest values with unit, time, age and provenance."""
     catalogue = ports.catalogue()
@@ -99,7 +100,7 @@ async def signals(ports: Wired, vehicle: str, paths: Paths = "") -> VehicleSigna
     )
 
 
-@routes.get("/v1/signals")
+@routes.get("/v1/signals", dependencies=[Depends(allowed("readTwin"))])
 async def fleet(ports: Wired, paths: Paths, limit: Annotated[int, Query(ge=1, le=LIMIT_FLEET)] = 1000) -> FleetSignals:
     """Return some signals of all cars at once, as a map needs them."""
     wanted = expand(ports.catalogue(), paths) or []

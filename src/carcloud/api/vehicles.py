@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from carcloud.api.auth import allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Presence, Wired
 from carcloud.api.times import Time, from_us
@@ -52,7 +53,7 @@ class VehiclePage(BaseModel):
 routes = APIRouter(tags=["vehicles"], responses=RESPONSES)
 
 
-@routes.get("/v1/vehicles")
+@routes.get("/v1/vehicles", dependencies=[Depends(allowed("readVehicles"))])
 async def vehicles(
     ports: Wired,
     limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100,
@@ -69,7 +70,7 @@ async def vehicles(
     )
 
 
-@routes.get("/v1/vehicles/{vehicle}")
+@routes.get("/v1/vehicles/{vehicle}", dependencies=[Depends(allowed("readVehicles"))])
 async def vehicle(ports: Wired, vehicle: str) -> VehicleDetail:
     """Show one car."""
     car = await run_in_threadpool(ports.records.vehicle, vehicle)

@@ -48,7 +48,7 @@ async def run(context: Context) -> None:
         map_file=Path(settings.map_file) if settings.map_file else None,
     )
     host = context.zone.api_host
-    access = Access(context.zone.token, Access("").hosts | {host, *settings.listen.names})
+    access = Access(context.zone.token, settings.tenant, Access("").hosts | {host, *settings.listen.names})
     config = uvicorn.Config(
         create_app(ports, access),
         host=host,
