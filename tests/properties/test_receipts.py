@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from carcloud.lake.rows import Part, by_day, joined, part_of_chunk
 from carcloud.lake.verify import _as_chunk, _rows_of
-from carcloud.stream.receipts import car_digests, root, statement, tree_root
+from carcloud.safety.audit.tree import tree_root
+from carcloud.stream.receipts import car_digests, root, statement
 from tests.stream import CAR, DAY_US, NOW_US, OTHER, chunk, governed
 
 VALUES = st.one_of(

@@ -22,16 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-
-def tree_root(leaves: list[bytes]) -> bytes:
-    """Return the Merkle tree hash of the leaves; of none, the hash of nothing."""
-    if not leaves:
-        return hashlib.sha256(b"").digest()
-    level = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]
-    while len(level) > 1:
-        paired = [hashlib.sha256(b"\x01" + a + b).digest() for a, b in zip(level[::2], level[1::2], strict=False)]
-        level = paired + level[len(paired) * 2 :]
-    return level[0]
+from carcloud.safety.audit.tree import tree_root
 
 
 def root(rows: pa.RecordBatch) -> bytes:
