@@ -2,12 +2,13 @@
 
 Rules:
 * It signs what it is asked to, but only as one of a closed set of kinds, and says the kind in what is signed:
-  a signature made for one purpose is worthless for another.
+  a signature made for one purpose is worthless for another. A checkpoint alone is signed as it is, since others
+  read it who know no kinds; the signer therefore signs only what is a checkpoint of this zone's log.
 * Only the zone's own user can reach it: a Unix socket, mode 0600, in a folder of mode 0700.
 * Request: u32 length (big endian), u8 length of the kind, kind, payload. Answer: u32 length, then b"+", 16 characters
   of key id and the 64-byte signature, or b"-" and a sentence.
 
-Source: RFC 8032 (Ed25519).
+Source: RFC 8032 (Ed25519); c2sp.org/signed-note (checkpoints).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import hashlib
 import os
 import socket
 import struct
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +28,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from carcloud.errors import InputError, TryLaterError
+from carcloud.safety import sockets
+from carcloud.safety.audit.note import origin_of, parse_checkpoint
 from carcloud.safety.keys import private_folder, read_or_make_key, write_file
 
-Kind = Literal["receipt"]
+Kind = Literal["receipt", "checkpoint"]
 KINDS: tuple[str, ...] = get_args(Kind)
+CHECKPOINT = "checkpoint"
+SOCKET = "signer"
 
 LIMIT_PAYLOAD_BYTES = 1024 * 1024
-LIMIT_SOCKET_PATH_BYTES = 100
-"""Beyond about 100 bytes no system takes a socket's path; the socket then stands in the temporary folder."""
 
 ANSWER_TIMEOUT_S = 5.0
 IDLE_READ_TIMEOUT_S = 5.0
@@ -52,7 +54,9 @@ class Signature:
 
 
 def statement(kind: str, payload: bytes) -> bytes:
-    """Return the bytes that are signed: the payload under the name of its kind."""
+    """Return the bytes that are signed: the payload under the name of its kind, and a checkpoint as it is."""
+    if kind == CHECKPOINT:
+        return payload
     return f"carcloud/{kind}/v1\n".encode() + payload
 
 
@@ -98,22 +102,19 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
 class Signer:
     """The signing process: `await open()`, then it answers until `await close()`. One a zone.
 
-    The keys are `keys/{kind}.key`, made on first use, with `keys/{kind}.pub` beside them.
+    The keys are `keys/{kind}.key`, made on first use, with `keys/{kind}.pub` beside them. `zone`: the one whose
+    checkpoints it signs.
     """
 
-    def __init__(self, keys: Path, run: Path) -> None:
-        self._run = private_folder(run)
+    def __init__(self, keys: Path, run: Path, zone: str = "local") -> None:
+        self._run, self._origin = private_folder(run), origin_of(zone)
         self._keys = {kind: _signing_key(private_folder(keys), kind) for kind in KINDS}
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
 
     async def open(self) -> None:
         """Listen on the run folder's socket."""
-        path = _place_socket(self._run)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(path))
-        path.chmod(0o600)
-        self._server = await asyncio.start_unix_server(self._converse, sock=listener)
+        self._server = await asyncio.start_unix_server(self._converse, sock=sockets.bound_socket(self._run, SOCKET))
 
     async def close(self) -> None:
         """Stop listening and end what is open."""
@@ -122,10 +123,7 @@ class Signer:
             for connection in self._connections:
                 connection.close()
             await self._server.wait_closed()
-            path = socket_path(self._run)
-            path.unlink(missing_ok=True)
-            if path.parent != self._run:
-                path.parent.rmdir()
+            sockets.remove_socket(self._run, SOCKET)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)
@@ -152,8 +150,17 @@ class Signer:
         payload = request[end:]
         if key is None or len(payload) > LIMIT_PAYLOAD_BYTES:
             return b"-only known kinds are signed, and at most 1 MiB"
+        if request[1:end] == CHECKPOINT.encode() and not self._is_checkpoint(payload):
+            return b"-only a checkpoint of this zone's log is signed as one"
         signature = key.sign(statement(request[1:end].decode("ascii"), payload))
         return b"+" + key_id(key.public_key()).encode() + signature
+
+    def _is_checkpoint(self, payload: bytes) -> bool:
+        try:
+            found = parse_checkpoint(payload.decode())
+        except (InputError, UnicodeDecodeError):
+            return False
+        return found.origin == self._origin and found.text().encode() == payload
 
 
 class SignerClient:
@@ -224,18 +231,7 @@ class SignerClient:
 
 def socket_path(run: Path) -> Path:
     """Return where the signer of this run folder listens."""
-    elsewhere = run / "signer.path"
-    return Path(elsewhere.read_text()) if elsewhere.exists() else run / "signer.sock"
-
-
-def _place_socket(run: Path) -> Path:
-    elsewhere, path = run / "signer.path", run / "signer.sock"
-    elsewhere.unlink(missing_ok=True)
-    if len(os.fsencode(path)) > LIMIT_SOCKET_PATH_BYTES:
-        path = Path(tempfile.mkdtemp(prefix="carcloud-")) / "signer.sock"
-        write_file(elsewhere, os.fsencode(path))
-    path.unlink(missing_ok=True)
-    return path
+    return sockets.socket_path(run, SOCKET)
 
 
 def _signing_key(keys: Path, kind: str) -> Ed25519PrivateKey:

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carcloud.errors import InputError, TryLaterError
+from carcloud.safety.audit.note import Checkpoint, origin_of
 from carcloud.safety.signer import (
     LIMIT_PAYLOAD_BYTES,
     Signer,
@@ -174,3 +175,31 @@ def test_file_that_is_no_public_key_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.pub").write_text("no key")
     with pytest.raises(InputError, match=r"receipt\.pub"):
         load_public_key(tmp_path / "x.pub")
+
+
+CHECKPOINT = Checkpoint(origin_of("local"), 3, bytes(32)).text().encode()
+
+
+def test_checkpoint_is_signed_as_it_is_with_a_key_of_its_own(running):
+    client = SignerClient(running.run)
+    signature = client.sign("checkpoint", CHECKPOINT)
+    key = load_public_key(running.keys / "checkpoint.pub")
+    key.verify(signature.value, CHECKPOINT)
+    assert signature.key_id == key_id(key) != client.sign("receipt", CHECKPOINT).key_id
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xff",
+        b"anything",
+        CHECKPOINT.replace(b"local", b"other"),
+        CHECKPOINT + b"more\n",
+        CHECKPOINT[:-1],
+        b"carcloud/receipt/v1\n{}",
+    ],
+)
+def test_what_is_no_checkpoint_of_this_zone_is_not_signed_as_one(running, payload):
+    with pytest.raises(InputError, match="only a checkpoint of this zone"):
+        SignerClient(running.run).sign("checkpoint", payload)

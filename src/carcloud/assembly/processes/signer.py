@@ -10,7 +10,7 @@ from carcloud.safety.signer import Signer
 
 async def run(context: Context) -> None:
     """Hold the signing keys and sign."""
-    process = Signer(context.folder.keys, context.folder.run)
+    process = Signer(context.folder.keys, context.folder.run, context.settings.zone)
     await process.open()
     try:
         await asyncio.Event().wait()

@@ -134,6 +134,11 @@ def _line(row: str) -> Line:
     return Line(name, data[:4], data[4:])
 
 
+def origin_of(zone: str) -> str:
+    """Return the origin of a zone's log, which is also the name that the zone signs it under."""
+    return f"carcloud/{zone}"
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """What a log claims to be: its origin, how many leaves it has, and their root."""
