@@ -73,17 +73,17 @@ class TestRecords:
     def test_vehicles_are_listed_page_by_page_and_by_state(self, records: Records) -> None:
         for number in range(5):
             records.add_vehicle(replace(OTHER, id=f"v{number}", vin=f"{number:017}"))
-        records.revoke_vehicle("v3", AT)
+        records.life.change("v3", "revoke", AT)
         assert [vehicle.id for vehicle in records.vehicles(2)] == ["v0", "v1"]
         assert [vehicle.id for vehicle in records.vehicles(9, after="v1", state="active")] == ["v2", "v4"]
         assert records.count_vehicles("revoked") == 1
 
     def test_revoking_a_vehicle_revokes_its_certificates_and_frees_its_vin(self, records: Records) -> None:
         records.add_vehicle(CAR, LEAF)
-        revoked = records.revoke_vehicle(CAR.id, AT + timedelta(hours=1))
+        revoked = records.life.change(CAR.id, "revoke", AT + timedelta(hours=1))
         assert revoked.state == "revoked"
         assert records.certificate("1f").revoked_at == AT + timedelta(hours=1)
-        assert records.revoke_vehicle(CAR.id, AT + timedelta(hours=2)) == revoked
+        assert records.life.change(CAR.id, "revoke", AT + timedelta(hours=2)) == revoked
         assert records.certificate("1f").revoked_at == AT + timedelta(hours=1)
         with pytest.raises(MissingError):
             records.vehicle_by_vin(CAR.vin)
@@ -92,7 +92,7 @@ class TestRecords:
 
     def test_revoking_a_stranger_is_missing(self, records: Records) -> None:
         with pytest.raises(MissingError):
-            records.revoke_vehicle("nobody", AT)
+            records.life.change("nobody", "revoke", AT)
 
     def test_certificate_is_kept_once_and_only_for_an_enrolled_vehicle(self, records: Records) -> None:
         with pytest.raises(MissingError):

@@ -16,16 +16,19 @@ from pathlib import Path
 
 import orjson
 
-from carcloud.backends.records import DEFAULT_TENANT, Certificate, Records, Vehicle
+from carcloud.backends.records import DEFAULT_TENANT, Certificate, Entry, Records, Vehicle
 from carcloud.errors import CarcloudError, ConflictError, InputError
 from carcloud.safety.identity import VEHICLE_DAYS, Authority, Credentials, new_vehicle_id
 from carcloud.safety.keys import private_folder, write_files
 from carcloud.vehicle.batch import TOKEN
+from carcloud.vehicle.life import Act
 from carcloud.vehicle.vin import parse_vin
 
 LIMIT_LABEL = 64
 FILES = ("vehicle.key", "vehicle.pem", "ca.pem", "vehicle.json")
 """The credentials, as they lie in a car's folder."""
+
+_DO_INACTIVE = "A claimable car joins with its claim; release a quarantined one first."
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def enrol(
         ConflictError: the VIN or label is enrolled already.
     """
     enrolment = _issue(authority, vin, endpoints, label, tenant, days)
-    records.add_vehicle(enrolment.vehicle, _certificate(enrolment))
+    records.add_vehicle(enrolment.vehicle, _certificate(enrolment), entries=[_noted("enrolVehicle", enrolment)])
     return enrolment
 
 
@@ -89,7 +92,7 @@ def enrol_into(
     made = not folder.exists()
     write_credentials(enrolment, folder)
     try:
-        records.add_vehicle(enrolment.vehicle, _certificate(enrolment))
+        records.add_vehicle(enrolment.vehicle, _certificate(enrolment), entries=[_noted("enrolVehicle", enrolment)])
     except CarcloudError:
         for name in FILES:
             (folder / name).unlink()
@@ -124,10 +127,11 @@ def renew(
     """
     vehicle = records.vehicle(vehicle_id)
     if vehicle.state != "active":
-        raise ConflictError(f"Vehicle {vehicle_id} is revoked.", "Enrol the car again: it gets a new id.")
+        do = "Enrol the car again: it gets a new id." if vehicle.state in ("revoked", "retired") else _DO_INACTIVE
+        raise ConflictError(f"Vehicle {vehicle_id} is {vehicle.state}.", do)
     credentials = authority.issue_vehicle(vehicle.id, vehicle.tenant, days)
     renewed = Enrolment(vehicle, credentials, endpoints, authority.server_trust.read_bytes())
-    records.add_certificate(_certificate(renewed))
+    records.add_certificate(_certificate(renewed), _noted("renewVehicle", renewed))
     return renewed
 
 
@@ -147,9 +151,20 @@ def renew_into(
     return renewed
 
 
-def revoke(records: Records, vehicle_id: str) -> Vehicle:
+def revoke(records: Records, vehicle_id: str, actor: str = "machine") -> Vehicle:
     """Revoke a car and all its certificates; tell the gates afterwards. Raise MissingError."""
-    return records.revoke_vehicle(vehicle_id, datetime.now(UTC))
+    return change(records, vehicle_id, "revoke", actor)
+
+
+def change(records: Records, vehicle_id: str, act: Act, actor: str) -> Vehicle:
+    """Quarantine, release, revoke or retire a car, and note who did it; tell the gates afterwards.
+
+    Raises:
+        MissingError: no such vehicle.
+        ConflictError: its state does not allow this.
+    """
+    entry = Entry(actor, f"{act}Vehicle", f"vehicle:{vehicle_id}", tenant=records.vehicle(vehicle_id).tenant)
+    return records.life.change(vehicle_id, act, datetime.now(UTC), entry)
 
 
 def write_credentials(enrolment: Enrolment, folder: Path) -> None:
@@ -194,6 +209,11 @@ def _card(enrolment: Enrolment) -> dict[str, object]:
         "mqtt": {"host": endpoints.mqtt_host, "port": endpoints.mqtt_port},
         "https": {"url": endpoints.https_url},
     }
+
+
+def _noted(action: str, enrolment: Enrolment) -> Entry:
+    facts = {"serial": enrolment.credentials.serial, "not_after": enrolment.credentials.not_after.isoformat()}
+    return Entry("machine", action, f"vehicle:{enrolment.vehicle.id}", facts=facts, tenant=enrolment.vehicle.tenant)
 
 
 def _certificate(enrolment: Enrolment) -> Certificate:

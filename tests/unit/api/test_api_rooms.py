@@ -53,7 +53,7 @@ def test_vehicle_shows_what_the_records_and_the_twin_know(api: httpx.Client, rep
 
 
 def test_revoked_vehicles_can_be_listed(api: httpx.Client, zone: Zone) -> None:
-    zone.records.revoke_vehicle(CARS[1], MOMENT)
+    zone.records.life.change(CARS[1], "revoke", MOMENT)
     assert [car["id"] for car in api.get("/v1/vehicles?state=revoked").json()["vehicles"]] == [CARS[1]]
 
 

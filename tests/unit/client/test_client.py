@@ -103,7 +103,7 @@ def test_vehicles_are_listed_beyond_a_page(client: Client, zone: Zone) -> None:
         zone.records.add_vehicle(Vehicle(f"d{number:015}", "default", f"VIN{number:014}", None, "active", MOMENT))
     cars = [car.id for car in client.vehicles()]
     assert (len(cars), cars[:3]) == (PAGE + 3, list(CARS))
-    zone.records.revoke_vehicle(CARS[2], MOMENT)
+    zone.records.life.change(CARS[2], "revoke", MOMENT)
     assert [car.id for car in client.vehicles(state="revoked")] == [CARS[2]]
 
 

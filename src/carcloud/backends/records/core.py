@@ -5,29 +5,34 @@ A port with two backends, chosen by URL: SQLite (`sqlite:////data/records.db`), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, delete, func, insert, select, update
+from sqlalchemy import Engine, Select, delete, func, insert, select
 from sqlalchemy import exc as sql_errors
 
 from carcloud.backends.records import tables as t
-from carcloud.backends.records.audit import Audit
+from carcloud.backends.records.audit import Audit, Entry
+from carcloud.backends.records.claims import Claim, Claims, put
 from carcloud.backends.records.database import Database
+from carcloud.backends.records.life import Life
+from carcloud.backends.records.suspicions import Suspicions
 from carcloud.backends.records.tables import (
     DEFAULT_TENANT,
     Certificate,
     QuarantineEntry,
-    State,
     Vehicle,
 )
 from carcloud.errors import ConflictError, MissingError
+from carcloud.vehicle.life import LIVE, State
 
 LIMIT_QUARANTINE_BYTES = 256 * 1024 * 1024
 QUARANTINE_AGE = timedelta(days=7)
 ENTRY_OVERHEAD_BYTES = 512
 """What an entry weighs beside its payload, so that a million tiny entries are bounded too."""
+
+ENROLMENT_LOCK = 0x656E726F  # any constant: on PostgreSQL one car at a time is looked for and added
 
 
 class Records(Database):
@@ -36,34 +41,53 @@ class Records(Database):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self.audit = Audit(self)
+        self.claims = Claims(self)
+        self.life = Life(self, self.audit)
+        self.suspicions = Suspicions(self, self.audit)
 
     # vehicles
 
-    def add_vehicle(self, vehicle: Vehicle, certificate: Certificate | None = None) -> None:
-        """Enrol a vehicle, with its first certificate, at once or not at all.
+    def add_vehicle(
+        self,
+        vehicle: Vehicle,
+        certificate: Certificate | None = None,
+        claim: Claim | None = None,
+        entries: Sequence[Entry] = (),
+    ) -> None:
+        """Enrol a vehicle, with its first certificate or claim and what is noted of it, at once or not at all.
 
         Raises:
-            ConflictError: an active vehicle has this id, VIN or label.
+            ConflictError: a vehicle that is claimable, active or quarantined has this id, VIN or label.
         """
+        same = t.vehicles.c.vin == vehicle.vin
+        if vehicle.label is not None:
+            same |= t.vehicles.c.label == vehicle.label
+        taken = select(t.vehicles.c.id).where(t.vehicles.c.tenant == vehicle.tenant, t.vehicles.c.state.in_(LIVE), same)
         with self.transaction(writing=True) as db:
+            self.alone(db, ENROLMENT_LOCK)
+            if db.execute(taken.limit(1)).one_or_none() is not None:
+                raise _taken(vehicle)
             try:
                 db.execute(insert(t.vehicles).values(**vars(vehicle)))
             except sql_errors.IntegrityError:
                 raise _taken(vehicle) from None
             if certificate is not None:
                 db.execute(insert(t.certificates).values(**vars(certificate)))
+            if claim is not None:
+                put(db, claim)
+            self.audit.note(db, *entries)
 
     def vehicle(self, id: str) -> Vehicle:  # noqa: A002
         """Return a vehicle in any state; raise MissingError."""
         return self._one_vehicle(select(t.vehicles).where(t.vehicles.c.id == id), f"No vehicle {id!r}.")
 
     def vehicle_by_label(self, label: str, tenant: str = DEFAULT_TENANT) -> Vehicle:
-        """Return the active vehicle of this label; raise MissingError."""
-        return self._one_vehicle(_active(tenant).where(t.vehicles.c.label == label), f"No vehicle labelled {label!r}.")
+        """Return the vehicle of this label that is not revoked or retired; raise MissingError."""
+        return self._one_vehicle(_live(tenant).where(t.vehicles.c.label == label), f"No vehicle labelled {label!r}.")
 
     def vehicle_by_vin(self, vin: str, tenant: str = DEFAULT_TENANT) -> Vehicle:
-        """Return the active vehicle of this VIN; raise MissingError."""
-        return self._one_vehicle(_active(tenant).where(t.vehicles.c.vin == vin), "No vehicle has this VIN.")
+        """Return the vehicle of this VIN that is not revoked or retired; raise MissingError."""
+        return self._one_vehicle(_live(tenant).where(t.vehicles.c.vin == vin), "No vehicle has this VIN.")
 
     def vehicles(self, limit: int = 100, after: str | None = None, state: State | None = None) -> list[Vehicle]:
         """Return vehicles in the order of their ids, from behind `after`."""
@@ -78,17 +102,9 @@ class Records(Database):
         """Return how many vehicles are in this state."""
         return int(self.rows(select(func.count()).where(t.vehicles.c.state == state))[0][0])
 
-    def revoke_vehicle(self, id: str, at: datetime) -> Vehicle:  # noqa: A002
-        """Revoke a vehicle and all its certificates; revoking twice changes nothing. Raise MissingError."""
-        mine = (t.certificates.c.vehicle == id) & t.certificates.c.revoked_at.is_(None)
-        with self.transaction(writing=True) as db:
-            db.execute(update(t.vehicles).where(t.vehicles.c.id == id).values(state="revoked"))
-            db.execute(update(t.certificates).where(mine).values(revoked_at=at))
-        return self.vehicle(id)
-
     # certificates
 
-    def add_certificate(self, certificate: Certificate) -> None:
+    def add_certificate(self, certificate: Certificate, *entries: Entry) -> None:
         """Record a certificate issued to an enrolled vehicle. Raise ConflictError, or MissingError for its vehicle."""
         self.vehicle(certificate.vehicle)
         with self.transaction(writing=True) as db:
@@ -97,6 +113,7 @@ class Records(Database):
             except sql_errors.IntegrityError:
                 do = "Issue a new one; a serial is used once."
                 raise ConflictError(f"Certificate {certificate.serial} is recorded already.", do) from None
+            self.audit.note(db, *entries)
 
     def certificate(self, serial: str) -> Certificate:
         """Return a certificate by its serial; raise MissingError."""
@@ -194,8 +211,8 @@ class Records(Database):
         return Vehicle(**rows[0]._mapping)
 
 
-def _active(tenant: str) -> Select[Any]:
-    return select(t.vehicles).where(t.vehicles.c.tenant == tenant, t.vehicles.c.state == "active")
+def _live(tenant: str) -> Select[Any]:
+    return select(t.vehicles).where(t.vehicles.c.tenant == tenant, t.vehicles.c.state.in_(LIVE))
 
 
 def _taken(vehicle: Vehicle) -> ConflictError:

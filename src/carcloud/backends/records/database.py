@@ -132,10 +132,14 @@ class Database:
             do = "Try again; if it stays so, see that the database runs and its disk has space."
             raise TryLaterError(f"The records cannot be reached: {_reason(error)}.", do) from error
 
+    def alone(self, db: Connection, lock: int) -> None:
+        """Let one writing transaction at a time go on from here, until it ends. SQLite's writers are alone anyway."""
+        if db.dialect.name == "postgresql":
+            db.execute(select(func.pg_advisory_xact_lock(lock)))
+
     def _prepare_schema(self) -> None:
         with self.transaction(writing=True) as db:
-            if db.dialect.name == "postgresql":
-                db.execute(select(func.pg_advisory_xact_lock(SCHEMA_LOCK)))
+            self.alone(db, SCHEMA_LOCK)
             schema_version.create(db, checkfirst=True)
             found = db.execute(select(schema_version.c.version)).scalar()
             if found is not None and found > SCHEMA_VERSION:

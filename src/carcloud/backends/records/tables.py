@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
 from carcloud.backends.records.database import Instant, metadata
+from carcloud.vehicle.life import State
 
 DEFAULT_TENANT = "default"
-
-State = Literal["active", "revoked"]
 
 
 @dataclass(frozen=True)

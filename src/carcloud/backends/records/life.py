@@ -1,0 +1,106 @@
+"""States of vehicles: changed one step at a time, with the act noted beside it.
+
+Rules:
+* The step is asked of `carcloud.vehicle.life`, and done with what hangs on it in one transaction: certificates end,
+  open claims end, suspicions are settled, the act is noted for the audit log.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from carcloud.backends.records import tables as t
+from carcloud.backends.records.audit import Audit, Entry
+from carcloud.backends.records.claims import Claim, claims, put, use, withdraw
+from carcloud.backends.records.database import Database
+from carcloud.backends.records.suspicions import settle
+from carcloud.backends.records.tables import Certificate, Vehicle
+from carcloud.errors import ConflictError, MissingError
+from carcloud.vehicle.life import STATES, Act, State, after, ends_certificates
+
+
+class Life:
+    """Steps in the lives of vehicles."""
+
+    def __init__(self, database: Database, audit: Audit) -> None:
+        self._database, self._audit = database, audit
+
+    def change(self, vehicle: str, act: Act, at: datetime, *entries: Entry) -> Vehicle:
+        """Do one act to a vehicle, with all that hangs on it, and note it.
+
+        Raises:
+            MissingError: no such vehicle.
+            ConflictError: the act cannot be done in its state.
+        """
+        with self._database.transaction(writing=True) as db:
+            changed = step(db, vehicle, act, at)
+            self._audit.note(db, *entries)
+        return changed
+
+    def rekey(self, vehicle: str, claim: Claim, *entries: Entry) -> Vehicle:
+        """End a car's certificates and let it join anew with a claim; raise as `change` does."""
+        with self._database.transaction(writing=True) as db:
+            changed = step(db, vehicle, "rekey", claim.made_at)
+            put(db, claim)
+            self._audit.note(db, *entries)
+        return changed
+
+    def join(self, claim: Claim, certificate: Certificate, *entries: Entry) -> Vehicle:
+        """Use a claim up and record the certificate that was issued for it.
+
+        Raises:
+            ConflictError: the claim was used, withdrawn or over when it came to it, or its car is not claimable.
+        """
+        with self._database.transaction(writing=True) as db:
+            if not use(db, claim, certificate.issued_at):
+                raise ConflictError("The claim was used already.", "Ask the zone's operator for a new one.")
+            changed = step(db, claim.vehicle, "enrol", certificate.issued_at)
+            db.execute(insert(t.certificates).values(**vars(certificate)))
+            self._audit.note(db, *entries)
+        return changed
+
+    def counts(self) -> dict[State, int]:
+        """Return how many vehicles are in each state."""
+        many = func.count().label("many")
+        query = select(t.vehicles.c.state, many).group_by(t.vehicles.c.state)
+        found = {row.state: int(row.many) for row in self._database.rows(query)}
+        return {state: found.get(state, 0) for state in STATES}
+
+    def ending(self, before: datetime, limit: int) -> list[Certificate]:
+        """Return the last certificates of cars that come in, where the last ends before a time; the earliest first."""
+        c, v = t.certificates.c, t.vehicles.c
+        last = func.max(c.not_after)
+        query = (
+            select(c.vehicle)
+            .join(t.vehicles)
+            .where(v.state.in_(("active", "quarantined")), c.revoked_at.is_(None))
+            .group_by(c.vehicle)
+            .having(last < before)
+            .order_by(last)
+            .limit(limit)
+        )
+        names = [row[0] for row in self._database.rows(query)]
+        rows = self._database.rows(select(t.certificates).where(c.vehicle.in_(names), c.revoked_at.is_(None)))
+        newest: dict[str, Certificate] = {}
+        for row in sorted(rows, key=lambda row: row.not_after):
+            newest[row.vehicle] = Certificate(**row._mapping)
+        return [newest[name] for name in names if name in newest]
+
+
+def step(db: Connection, vehicle: str, act: Act, at: datetime) -> Vehicle:
+    """Do one act to a vehicle within a transaction that writes; raise as `Life.change` does."""
+    row = db.execute(select(t.vehicles).where(t.vehicles.c.id == vehicle).with_for_update()).one_or_none()
+    if row is None:
+        raise MissingError(f"No vehicle {vehicle!r}.", "List the enrolled ones with `carcloud vehicles`.")
+    found = Vehicle(**row._mapping)
+    state = after(act, found.state)
+    db.execute(update(t.vehicles).where(t.vehicles.c.id == vehicle).values(state=state))
+    if ends_certificates(act):
+        mine = (t.certificates.c.vehicle == vehicle) & t.certificates.c.revoked_at.is_(None)
+        db.execute(update(t.certificates).where(mine).values(revoked_at=at))
+        withdraw(db, claims.c.vehicle == vehicle, at)
+    if act not in ("enrol", "quarantine"):
+        settle(db, vehicle, at)
+    return Vehicle(found.id, found.tenant, found.vin, found.label, state, found.enrolled_at)
