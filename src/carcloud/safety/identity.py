@@ -2,6 +2,7 @@
 
 Rules:
 * root → vehicle-ca (cars) and root → server-ca (doors); P-256 throughout, the two never stand in for each other.
+* root → operator-ca (orders): its key is not here but in the order signer's folder; see `carcloud.safety.orders`.
 * A vehicle's certificate names its id twice, as CN and as spiffe://tenant/vehicle/id, and both must agree.
 * The authority is made on first use, whole or not at all; certificates near their end are issued again.
 * Revocation is not in the certificate but in the records, which every door asks.
@@ -27,6 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from carcloud.errors import MissingError, NotAllowedError
 from carcloud.safety.keys import PRIVATE_FOLDER, private_folder, read_key, write_file
+from carcloud.safety.orders.certificates import ORDER_PURPOSE
 from carcloud.vehicle.batch import TOKEN
 
 ROOT_AGE = timedelta(days=20 * 365)
@@ -52,6 +54,16 @@ class Identity:
 
 
 @dataclass(frozen=True)
+class Issued:
+    """A certificate for a key that its owner keeps: the chain, PEM, and what is recorded of it."""
+
+    chain: bytes
+    serial: str
+    issued_at: datetime
+    not_after: datetime
+
+
+@dataclass(frozen=True)
 class Credentials:
     """A vehicle's certificate chain and key, PEM. The key is not kept by the zone."""
 
@@ -70,6 +82,12 @@ def utc_now() -> datetime:
 def new_vehicle_id() -> str:
     """Return a random vehicle id: 16 characters of a-z and 2-7, 80 bits."""
     return "".join(secrets.choice(_ID_LETTERS) for _ in range(16))
+
+
+def renewable_from(certificate: x509.Certificate) -> datetime:
+    """Return when the last third of a certificate's life begins: from then on it is renewed."""
+    begins = certificate.not_valid_before_utc + CLOCK_SLACK
+    return certificate.not_valid_after_utc - (certificate.not_valid_after_utc - begins) / _MARGIN
 
 
 def vehicle_identity(certificate: x509.Certificate) -> Identity:
@@ -93,8 +111,41 @@ def _no_vehicle() -> NotAllowedError:
     return NotAllowedError("The certificate names no vehicle.", "Use the one `carcloud enrol` wrote, unchanged.")
 
 
+@dataclass(frozen=True)
+class Trust:
+    """The public side of the authority: for a process that answers cars, and holds none of its keys."""
+
+    keys: Path
+
+    @property
+    def vehicles(self) -> Path:
+        """What a door trusts: root and vehicle-ca."""
+        return self.keys / "authority" / "vehicle-trust.pem"
+
+    @property
+    def servers(self) -> Path:
+        """What a car trusts: root and server-ca."""
+        return self.keys / "authority" / "server-trust.pem"
+
+    @property
+    def certificate(self) -> Path:
+        """The doors' own certificate, with its chain."""
+        return self.keys / "server.pem"
+
+    @property
+    def key(self) -> Path:
+        """The key of the doors' own certificate."""
+        return self.keys / "server.key"
+
+    def authorities(self) -> dict[str, x509.Certificate]:
+        """Return every authority's certificate by its name, such as `vehicle-ca`."""
+        files = sorted((self.keys / "authority").glob("*.pem"))
+        found = {file.stem: file for file in files if not file.stem.endswith("-trust")}
+        return {name: x509.load_pem_x509_certificate(file.read_bytes()) for name, file in found.items()}
+
+
 class Authority:
-    """The zone's own certificate authority, kept in `keys/authority`.
+    """The zone's own certificate authority, kept in `keys/authority`. Those who only answer cars use `Trust`.
 
     `vehicle_trust` (root + vehicle-ca) is what a door trusts; `server_trust` (root + server-ca) is what a car trusts.
     """
@@ -113,12 +164,16 @@ class Authority:
     def issue_vehicle(self, vehicle: str, tenant: str, days: int = VEHICLE_DAYS) -> Credentials:
         """Return a new key and certificate for a vehicle. Nothing is kept here: the caller records the serial."""
         key = ec.generate_private_key(ec.SECP256R1())
+        given = self.issue_for(key.public_key(), vehicle, tenant, days)
+        return Credentials(given.chain, _key_pem(key), given.serial, given.issued_at, given.not_after)
+
+    def issue_for(self, key: ec.EllipticCurvePublicKey, vehicle: str, tenant: str, days: int = VEHICLE_DAYS) -> Issued:
+        """Return a vehicle's certificate for a key that it made itself; the caller records the serial."""
         now = self._clock()
         uri = x509.UniformResourceIdentifier(f"spiffe://{tenant}/vehicle/{vehicle}")
         leaf = self._leaf(vehicle, key, "vehicle-ca", [uri], ExtendedKeyUsageOID.CLIENT_AUTH, timedelta(days=days))
         chain = _pem(leaf) + self._read("vehicle-ca.pem")
-        serial = f"{leaf.serial_number:x}"
-        return Credentials(chain, _key_pem(key), serial, now, leaf.not_valid_after_utc)
+        return Issued(chain, f"{leaf.serial_number:x}", now, leaf.not_valid_after_utc)
 
     def server_certificate(self, hosts: Sequence[str]) -> tuple[Path, Path]:
         """Return the files (chain, key) of a server certificate for these names and addresses.
@@ -129,10 +184,23 @@ class Authority:
         if not self._serves(chain, key_file, hosts):
             key = ec.generate_private_key(ec.SECP256R1())
             names = [_general_name(host) for host in hosts]
-            leaf = self._leaf(hosts[0], key, "server-ca", names, ExtendedKeyUsageOID.SERVER_AUTH, SERVER_AGE)
+            leaf = self._leaf(
+                hosts[0], key.public_key(), "server-ca", names, ExtendedKeyUsageOID.SERVER_AUTH, SERVER_AGE
+            )
             write_file(key_file, _key_pem(key))
             write_file(chain, _pem(leaf) + self._read("server-ca.pem"))
         return chain, key_file
+
+    def certify_orders(self, key: ec.EllipticCurvePrivateKey) -> tuple[bytes, bytes]:
+        """Return the certificate of the authority of orders, whose key the order signer keeps, and the root's; PEM.
+
+        Raises:
+            MissingError: the root's key is kept elsewhere.
+        """
+        root, root_key = self._load("root")
+        name = str(root.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value).removesuffix(" root")
+        certificate = _authority_certificate(f"{name} operator-ca", key, root, root_key, self._clock(), ORDER_PURPOSE)
+        return _pem(certificate), _pem(root)
 
     def _serves(self, chain: Path, key_file: Path, hosts: Sequence[str]) -> bool:
         if not (chain.exists() and key_file.exists()):
@@ -146,7 +214,7 @@ class Authority:
     def _leaf(
         self,
         name: str,
-        key: ec.EllipticCurvePrivateKey,
+        key: ec.EllipticCurvePublicKey,
         issuer: str,
         alternatives: list[x509.GeneralName],
         usage: x509.ObjectIdentifier,
@@ -212,18 +280,21 @@ def _authority_certificate(
     issuer: x509.Certificate | None,
     issuer_key: ec.EllipticCurvePrivateKey,
     now: datetime,
+    purpose: x509.ObjectIdentifier | None = None,
 ) -> x509.Certificate:
     subject = issuer.subject if issuer is not None else _name(name)
     age, path_length = (ROOT_AGE, 1) if issuer is None else (AUTHORITY_AGE, 0)
-    builder = _certificate(name, key, subject, issuer_key, now, age)
+    builder = _certificate(name, key.public_key(), subject, issuer_key, now, age)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
     builder = builder.add_extension(_key_usage(signs_certificates=True), critical=True)
+    if purpose is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
 
 
 def _certificate(
     name: str,
-    key: ec.EllipticCurvePrivateKey,
+    key: ec.EllipticCurvePublicKey,
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePrivateKey,
     now: datetime,
@@ -233,11 +304,11 @@ def _certificate(
         x509.CertificateBuilder()
         .subject_name(_name(name))
         .issuer_name(issuer)
-        .public_key(key.public_key())
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCK_SLACK)
         .not_valid_after(now + age)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
     )
 

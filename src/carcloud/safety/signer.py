@@ -4,9 +4,10 @@ Rules:
 * It signs what it is asked to, but only as one of a closed set of kinds, and says the kind in what is signed:
   a signature made for one purpose is worthless for another. A checkpoint alone is signed as it is, since others
   read it who know no kinds; the signer therefore signs only what is a checkpoint of this zone's log.
+* What is no signature over bytes, such as issuing a certificate, is a kind of its own that answers with bytes.
 * Only the zone's own user can reach it: a Unix socket, mode 0600, in a folder of mode 0700.
 * Request: u32 length (big endian), u8 length of the kind, kind, payload. Answer: u32 length, then b"+", 16 characters
-  of key id and the 64-byte signature, or b"-" and a sentence.
+  of key id and the 64-byte signature (or what the kind answers with), or b"-" and a sentence.
 
 Source: RFC 8032 (Ed25519); c2sp.org/signed-note (checkpoints).
 """
@@ -19,6 +20,7 @@ import os
 import socket
 import struct
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -27,7 +29,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from carcloud.errors import InputError, TryLaterError
+from carcloud.errors import CarcloudError, InputError, TryLaterError
 from carcloud.safety import sockets
 from carcloud.safety.audit.note import origin_of, parse_checkpoint
 from carcloud.safety.keys import private_folder, read_or_make_key, write_file
@@ -37,7 +39,11 @@ KINDS: tuple[str, ...] = get_args(Kind)
 CHECKPOINT = "checkpoint"
 SOCKET = "signer"
 
+Answer = Callable[[bytes], bytes]
+"""What the signer does with a payload of another kind; it raises a CarcloudError where it will not."""
+
 LIMIT_PAYLOAD_BYTES = 1024 * 1024
+LIMIT_ANSWER_BYTES = 64 * 1024
 
 ANSWER_TIMEOUT_S = 5.0
 IDLE_READ_TIMEOUT_S = 5.0
@@ -103,10 +109,11 @@ class Signer:
     """The signing process: `await open()`, then it answers until `await close()`. One a zone.
 
     The keys are `keys/{kind}.key`, made on first use, with `keys/{kind}.pub` beside them. `zone`: the one whose
-    checkpoints it signs.
+    checkpoints it signs. `others`: what it answers beside signatures, by kind.
     """
 
-    def __init__(self, keys: Path, run: Path, zone: str = "local") -> None:
+    def __init__(self, keys: Path, run: Path, zone: str = "local", others: Mapping[str, Answer] | None = None) -> None:
+        self._others = dict(others or {})
         self._run, self._origin = private_folder(run), origin_of(zone)
         self._keys = {kind: _signing_key(private_folder(keys), kind) for kind in KINDS}
         self._server: asyncio.Server | None = None
@@ -148,6 +155,8 @@ class Signer:
         end = 1 + request[0] if request else 1
         key = self._keys.get(request[1:end].decode("ascii", "replace"))
         payload = request[end:]
+        if (other := self._others.get(request[1:end].decode("ascii", "replace"))) is not None:
+            return _answered(other, payload)
         if key is None or len(payload) > LIMIT_PAYLOAD_BYTES:
             return b"-only known kinds are signed, and at most 1 MiB"
         if request[1:end] == CHECKPOINT.encode() and not self._is_checkpoint(payload):
@@ -180,10 +189,15 @@ class SignerClient:
         """
         if len(payload) > LIMIT_PAYLOAD_BYTES:
             raise InputError(f"{len(payload)} bytes are too many to sign.", "Sign a hash of them.")
+        answer = self.ask(kind, payload)
+        return Signature(answer[:_KEY_ID_BYTES].decode(), answer[_KEY_ID_BYTES:])
+
+    def ask(self, kind: str, payload: bytes) -> bytes:
+        """Return what the signer answers to a payload of this kind; raise as `sign` does."""
         answer = self._ask(bytes([len(kind)]) + kind.encode() + payload)
         if answer[:1] != b"+":
             raise InputError(f"The signer refused: {answer[1:].decode('utf-8', 'replace')}.")
-        return Signature(answer[1 : 1 + _KEY_ID_BYTES].decode(), answer[1 + _KEY_ID_BYTES :])
+        return answer[1:]
 
     def close(self) -> None:
         """Hang up."""
@@ -221,7 +235,7 @@ class SignerClient:
     def _exchange(self, connection: socket.socket, request: bytes) -> bytes:
         connection.sendall(_LENGTH.pack(len(request)) + request)
         (length,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
-        return _receive(connection, min(length, 1024))
+        return _receive(connection, min(length, LIMIT_ANSWER_BYTES))
 
     def _hang_up(self) -> None:
         if self._connection is not None:
@@ -241,6 +255,13 @@ def _signing_key(keys: Path, kind: str) -> Ed25519PrivateKey:
     pem = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     write_file(keys / f"{kind}.pub", pem, 0o644)
     return key
+
+
+def _answered(other: Answer, payload: bytes) -> bytes:
+    try:
+        return b"+" + other(payload)
+    except CarcloudError as error:
+        return b"-" + error.message.rstrip(".").encode()
 
 
 def _send(writer: asyncio.StreamWriter, answer: bytes) -> None:

@@ -14,6 +14,7 @@ from carcloud.errors import InputError, TryLaterError
 from carcloud.safety.audit.note import Checkpoint, origin_of
 from carcloud.safety.signer import (
     LIMIT_PAYLOAD_BYTES,
+    Answer,
     Signer,
     SignerClient,
     Verifier,
@@ -27,11 +28,11 @@ from carcloud.safety.signer import (
 class Running:
     """A signer that answers in a thread of its own."""
 
-    def __init__(self, folder: Path, run: Path | None = None) -> None:
+    def __init__(self, folder: Path, run: Path | None = None, others: dict[str, Answer] | None = None) -> None:
         self.keys, self.run = folder / "keys", run or folder / "run"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self.signer = Signer(self.keys, self.run)
+        self.signer = Signer(self.keys, self.run, others=others)
 
     def __enter__(self) -> "Running":
         self._thread.start()
