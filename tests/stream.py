@@ -14,10 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from carcloud.backends.nats_server import executable
+from carcloud.safety.governance.policy import parse
+from carcloud.safety.governance.table import Table
 from carcloud.safety.signer import Signer
 from carcloud.stream import subjects
 from carcloud.stream.chunk import SCHEMA, Chunk, RawPosition, Record, content, encoded_rows
+from carcloud.stream.guards import Terms
 from carcloud.stream.receipts import root, statement
+from carcloud.stream.settings import TimeLimits
 from carcloud.vehicle.batch import Batch, IdTable, Provenance, encode
 from carcloud.vehicle.catalogue import Catalogue, Signal
 
@@ -36,6 +40,17 @@ CATALOGUE = Catalogue(
         Signal("Vehicle.Free", "double"),
     ]
 )
+POLICY = parse(
+    """
+name: tests
+purposes:
+  operation: {basis: contract, why: So that tests have something lawful.}
+rules:
+  - {paths: ["**"], class: operational, purposes: [operation]}
+""",
+    "tests",
+)
+TERMS = Terms(CATALOGUE, TimeLimits(), Table(POLICY, CATALOGUE))
 TABLE = IdTable(
     (
         ("Vehicle.Speed", "km/h"),

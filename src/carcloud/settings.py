@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 
 from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.lake.settings import LakeSettings, QueryLimits
+from carcloud.safety.governance.policy import Policy, pack, packs
+from carcloud.safety.governance.policy import parse as parse_policy
 from carcloud.stream.settings import GovernorSettings
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.catalogue import Catalogue, parse
@@ -52,6 +54,7 @@ class Settings:
     """One zone. `records`: an SQLAlchemy URL, by default SQLite in the data folder.
 
     `catalogue`: a VSS JSON or compact YAML file instead of the core profile; `overlays`: a maker's own signals on top.
+    `governance`: what may be kept, and for what: a governance file, or the name of one that comes with carcloud.
     `map_file`: GeoJSON drawn under the fleet. `gateways`: processes that answer connecting cars.
     """
 
@@ -60,6 +63,7 @@ class Settings:
     records: str = ""
     catalogue: str = ""
     overlays: tuple[str, ...] = ()
+    governance: str = "laboratory"
     map_file: str = ""
     gateways: int = 2
     listen: Listen = field(default_factory=Listen)
@@ -119,6 +123,11 @@ class Folder:
     def catalogue(self) -> Path:
         """The catalogue in force."""
         return self.path / "catalogue.json"
+
+    @property
+    def governance(self) -> Path:
+        """The governance in force, and below `governance/` every one that ever was, named by its hash."""
+        return self.path / "governance.yaml"
 
     def records(self, settings: Settings) -> str:
         """Return the URL of the records."""
@@ -238,6 +247,32 @@ def load_catalogue(settings: Settings, previous: Path) -> Catalogue:
 def catalogue_in_force(settings: Settings, folder: Folder) -> Catalogue:
     """Return the catalogue the zone took when it last started; before its first start, what the settings ask for."""
     return read_catalogue(folder.catalogue) if folder.catalogue.exists() else load_catalogue(settings, folder.catalogue)
+
+
+def load_governance(settings: Settings) -> Policy:
+    """Return the governance the settings ask for.
+
+    Raises:
+        MissingError: there is no such file, and none of this name comes with carcloud.
+        InputError: the file is no governance file.
+    """
+    if (named := pack(settings.governance)) is not None:
+        return named
+    path = Path(settings.governance)
+    try:
+        return parse_policy(path.read_bytes(), path.name)
+    except FileNotFoundError:
+        do = f"Give a file's path, or one of {', '.join(packs())}."
+        raise MissingError(f"There is no governance file {path}.", do) from None
+    except OSError as error:
+        raise InputError(f"The governance file {path} cannot be read: {error.strerror}.", "Check the path.") from None
+
+
+def governance_in_force(settings: Settings, folder: Folder) -> Policy:
+    """Return the governance the zone took when it last started; before its first start, what the settings ask for."""
+    if not folder.governance.exists():
+        return load_governance(settings)
+    return parse_policy(folder.governance.read_bytes(), folder.governance.name)
 
 
 def read_catalogue(path: Path) -> Catalogue:

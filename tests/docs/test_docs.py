@@ -18,8 +18,12 @@ from carcloud.gateway import https
 from carcloud.lake.rows import SCHEMA
 from carcloud.lake.tables import TABLES
 from carcloud.onboard.mapping import read_mapping
+from carcloud.safety.governance.policy import BASES, CLASSES, packs
+from carcloud.safety.governance.policy import parse as parse_policy
+from carcloud.safety.governance.table import Table as GovernanceTable
 from carcloud.settings import Folder, Settings, load
 from carcloud.stream import guards
+from carcloud.stream.consents import READ_EVERY_S
 from carcloud.stream.intake import LIMIT_TABLES
 from carcloud.stream.settings import FloodLimits
 from carcloud.vehicle import batch
@@ -272,3 +276,15 @@ def last_value(code: str):
     names: dict[str, object] = {}
     exec("\n".join(lines), names)
     return eval(last, names)
+
+
+def test_governance_page_says_what_the_reader_knows():
+    page = (ROOT / "docs/governance.md").read_text()
+    (example,) = blocks(page, "yaml")
+    policy = parse_policy(example, "docs/governance.md")
+    assert GovernanceTable(policy, CORE).kept.any()
+    rows = {row[0].strip("`"): row[1] for row in cells(page.split("## Choosing one")[0])[1:]}
+    assert all(basis in rows["purposes"] for basis in BASES)
+    assert all(kind in rows["class"] for kind in CLASSES)
+    assert {row[0].strip("`") for row in cells(section(page, "Choosing one"))[1:]} == set(packs())
+    assert f"again every {READ_EVERY_S:.0f} s" in page

@@ -13,11 +13,11 @@ from carcloud.stream.chunk import SCHEMA, Chunk, RawPosition, Record, decode, en
 from carcloud.stream.draft import draft
 from carcloud.stream.intake import Intake
 from carcloud.stream.marks import Marks
-from carcloud.stream.settings import FloodLimits, TimeLimits
+from carcloud.stream.settings import FloodLimits
 from carcloud.vehicle.batch import IdTable
-from tests.stream import CAR, CATALOGUE, DAY_US, NOW_US, OTHER, TABLE, batch, chunk, up
+from tests.stream import CAR, CATALOGUE, DAY_US, NOW_US, OTHER, TABLE, TERMS, batch, chunk, up
 
-LIMITS = TimeLimits()
+LIMITS = TERMS.limits
 FOREIGN = IdTable((("Vehicle.Speed", "m/s"), ("Vehicle.Gear", None), ("Vehicle.Name", None), ("Vehicle.Gone", None)))
 EDGES_US = (-400 * DAY_US - 1, -400 * DAY_US, -5, 0, 5, 600_000_000, 600_000_001)
 VALUES = st.one_of(
@@ -90,7 +90,7 @@ def test_a_chunk_holds_exactly_the_rows_that_a_plain_reading_of_the_rules_keeps(
                 lost[why] = lost.get(why, 0) + 1
             else:
                 kept.append((vehicle, path, at, value, provenance))
-    made = draft(intake.arrivals, CATALOGUE, LIMITS)
+    made = draft(intake.arrivals, TERMS, {})
     columns = (made.rows[name].to_pylist() for name in ("vehicle", "signal", "value", "text", "provenance"))
     times = made.rows["time"].cast("int64").to_pylist()
     found = [
@@ -140,14 +140,14 @@ def test_bytes_that_are_no_chunk_are_an_input_error(data):
 
 
 def test_no_arrivals_make_no_rows():
-    made = draft([], CATALOGUE, LIMITS)
+    made = draft([], TERMS, {})
     assert (made.rows.num_rows, made.rows.schema, made.refused) == (0, SCHEMA, {})
 
 
 def test_a_batch_of_which_nothing_passes_leaves_no_rows_and_says_why():
     intake = Intake(CATALOGUE, Marks(), {TABLE.hash: TABLE}, lambda _: "default", FloodLimits())
     intake.take(up(), batch([("Vehicle.Unknown", NOW_US, 1.0), ("Vehicle.Speed", NOW_US, np.nan)]), NOW_US)
-    made = draft(intake.arrivals, CATALOGUE, LIMITS)
+    made = draft(intake.arrivals, TERMS, {})
     assert made.rows.num_rows == 0
     assert {why: counts.tolist() for why, counts in made.refused.items()} == {"unknown_signal": [1], "not_finite": [1]}
 
@@ -156,7 +156,7 @@ def test_rows_of_one_moment_stay_in_the_order_they_came():
     intake = Intake(CATALOGUE, Marks(), {TABLE.hash: TABLE}, lambda _: "default", FloodLimits())
     for number in range(1, 201):
         intake.take(up((CAR, OTHER)[number % 2]), batch([("Vehicle.Free", NOW_US, number)], number, 1), NOW_US)
-    made = draft(intake.arrivals, CATALOGUE, LIMITS)
+    made = draft(intake.arrivals, TERMS, {})
     assert made.rows["value"].to_pylist() == [*range(2, 201, 2), *range(1, 201, 2)]
 
 
@@ -167,7 +167,7 @@ def test_rows_that_come_late_are_sorted_in_among_cars_and_signals():
         for vehicle in (CAR, OTHER):
             rows = [(path, NOW_US - number, 1.0) for path in paths]
             intake.take(up(vehicle), batch(rows, 1, number), NOW_US)
-    made = draft(intake.arrivals, CATALOGUE, LIMITS).rows
+    made = draft(intake.arrivals, TERMS, {}).rows
     found = zip(*(made[name].to_pylist() for name in ("vehicle", "signal")), strict=True)
     assert list(found) == [(car, path) for car in (CAR, OTHER) for path in paths for _ in range(2)]
     assert made["time"].cast("int64").to_pylist() == [NOW_US - 2, NOW_US - 1] * 4

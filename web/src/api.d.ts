@@ -264,6 +264,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/governance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Governance
+         * @description Show what is kept, for what, on which legal basis, and how exactly.
+         */
+        get: operations["governance_v1_governance_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/consents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Consents
+         * @description Show what a car's person consented to.
+         */
+        get: operations["consents_v1_vehicles__vehicle__consents_get"];
+        put?: never;
+        /**
+         * Change Consent
+         * @description Give or withdraw a consent; what is withdrawn is dropped from the stream at once.
+         */
+        post: operations["change_consent_v1_vehicles__vehicle__consents_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/quarantine": {
         parameters: {
             query?: never;
@@ -357,6 +401,65 @@ export interface components {
             name: string;
             /** Type */
             type: string;
+        };
+        /**
+         * ConsentChange
+         * @description What a car's person wants.
+         */
+        ConsentChange: {
+            /** Purpose */
+            purpose: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "given" | "withdrawn";
+        };
+        /**
+         * ConsentShown
+         * @description One version of a consent. `policy`: the hash of the governance it was given or withdrawn under.
+         */
+        ConsentShown: {
+            /** Purpose */
+            purpose: string;
+            /** Version */
+            version: number;
+            /** Given */
+            given: boolean;
+            /** At */
+            at: string;
+            /** Actor */
+            actor: string;
+            /** Policy */
+            policy: string;
+        };
+        /**
+         * ConsentState
+         * @description How a purpose stands with a car. `needed`: whether only consent makes it lawful.
+         */
+        ConsentState: {
+            /** Purpose */
+            purpose: string;
+            /** Why */
+            why: string;
+            /** Basis */
+            basis: string;
+            /** Needed */
+            needed: boolean;
+            /** Given */
+            given: boolean;
+        };
+        /**
+         * ConsentsOf
+         * @description A car's consents: how each purpose stands, and every change, the newest first.
+         */
+        ConsentsOf: {
+            /** Vehicle */
+            vehicle: string;
+            /** Standing */
+            standing: components["schemas"]["ConsentState"][];
+            /** Changes */
+            changes: components["schemas"]["ConsentShown"][];
         };
         /**
          * Delay
@@ -481,6 +584,26 @@ export interface components {
             provenance: (string | null)[];
         };
         /**
+         * Governance
+         * @description The governance in force. `dropped`: signals of the catalogue that no rule names.
+         */
+        Governance: {
+            /** Name */
+            name: string;
+            /** About */
+            about: string;
+            /** Hash */
+            hash: string;
+            /** Purposes */
+            purposes: components["schemas"]["PurposeShown"][];
+            /** Rules */
+            rules: components["schemas"]["RuleShown"][];
+            /** Dropped */
+            dropped: string[];
+            /** Text */
+            text: string;
+        };
+        /**
          * Health
          * @description Whether the zone works: ok, degraded (a part is away or an alarm stands), or starting.
          */
@@ -548,6 +671,20 @@ export interface components {
             restarts: number;
         };
         /**
+         * PurposeShown
+         * @description What data is used for, and why that is lawful. `consented`: how many cars' people agreed, where they must.
+         */
+        PurposeShown: {
+            /** Name */
+            name: string;
+            /** Basis */
+            basis: string;
+            /** Why */
+            why: string;
+            /** Consented */
+            consented: number | null;
+        };
+        /**
          * Question
          * @description One read-only statement. `$name` in the SQL stands for `parameters["name"]`.
          */
@@ -581,6 +718,29 @@ export interface components {
             truncated: boolean;
             /** Elapsed S */
             elapsed_s: number;
+        };
+        /**
+         * RuleShown
+         * @description What holds for some signals: those of the catalogue that the rule is the first to name.
+         */
+        RuleShown: {
+            /** Paths */
+            paths: string[];
+            /** Class */
+            class: string;
+            /** Keep */
+            keep: boolean;
+            /** Purposes */
+            purposes: string[];
+            /**
+             * Exactness
+             * @description The step values are rounded to, in the signal's unit; null: as they came
+             */
+            exactness: number | null;
+            /** Why */
+            why: string;
+            /** Signals */
+            signals: string[];
         };
         /**
          * Signal
@@ -647,6 +807,7 @@ export interface components {
              *       "batches": 0,
              *       "samples_in": 0,
              *       "samples_kept": 0,
+             *       "samples_transformed": 0,
              *       "refused": {},
              *       "quarantined": 0,
              *       "chunks": 0,
@@ -733,6 +894,12 @@ export interface components {
              * @default 0
              */
             samples_kept: number;
+            /**
+             * Samples Transformed
+             * @description Samples that went on less exact than they came
+             * @default 0
+             */
+            samples_transformed: number;
             /**
              * Refused
              * @description Refusals by cause
@@ -1069,7 +1236,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 after?: string | null;
-                state?: ("active" | "revoked") | null;
+                state?: ("claimable" | "active" | "quarantined" | "revoked" | "retired") | null;
             };
             header?: never;
             path?: never;
@@ -1411,6 +1578,128 @@ export interface operations {
                 };
                 content: {
                     "application/geo+json": unknown;
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    governance_v1_governance_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Governance"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    consents_v1_vehicles__vehicle__consents_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsentsOf"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_consent_v1_vehicles__vehicle__consents_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConsentChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsentsOf"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

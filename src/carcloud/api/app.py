@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import FastAPI
 
 from carcloud import __version__
-from carcloud.api import catalogue, errors, events, lake, pages, quarantine, status, twin, vehicles
+from carcloud.api import catalogue, errors, events, governance, lake, pages, quarantine, status, twin, vehicles
 from carcloud.api.auth import Door
 from carcloud.api.ports import Access, Ports
 
-ROOMS = (status, vehicles, twin, events, lake, catalogue, quarantine, pages)
+ROOMS = (status, vehicles, twin, events, lake, catalogue, governance, quarantine, pages)
 
 
 def create_app(ports: Ports, access: Access) -> FastAPI:

@@ -12,6 +12,7 @@ COUNTERS = {
     "batches": "Batches received from cars",
     "samples_in": "Samples received from cars",
     "samples_kept": "Samples that passed the guards",
+    "samples_transformed": "Samples that the governance made less exact",
     "quarantined": "Batches kept in quarantine",
     "chunks": "Chunks written to the governed stream",
 }

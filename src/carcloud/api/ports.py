@@ -1,6 +1,6 @@
 """What the API reads from, as the assembly wires it. Times are integer microseconds since 1970 UTC."""
 
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from carcloud.api.history import History
 from carcloud.backends.records import QuarantineEntry, Records
 from carcloud.lake.workers import Reply
+from carcloud.safety.governance.policy import Policy
 from carcloud.twin.values import Change, Last, Presence
 from carcloud.vehicle.catalogue import Catalogue
 
@@ -79,7 +80,8 @@ class Access:
 class Ports:
     """All that `create_app` needs.
 
-    catalogue: returns the catalogue in force. open_payload: returns an entry's unsealed payload.
+    catalogue, governance: return what is in force. notify: tells the zone's processes, by subject.
+    open_payload: returns an entry's unsealed payload.
     map_file: the zone's base map as GeoJSON. pages: folder of the built console.
     """
 
@@ -90,7 +92,9 @@ class Ports:
     records: Records
     lake: LakeReader
     catalogue: Callable[[], Catalogue]
+    governance: Callable[[], Policy]
     open_payload: Callable[[QuarantineEntry], bytes]
+    notify: Callable[[str, bytes], Awaitable[None]]
     map_file: Path | None = None
     pages: Path = PAGES
 

@@ -40,6 +40,7 @@ class Stream(BaseModel):
     batches: int = 0
     samples_in: int = 0
     samples_kept: int = 0
+    samples_transformed: int = Field(default=0, description="Samples that went on less exact than they came")
     refused: dict[str, int] = Field(default={}, description="Refusals by cause")
     quarantined: int = 0
     chunks: int = 0

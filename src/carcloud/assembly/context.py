@@ -22,6 +22,8 @@ from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.errors import TryLaterError
+from carcloud.safety.governance.policy import Policy
+from carcloud.safety.governance.policy import parse as parse_policy
 from carcloud.safety.signer import Verifier
 from carcloud.settings import Folder, Settings
 from carcloud.stream import subjects
@@ -47,6 +49,10 @@ class Context:
     def catalogue(self) -> Catalogue:
         """Read the catalogue in force."""
         return parse(self.folder.catalogue.read_bytes(), self.folder.catalogue.name)
+
+    def governance(self) -> Policy:
+        """Read the governance in force."""
+        return parse_policy(self.folder.governance.read_bytes(), self.folder.governance.name)
 
     def signed(self) -> Verify:
         """Return what tells whether the zone's governor signed a receipt."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import orjson
 
+from carcloud.assembly.governance import take_governance
 from carcloud.assembly.zonefile import ZoneFile, new_zone_file, sole_instance
 from carcloud.backends.files import write_flushed
 from carcloud.backends.nats import Bus
@@ -55,7 +56,9 @@ async def up(
     for signal_ in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signal_, stopping.set)
     with sole_instance(folder):
-        zone = _prepare(settings, folder, free_ports)
+        zone, changed = _prepare(settings, folder, free_ports)
+        if changed:
+            said(changed)
         supervisor = Supervisor(_teller(said))
         supervisor.add(NATS, [executable(), "-c", str(folder.run / "nats.conf")], folder.logs / f"{NATS}.out")
         for name in PROCESSES:
@@ -79,12 +82,16 @@ async def up(
             await supervisor.stop(STOP_GRACE_S)
 
 
-def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> ZoneFile:
+def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[ZoneFile, str]:
     """Check and write everything the children read; whatever is wrong is said here, before anything starts."""
     zone = new_zone_file(settings, folder, free_ports=free_ports)
     catalogue = load_catalogue(settings, folder.catalogue)
     write_flushed(folder.catalogue, catalogue.dump())
-    Records.open(folder.records(settings)).close()
+    records = Records.open(folder.records(settings))
+    try:
+        changed = take_governance(settings, folder, records, catalogue)
+    finally:
+        records.close()
     authority, account = Authority(folder.keys), AccountKey(folder.keys)
     certificate, key = authority.server_certificate(settings.listen.names)
     files = ServerFiles(folder.stream / "jetstream", certificate, key, authority.vehicle_trust)
@@ -100,7 +107,7 @@ def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> ZoneFile:
     )
     write_file(folder.run / "nats.conf", text.encode())
     zone.write(folder.zone_file)
-    return zone
+    return zone, changed
 
 
 def _command(name: str, folder: Folder, config: Path | None) -> list[str]:

@@ -31,6 +31,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("lake", "Write an answer of the lake to a file, however large."),
     "verify": ("lake", "Check what the zone claims."),
     "quarantine": ("quarantine", "Look into what the guards refused."),
+    "governance": ("governance", "What the zone keeps of what cars say, and why."),
+    "consent": (
+        "governance",
+        "Show, give or withdraw a car's consents; what is withdrawn is dropped from the stream at once.",
+    ),
     "catalogue": ("catalogue", "The signals the zone knows."),
 }
 """Each command: the file it lives in, and its line of help."""

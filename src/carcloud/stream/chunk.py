@@ -59,6 +59,7 @@ class Record:
     batches: int = 0
     samples_in: int = 0
     samples_kept: int = 0
+    samples_transformed: int = 0
     received_us: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     marks: list[tuple[str, str, int]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""From batches to a chunk's rows: put the columns together, apply the guards, sort by (vehicle, signal, time).
+"""From batches to a chunk's rows: put the columns together, guard, transform, sort by (vehicle, signal, time).
 
 Rules:
 * Python touches runs (one signal of one batch), never samples: runs are sorted, rows are gathered once.
@@ -8,33 +8,46 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from carcloud.safety.governance.masks import masked
+from carcloud.safety.governance.table import Table
 from carcloud.stream.chunk import SCHEMA
-from carcloud.stream.guards import Rows, judge
+from carcloud.stream.guards import Rows, Terms, judge
 from carcloud.stream.intake import Arrival
-from carcloud.stream.settings import TimeLimits
 from carcloud.vehicle.catalogue import Catalogue
 
 
 @dataclass(frozen=True)
 class Draft:
-    """The rows that passed, as the chunk schema, and what did not: cause → rows refused per arrival."""
+    """The rows that passed, as the chunk schema, and what did not: cause → rows refused per arrival.
+
+    `transformed`: how many of the rows that passed go on less exact than they came.
+    """
 
     rows: pa.RecordBatch
     refused: dict[str, NDArray[np.int64]]
+    transformed: int = 0
 
 
-def draft(arrivals: list[Arrival], catalogue: Catalogue, limits: TimeLimits) -> Draft:
-    """Return the governed rows of the arrivals, which are in the order they were accepted."""
+def draft(arrivals: list[Arrival], terms: Terms, consents: Mapping[str, int]) -> Draft:
+    """Return the governed rows of the arrivals, which are in the order they were accepted.
+
+    Args:
+        arrivals: batches in their turn.
+        terms: what the guards judge by.
+        consents: vehicle → bits of the purposes consented to; a vehicle that is not there consented to none.
+    """
     if not arrivals:
         return Draft(pa.RecordBatch.from_pylist([], SCHEMA), {})
-    rows = _joined(arrivals)
-    kept, refused = judge(rows, catalogue, limits)
+    rows, catalogue = _joined(arrivals, consents), terms.catalogue
+    kept, refused = judge(rows, terms)
+    transformed = _transform(rows, kept, terms.table)
     vehicles = sorted({arrival.origin.vehicle for arrival in arrivals})
     rank = {vehicle: at for at, vehicle in enumerate(vehicles)}
     car_of_batch = np.array([rank[arrival.origin.vehicle] for arrival in arrivals], np.int32)
@@ -55,10 +68,10 @@ def draft(arrivals: list[Arrival], catalogue: Catalogue, limits: TimeLimits) -> 
         *_values(rows, order),
         pa.array(provenance if resort is None else provenance[resort]),
     ]
-    return Draft(pa.RecordBatch.from_arrays(columns, schema=SCHEMA), refused)
+    return Draft(pa.RecordBatch.from_arrays(columns, schema=SCHEMA), refused, transformed)
 
 
-def _joined(arrivals: list[Arrival]) -> Rows:
+def _joined(arrivals: list[Arrival], consents: Mapping[str, int]) -> Rows:
     lengths = np.array([len(arrival.values) for arrival in arrivals])
     texts, first = dict[int, str](), 0
     for arrival, length in zip(arrivals, lengths.tolist(), strict=True):
@@ -72,8 +85,23 @@ def _joined(arrivals: list[Arrival]) -> Rows:
         value=np.concatenate([arrival.values for arrival in arrivals]),
         batch_received_us=np.array([arrival.received_us for arrival in arrivals]),
         batch_provenance=np.array([arrival.provenance for arrival in arrivals], np.uint8),
+        batch_purposes=np.array([consents.get(arrival.origin.vehicle, 0) for arrival in arrivals], np.uint64),
         texts=texts,
     )
+
+
+def _transform(rows: Rows, kept: NDArray[np.bool_], table: Table) -> int:
+    """Make the kept rows as inexact as the governance wants them; return how many changed."""
+    changed = 0
+    if table.rounds and (coarse := rows.spread(table.step[rows.run_signal.clip(0)] > 0)) is not None:
+        at = np.flatnonzero(coarse & kept)
+        rows.value[at] = table.rounded(rows.signal[at], rows.value[at])
+        changed = len(at)
+    for row, text in rows.texts.items():
+        if kept[row] and (mask := masked(text)) != text:
+            rows.texts[row] = mask
+            changed += 1
+    return changed
 
 
 def _used_paths(rows: Rows, catalogue: Catalogue) -> tuple[list[str], NDArray[np.int32]]:

@@ -28,13 +28,15 @@ from carcloud.backends.files import write_flushed
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, InputError, MissingError, TryLaterError
+from carcloud.safety.governance.table import Table
 from carcloud.safety.signer import SignerClient
 from carcloud.stream import subjects
 from carcloud.stream.chunk import RawPosition, Record, assembled, content, encoded_rows
-from carcloud.stream.draft import draft
+from carcloud.stream.consents import Standing
+from carcloud.stream.draft import Draft, draft
 from carcloud.stream.evidence import Evidence
 from carcloud.stream.genuine import FORGED, Verify
-from carcloud.stream.guards import QUARANTINED
+from carcloud.stream.guards import QUARANTINED, Terms
 from carcloud.stream.intake import Intake, Refusal
 from carcloud.stream.marks import Marks
 from carcloud.stream.quarantine import Quarantine
@@ -62,6 +64,7 @@ class Totals:
     batches: int = 0
     samples_in: int = 0
     samples_kept: int = 0
+    samples_transformed: int = 0
     chunks: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
@@ -70,6 +73,7 @@ class Totals:
         self.batches += record.batches
         self.samples_in += record.samples_in
         self.samples_kept += record.samples_kept
+        self.samples_transformed += record.samples_transformed
         self.chunks += 1
         self.refused.update(record.refused)
 
@@ -86,6 +90,7 @@ class Governor:
         cloud: Bus,
         records: Records,
         catalogue: Catalogue,
+        table: Table,
         signer: SignerClient,
         signed: Verify,
         quarantine: Quarantine,
@@ -95,6 +100,7 @@ class Governor:
     ) -> None:
         self._vehicles, self._cloud, self._records, self._signer = vehicles, cloud, records, signer
         self._quarantine, self._catalogue, self._settings, self._partition = quarantine, catalogue, settings, partition
+        self._terms, self._consents = Terms(catalogue, settings.time, table), Standing(records, table)
         self._evidence = Evidence(cloud, folder / "forged", partition, signed)
         self._subject = subjects.governed(partition)
         self._snapshot = folder / f"marks-{partition}.json"
@@ -108,6 +114,7 @@ class Governor:
     async def run(self) -> None:
         """Govern until cancelled, starting again from durable state after every failure."""
         await self._cloud.listen(subjects.REVOKED, self._on_revoked)
+        await self._cloud.listen(subjects.CONSENT, self._consents.changed)
         while True:
             try:
                 await self._recover()
@@ -131,6 +138,7 @@ class Governor:
 
     async def _recover(self) -> None:
         settings = self._settings
+        await self._consents.read()
         await prepare(self._vehicles, settings.raw_bytes)
         await self._cloud.ensure_stream(
             subjects.GOVERNED, [subjects.GOVERNED_SUBJECTS], memory=False, limit_bytes=settings.governed_bytes
@@ -214,9 +222,9 @@ class Governor:
     async def _close_chunk(self) -> None:
         intake = self._intake
         if intake.needs_chunk:
-            made = draft(intake.arrivals, self._catalogue, self._settings.time)
+            made = draft(intake.arrivals, self._terms, self._consents.bits)
             refusals = [*intake.refusals, *self._row_refusals(made.refused)]
-            record, rows = self._record(made.rows.num_rows, refusals), encoded_rows(made.rows)
+            record, rows = self._record(made, refusals), encoded_rows(made.rows)
             record.receipt = await self._receipt(record, root(made.rows), content(record, rows))
             await self._store_first(refusals)
             self._stream_last = self._sequence = await self._cloud.append(
@@ -243,7 +251,7 @@ class Governor:
                 found.append(Refusal(arrival.origin, cause, count, detail, arrival.payload, arrival.received_us))
         return found
 
-    def _record(self, kept: int, refusals: list[Refusal]) -> Record:
+    def _record(self, made: Draft, refusals: list[Refusal]) -> Record:
         intake, refused = self._intake, Counter[str]()
         for refusal in refusals:
             refused[refusal.cause] += refusal.count
@@ -254,7 +262,8 @@ class Governor:
             raw=RawPosition(self._raw_created, self._raw_next - 1),
             batches=len(intake.arrivals),
             samples_in=intake.samples,
-            samples_kept=kept,
+            samples_kept=made.rows.num_rows,
+            samples_transformed=made.transformed,
             received_us=min((arrival.received_us for arrival in intake.arrivals), default=0),
             refused=dict(refused),
             marks=[(vehicle, f"{queue:016x}", number) for (vehicle, queue), number in intake.moved.items()],
@@ -266,9 +275,11 @@ class Governor:
             "chunk": record.number,
             "at_us": record.at_us,
             "catalogue": self._catalogue.hash,
+            "policy": self._terms.table.hash,
             "batches": record.batches,
             "in": record.samples_in,
             "kept": record.samples_kept,
+            "transformed": record.samples_transformed,
             "refused": record.refused,
             "root": merkle_root.hex(),
             "content": said,
@@ -352,6 +363,7 @@ class Governor:
         if now - self._purge_at < PURGE_EVERY_S or self._intake.needs_chunk:  # marks are ahead of GOVERNED then
             return
         self._purge_at = now
+        await self._consents.refresh()
         if now - self._snapshot_at >= SNAPSHOT_EVERY_S and self._number != self._snapshot_number:
             await self._take_snapshot()
             self._snapshot_at = now

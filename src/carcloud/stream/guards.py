@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from carcloud.safety.governance.table import Table
 from carcloud.stream.settings import TimeLimits
 from carcloud.vehicle.batch import Provenance
 from carcloud.vehicle.catalogue import Catalogue
@@ -26,14 +27,29 @@ Mask = NDArray[np.bool_]
 UNKNOWN_SIGNAL = -1
 WRONG_UNIT = -2
 
-ROW_CAUSES = ("unknown_signal", "wrong_unit", "wrong_type", "not_finite", "out_of_range", "time_future", "time_past")
+ROW_CAUSES = (
+    *("unknown_signal", "not_permitted", "no_consent", "wrong_unit", "wrong_type"),
+    *("not_finite", "out_of_range", "time_future", "time_past"),
+)
 BATCH_CAUSES = (
     *("unreadable", "too_large", "bad_header", "bad_body", "bad_json", "not_enrolled", "wrong_vehicle"),
     *("unknown_table", "duplicate", "flood", "empty"),
 )
 CAUSES = frozenset(ROW_CAUSES + BATCH_CAUSES)
-COUNTED_ONLY = {"unknown_signal", "unknown_table", "duplicate", "flood", "empty", "not_enrolled", "wrong_vehicle"}
+COUNTED_ONLY = {
+    *("unknown_signal", "not_permitted", "no_consent", "unknown_table"),
+    *("duplicate", "flood", "empty", "not_enrolled", "wrong_vehicle"),
+}
 QUARANTINED = frozenset(CAUSES - COUNTED_ONLY)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the guards judge by: what signals are, how far times may lie, and what may be kept."""
+
+    catalogue: Catalogue
+    limits: TimeLimits
+    table: Table
 
 
 @dataclass
@@ -42,7 +58,7 @@ class Rows:
 
     `run_batch`: (runs,) which batch; `run_signal`: (runs,) position in the catalogue, or negative where the car's table
     names no acceptable one; `run_count`: (runs,). `time_us`, `value`: (rows,). `texts`: row → text.
-    `batch_received_us`, `batch_provenance`: (batches,).
+    `batch_received_us`, `batch_provenance`, `batch_purposes` (bits of what the car's person consented to): (batches,).
     """
 
     run_batch: NDArray[np.int32]
@@ -52,6 +68,7 @@ class Rows:
     value: NDArray[np.float64]
     batch_received_us: NDArray[np.int64]
     batch_provenance: NDArray[np.uint8]
+    batch_purposes: NDArray[np.uint64]
     texts: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -80,18 +97,33 @@ class Rows:
         return np.repeat(of_run, self.run_count) if of_run.any() else None
 
 
-def unknown_signal(rows: Rows, _: Catalogue, __: TimeLimits) -> Mask | None:
-    """Refuse what the catalogue does not name: default deny."""
+def unknown_signal(rows: Rows, _: Terms) -> Mask | None:
+    """Refuse what the catalogue does not name."""
     return rows.spread(rows.run_signal == UNKNOWN_SIGNAL)
 
 
-def wrong_unit(rows: Rows, _: Catalogue, __: TimeLimits) -> Mask | None:
+def not_permitted(rows: Rows, terms: Terms) -> Mask | None:
+    """Refuse what the zone's governance names nowhere, or drops: default deny."""
+    kept = terms.table.kept
+    return None if kept.all() else rows.spread(~kept[rows.run_signal.clip(0)])
+
+
+def no_consent(rows: Rows, terms: Terms) -> Mask | None:
+    """Refuse what is only lawful with a consent that the car's person has not given, or has withdrawn."""
+    if not terms.table.asks:
+        return None
+    lawful = rows.batch_purposes | np.uint64(terms.table.lawful)
+    return rows.spread((terms.table.purposes[rows.run_signal.clip(0)] & lawful[rows.run_batch]) == 0)
+
+
+def wrong_unit(rows: Rows, _: Terms) -> Mask | None:
     """Refuse a signal announced in another unit than the catalogue's: its numbers would lie."""
     return rows.spread(rows.run_signal == WRONG_UNIT)
 
 
-def wrong_type(rows: Rows, catalogue: Catalogue, _: TimeLimits) -> Mask | None:
+def wrong_type(rows: Rows, terms: Terms) -> Mask | None:
     """Refuse text for numbers, numbers for text, fractions of integers, and booleans other than 0 and 1."""
+    catalogue = terms.catalogue
     kinds = rows.run_signal.clip(0)
     bad = np.zeros(len(rows), bool)
     if rows.texts or catalogue.is_text[kinds].any():
@@ -106,14 +138,15 @@ def wrong_type(rows: Rows, catalogue: Catalogue, _: TimeLimits) -> Mask | None:
     return bad
 
 
-def not_finite(rows: Rows, _: Catalogue, __: TimeLimits) -> Mask | None:
+def not_finite(rows: Rows, _: Terms) -> Mask | None:
     """Refuse NaN and infinities: a missing value is a missing row."""
     bad = ~np.isfinite(rows.value)
     return bad & ~rows.is_text if rows.texts else bad
 
 
-def out_of_range(rows: Rows, catalogue: Catalogue, _: TimeLimits) -> Mask | None:
+def out_of_range(rows: Rows, terms: Terms) -> Mask | None:
     """Refuse values beyond the catalogue's limits or outside its list of allowed ones."""
+    catalogue = terms.catalogue
     with np.errstate(invalid="ignore"):
         bad = (rows.value < catalogue.low[rows.signal]) | (rows.value > catalogue.high[rows.signal])
     for position in catalogue.allowed.keys() & set(rows.run_signal.tolist()):
@@ -126,36 +159,37 @@ def out_of_range(rows: Rows, catalogue: Catalogue, _: TimeLimits) -> Mask | None
     return bad
 
 
-def time_future(rows: Rows, _: Catalogue, limits: TimeLimits) -> Mask | None:
+def time_future(rows: Rows, terms: Terms) -> Mask | None:
     """Refuse samples from later than the broker's clock allows."""
-    latest = (rows.batch_received_us + int(limits.ahead_s * 1e6))[rows.run_batch]
+    latest = (rows.batch_received_us + int(terms.limits.ahead_s * 1e6))[rows.run_batch]
     if not (rows.time_us[rows.edges[1]] > latest).any():
         return None
     return rows.time_us > np.repeat(latest, rows.run_count)
 
 
-def time_past(rows: Rows, _: Catalogue, limits: TimeLimits) -> Mask | None:
+def time_past(rows: Rows, terms: Terms) -> Mask | None:
     """Refuse measured samples older than any parked car explains, and anything before 1990."""
-    behind = rows.batch_received_us - int(limits.behind_days * 86_400e6)
+    behind, ever = rows.batch_received_us - int(terms.limits.behind_days * 86_400e6), terms.limits.earliest_us
     measured = rows.batch_provenance == Provenance.MEASURED
-    earliest = np.where(measured, np.maximum(behind, limits.earliest_us), limits.earliest_us)[rows.run_batch]
+    earliest = np.where(measured, np.maximum(behind, ever), ever)[rows.run_batch]
     if not (rows.time_us[rows.edges[0]] < earliest).any():
         return None
     return rows.time_us < np.repeat(earliest, rows.run_count)
 
 
-GUARDS: tuple[Callable[[Rows, Catalogue, TimeLimits], Mask | None], ...] = (
-    *(unknown_signal, wrong_unit, wrong_type, not_finite, out_of_range, time_future, time_past),
+GUARDS: tuple[Callable[[Rows, Terms], Mask | None], ...] = (
+    *(unknown_signal, not_permitted, no_consent, wrong_unit, wrong_type),
+    *(not_finite, out_of_range, time_future, time_past),
 )
 
 
-def judge(rows: Rows, catalogue: Catalogue, limits: TimeLimits) -> tuple[Mask, dict[str, NDArray[np.int64]]]:
+def judge(rows: Rows, terms: Terms) -> tuple[Mask, dict[str, NDArray[np.int64]]]:
     """Apply every guard; return the rows kept, and for each cause the number of rows refused per batch."""
     kept, refused = np.ones(len(rows), bool), dict[str, NDArray[np.int64]]()
     if not len(rows):
         return kept, refused
     for guard in GUARDS:
-        mask = guard(rows, catalogue, limits)
+        mask = guard(rows, terms)
         if mask is None or not (mask & kept).any():
             continue
         first_time = mask & kept

@@ -19,6 +19,7 @@ from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Certificate, QuarantineEntry, Records, Vehicle, quarantine_id
 from carcloud.errors import TryLaterError
 from carcloud.lake.workers import LakeWorkers
+from carcloud.safety.governance.policy import parse
 from carcloud.safety.seal import Seal
 from carcloud.vehicle.catalogue import Catalogue, Signal
 
@@ -105,6 +106,20 @@ class Bus:
         return self.told
 
 
+POLICY = parse(
+    """
+name: tests
+purposes:
+  operation: {basis: contract, why: Running the service.}
+  research: {basis: consent, why: Better driving functions.}
+rules:
+  - {paths: [Vehicle.Speed], class: personal, purposes: [operation, research], exactness: 5, why: How fast.}
+  - {paths: [Vehicle.Cabin.Name], class: sensitive, keep: false}
+""",
+    "tests",
+)
+
+
 class Zone:
     """A served API and the parts behind it."""
 
@@ -115,6 +130,7 @@ class Zone:
         self.seal = Seal(folder / "keys")
         self.pages = folder / "pages"
         self.map_file = folder / "map.geojson"
+        self.policy, self.notices = POLICY, list[tuple[str, bytes]]()
         self.lake = LakeWorkers(folder / "lake", list, self._vehicles)
         ports = Ports(
             zone="test",
@@ -124,6 +140,8 @@ class Zone:
             records=self.records,
             lake=self.lake,
             catalogue=lambda: CATALOGUE,
+            governance=lambda: self.policy,
+            notify=self._notify,
             open_payload=lambda entry: self.seal.open(entry.sealed or b"", entry.id),
             map_file=self.map_file,
             pages=self.pages,
@@ -139,6 +157,9 @@ class Zone:
     async def _serve(self) -> None:
         await self.server.serve([self.socket])
         await self.lake.close()
+
+    async def _notify(self, subject: str, data: bytes) -> None:
+        self.notices.append((subject, data))
 
     def _vehicles(self) -> list[dict[str, Any]]:
         return [

@@ -21,6 +21,7 @@ CHANGED = {
     "batches": 2,
     "samples_in": 99,
     "samples_kept": 99,
+    "samples_transformed": 99,
     "received_us": NOW_US + 1,
     "refused": {"flood": 1},
     "marks": [(CAR, "f" * 16, 3)],

@@ -13,6 +13,8 @@ import pytest
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records, Vehicle
 from carcloud.errors import InputError
+from carcloud.safety.governance.policy import parse
+from carcloud.safety.governance.table import Table
 from carcloud.safety.seal import Seal
 from carcloud.safety.signer import Signer, SignerClient, Verifier, load_public_key, verify
 from carcloud.stream import governor as rooms
@@ -22,7 +24,7 @@ from carcloud.stream.governor import Governor
 from carcloud.stream.quarantine import Quarantine
 from carcloud.stream.receipts import root, statement
 from carcloud.stream.settings import GovernorSettings
-from tests.stream import CAR, CATALOGUE, OTHER, Broker, batch, hello, running_broker, up
+from tests.stream import CAR, CATALOGUE, OTHER, TERMS, Broker, batch, hello, running_broker, up
 
 
 class Zone:
@@ -52,12 +54,14 @@ class Zone:
         self.acks.append({"vehicle": subject.split(".")[3], **orjson.loads(data)})
 
     @contextlib.asynccontextmanager
-    async def governed(self):
+    async def governed(self, table: Table = TERMS.table):
         quarantine = Quarantine(self.records, Seal(self.folder / "keys"))
         client = SignerClient(self.folder / "run")
         settings = GovernorSettings(rhythm_s=0.05, reserve_bytes=0, raw_bytes=1 << 24, governed_bytes=1 << 24)
         signed = Verifier(self.folder / "keys", "receipt")
-        part = Governor(self.bus, self.bus, self.records, CATALOGUE, client, signed, quarantine, self.folder, settings)
+        part = Governor(
+            self.bus, self.bus, self.records, CATALOGUE, table, client, signed, quarantine, self.folder, settings
+        )
         running = self.running = asyncio.create_task(part.run())
         try:
             yield part
@@ -121,6 +125,53 @@ def test_batches_become_signed_chunks_and_are_answered_once_with_what_was_lost(z
             assert fields["root"] == root(made.rows).hex()
             assert verify(key, "receipt", statement(fields), bytes.fromhex(made.record.receipt["signature"]))
         assert len(zone.records.quarantine_entries(10)) == 2
+
+    asyncio.run(run())
+
+
+ASKING = parse(
+    """
+name: asking
+purposes:
+  know: {basis: consent, why: Knowing.}
+rules:
+  - {paths: ["**"], class: personal, purposes: [know]}
+""",
+    "asking",
+)
+
+
+def test_a_consent_withdrawn_in_mid_stream_drops_what_comes_after_it(zone):
+    async def run() -> None:
+        async with zone.open(), zone.governed(Table(ASKING, CATALOGUE)):
+            await zone.sent(up(kind="event"), hello(1))
+            for number, agreed in enumerate((None, True, False, True), 1):
+                if agreed is not None:
+                    zone.records.consents.change(CAR, "know", agreed, "machine", ASKING.hash)
+                    await zone.bus.publish(subjects.CONSENT, CAR.encode())
+                    await zone.bus.flush()
+                    await asyncio.sleep(0.5)
+                await zone.sent(up(), batch(rows(NOW_US + number, number), 1, number))
+                await zone.acked(number)
+            chunks = await zone.chunks()
+        kept = [value for chunk in chunks for value in chunk.rows["value"].to_pylist()]
+        assert kept == [2.0, 4.0]
+        assert sum(chunk.record.refused.get("no_consent", 0) for chunk in chunks) == 2
+        assert {chunk.record.receipt["statement"]["policy"] for chunk in chunks} == {ASKING.hash}
+        assert zone.records.quarantine_entries(10) == []
+
+    asyncio.run(run())
+
+
+def test_a_consent_whose_notice_was_lost_counts_when_the_governor_starts(zone):
+    async def run() -> None:
+        zone.records.consents.change(CAR, "know", True, "machine", ASKING.hash)
+        async with zone.open(), zone.governed(Table(ASKING, CATALOGUE)):
+            await zone.sent(up(kind="event"), hello(1))
+            await zone.sent(up(), batch(rows(NOW_US, 7.0), 1, 1))
+            await zone.acked(1)
+            chunks = await zone.chunks()
+        assert [value for chunk in chunks for value in chunk.rows["value"].to_pylist()] == [7.0]
 
     asyncio.run(run())
 

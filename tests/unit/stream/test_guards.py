@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from carcloud.stream.guards import BATCH_CAUSES, CAUSES, GUARDS, QUARANTINED, ROW_CAUSES, Rows, judge
-from carcloud.stream.settings import TimeLimits
-from tests.stream import CATALOGUE, DAY_US, NOW_US
+from tests.stream import CATALOGUE, DAY_US, NOW_US, TERMS
 
-LIMITS = TimeLimits()
+LIMITS = TERMS.limits
 INDEX = CATALOGUE.index
 
 
@@ -21,6 +20,7 @@ def rows_of(path: str | int, *values: float | str, times=None, provenance: int =
         value=np.array([np.nan if isinstance(value, str) else value for value in values]),
         batch_received_us=np.array([NOW_US]),
         batch_provenance=np.array([provenance], np.uint8),
+        batch_purposes=np.zeros(1, np.uint64),
         texts={at: value for at, value in enumerate(values) if isinstance(value, str)},
     )
 
@@ -30,10 +30,10 @@ def verdict(path: str | int, *values: float | str, times=None, provenance: int =
     found = []
     for at, value in enumerate(values):
         one = rows_of(path, value, times=None if times is None else [times[at]], provenance=provenance)
-        kept, refused = judge(one, CATALOGUE, LIMITS)
+        kept, refused = judge(one, TERMS)
         assert bool(kept[0]) is not bool(refused)
         found.append(next(iter(refused), ""))
-    together, counts = judge(rows_of(path, *values, times=times, provenance=provenance), CATALOGUE, LIMITS)
+    together, counts = judge(rows_of(path, *values, times=times, provenance=provenance), TERMS)
     assert together.tolist() == [not cause for cause in found]
     assert {cause: int(count[0]) for cause, count in counts.items()} == {
         cause: found.count(cause) for cause in found if cause
@@ -121,8 +121,9 @@ def test_refusals_are_counted_by_batch():
         value=np.array([1, 1, 1, -1, 1, 999.0]),
         batch_received_us=np.full(3, NOW_US),
         batch_provenance=np.zeros(3, np.uint8),
+        batch_purposes=np.zeros(3, np.uint64),
     )
-    kept, refused = judge(rows, CATALOGUE, LIMITS)
+    kept, refused = judge(rows, TERMS)
     assert kept.tolist() == [False, False, True, False, True, False]
     assert {cause: count.tolist() for cause, count in refused.items()} == {
         "unknown_signal": [2, 0, 0],
@@ -131,7 +132,7 @@ def test_refusals_are_counted_by_batch():
 
 
 def test_no_rows_are_judged_without_complaint():
-    kept, refused = judge(rows_of("Vehicle.Speed"), CATALOGUE, LIMITS)
+    kept, refused = judge(rows_of("Vehicle.Speed"), TERMS)
     assert len(kept) == 0
     assert refused == {}
 

@@ -255,6 +255,8 @@ export const en = {
     wrong_vehicle: ["The sender's certificate belongs to another vehicle.", "Use each vehicle's own credentials; if it is no mistake, revoke the vehicle."],
     unknown_table: ["The batch names a signal table that the zone has never seen.", "Send a hello with the table; the onboard agent does so by itself."],
     unknown_signal: ["The signal is not in the zone's catalogue.", "Add it to the catalogue (an overlay), or stop sending it."],
+    not_permitted: ["The zone's governance does not let this signal be kept.", "Stop sending it, or have the governance changed."],
+    no_consent: ["Only a consent makes this signal lawful, and it was not given or was withdrawn.", "Ask the vehicle's person."],
     wrong_unit: ["The unit differs from the catalogue's.", "Convert it in the mapping file."],
     wrong_type: ["The value is of another type than the catalogue says.", "Mend the mapping, or the signal's type."],
     out_of_range: ["The value is outside the signal's range.", "Check scale and offset in the mapping; a broken sensor looks like this too."],

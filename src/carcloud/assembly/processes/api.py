@@ -30,7 +30,7 @@ from carcloud.vehicle.catalogue import Catalogue
 async def run(context: Context) -> None:
     """Serve the API and the console."""
     cloud, records = await context.bus("cloud"), context.records()
-    catalogue, settings = context.catalogue(), context.settings
+    catalogue, governance, settings = context.catalogue(), context.governance(), context.settings
     status, history = ZoneStatus(settings, records), History()
     await status.listen(cloud)
     quarantine = Quarantine(records, Seal(context.folder.keys))
@@ -44,7 +44,9 @@ async def run(context: Context) -> None:
         records=records,
         lake=lake,
         catalogue=lambda: catalogue,
+        governance=lambda: governance,
         open_payload=quarantine.payload,
+        notify=cloud.publish,
         map_file=Path(settings.map_file) if settings.map_file else None,
     )
     host = context.zone.api_host

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from carcloud.assembly.context import Context, tell, together
+from carcloud.safety.governance.table import Table
 from carcloud.safety.seal import Seal
 from carcloud.safety.signer import SignerClient
 from carcloud.stream.governor import Governor
@@ -12,12 +13,13 @@ from carcloud.stream.quarantine import Quarantine
 async def run(context: Context) -> None:
     """Govern the stream."""
     vehicles, cloud = await context.bus("vehicles"), await context.bus("cloud")
-    records = context.records()
+    records, catalogue = context.records(), context.catalogue()
     part = Governor(
         vehicles,
         cloud,
         records,
-        context.catalogue(),
+        catalogue,
+        Table(context.governance(), catalogue),
         SignerClient(context.folder.run),
         context.signed(),
         Quarantine(records, Seal(context.folder.keys)),

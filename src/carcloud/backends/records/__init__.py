@@ -2,6 +2,7 @@
 
 from carcloud.backends.records.audit import Entry
 from carcloud.backends.records.claims import Claim
+from carcloud.backends.records.consents import Consent
 from carcloud.backends.records.core import Records
 from carcloud.backends.records.suspicions import Suspicion
 from carcloud.backends.records.tables import (
@@ -16,6 +17,7 @@ from carcloud.vehicle.life import State
 __all__ = [
     "DEFAULT_TENANT",
     "Certificate",
+    "Consent",
     "Claim",
     "Entry",
     "QuarantineEntry",

@@ -14,6 +14,7 @@ from sqlalchemy import exc as sql_errors
 
 from carcloud.backends.records import tables as t
 from carcloud.backends.records.audit import Audit, Entry
+from carcloud.backends.records.consents import Consents
 from carcloud.backends.records.claims import Claim, Claims, put
 from carcloud.backends.records.database import Database
 from carcloud.backends.records.life import Life
@@ -41,6 +42,7 @@ class Records(Database):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self.audit = Audit(self)
+        self.consents = Consents(self, self.audit)
         self.claims = Claims(self)
         self.life = Life(self, self.audit)
         self.suspicions = Suspicions(self, self.audit)

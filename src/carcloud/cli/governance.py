@@ -1,0 +1,88 @@
+"""`carcloud governance`, `carcloud consent`: what is kept and why, and what a car's person agreed to."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from carcloud.backends.records import Records
+from carcloud.cli.notices import tell
+from carcloud.cli.options import DATA, Config, Data
+from carcloud.errors import InputError
+from carcloud.safety.governance.policy import Policy
+from carcloud.safety.governance.table import Table
+from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force, load, load_governance
+from carcloud.stream import subjects
+
+app = typer.Typer()
+governance = typer.Typer(help="What the zone keeps of what cars say, and why.", no_args_is_help=True)
+app.add_typer(governance, name="governance")
+
+
+@governance.command()
+def show(data: Data = DATA, config: Config = None) -> None:
+    """Show the governance in force, signal by signal."""
+    settings, folder = load(config), Folder(data).existing()
+    _print(governance_in_force(settings, folder), settings, folder)
+
+
+@governance.command()
+def check(
+    file: Annotated[str, typer.Argument(help="A governance file, or the name of one that comes with carcloud.")],
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """Check a governance file against the zone's catalogue, and show what it would keep."""
+    settings = replace(load(config), governance=file)
+    _print(load_governance(settings), settings, Folder(data))
+
+
+@app.command()
+def consent(
+    vehicle: Annotated[str, typer.Argument(help="The car's id.")],
+    give: Annotated[list[str] | None, typer.Option(help="A purpose its person agrees to.")] = None,
+    withdraw: Annotated[list[str] | None, typer.Option(help="A purpose its person agrees to no longer.")] = None,
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """Show, give or withdraw a car's consents; what is withdrawn is dropped from the stream at once."""
+    settings, folder = load(config), Folder(data).existing()
+    policy = governance_in_force(settings, folder)
+    with contextlib.closing(Records.open(folder.records(settings))) as records:
+        records.vehicle(vehicle)
+        changes = [(name, True) for name in give or []] + [(name, False) for name in withdraw or []]
+        for name, _ in changes:
+            _refuse_unknown(policy, name)
+        for name, given in changes:
+            records.consents.change(vehicle, name, given, "machine", policy.hash)
+        if changes:
+            tell(folder, subjects.CONSENT, vehicle.encode())
+        standing = records.consents.standing([vehicle]).get(vehicle, frozenset())
+        for purpose in policy.purposes.values():
+            said = ("given" if purpose.name in standing else "not given") if purpose.needs_consent else "not needed"
+            typer.echo(f"{purpose.name:20} {said:12} {purpose.basis}: {purpose.why}")
+
+
+def _refuse_unknown(policy: Policy, name: str) -> None:
+    needing = [known.name for known in policy.purposes.values() if known.needs_consent]
+    if name not in needing:
+        do = f"Purposes that need one: {', '.join(needing)}." if needing else "No purpose of this zone needs one."
+        raise InputError(f"{name[:64]!r} is no purpose that needs a consent.", do)
+
+
+def _print(policy: Policy, settings: Settings, folder: Folder) -> None:
+    catalogue = catalogue_in_force(settings, folder)
+    Table(policy, catalogue)
+    typer.echo(f"{policy.name}  {policy.hash}\n{policy.about}\n")
+    for path in sorted(catalogue):
+        rule = policy.rule_of(path)
+        if rule is None or not rule.keep:
+            said = "dropped" if rule is None else f"dropped ({rule.kind})"
+        else:
+            unit = catalogue[path].unit or ""
+            step = "" if rule.exactness is None else f", to {rule.exactness:g} {unit}".rstrip()
+            said = f"{rule.kind}: {', '.join(rule.purposes)}{step}"
+        typer.echo(f"{path:80} {said}")

@@ -1,0 +1,37 @@
+"""Consents on both databases: every change is a version, noted for the audit log."""
+
+from carcloud.backends.records import Records
+
+CAR, OTHER = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
+
+
+def noted(records: Records) -> list[tuple[str, str, str]]:
+    with records.transaction() as db:
+        rows = db.exec_driver_sql("SELECT actor, action, object FROM audit_pending ORDER BY id").all()
+    return [tuple(row) for row in rows]
+
+
+def test_the_newest_version_stands_and_all_are_kept(records: Records) -> None:
+    for given in (True, False, True):
+        records.consents.change(CAR, "research", given, "person:a", "hash")
+    records.consents.change(CAR, "marketing", True, "machine", "hash")
+    records.consents.change(OTHER, "research", True, "machine", "hash")
+    records.consents.change(OTHER, "research", False, "machine", "hash")
+    assert records.consents.standing() == {CAR: {"research", "marketing"}}
+    assert records.consents.standing([OTHER]) == {}
+    assert records.consents.standing([CAR, OTHER]) == {CAR: {"research", "marketing"}}
+    versions = [
+        (consent.version, consent.given) for consent in records.consents.of(CAR) if consent.purpose == "research"
+    ]
+    assert versions == [(3, True), (2, False), (1, True)]
+    assert [row[1] for row in noted(records)] == [
+        *("giveConsent", "withdrawConsent", "giveConsent", "giveConsent", "giveConsent", "withdrawConsent")
+    ]
+
+
+def test_what_stands_already_is_not_written_again_unless_the_governance_is_another(records: Records) -> None:
+    first = records.consents.change(CAR, "research", True, "person:a", "one")
+    assert records.consents.change(CAR, "research", True, "person:b", "one") == first
+    assert records.consents.change(CAR, "research", True, "person:b", "two").version == 2
+    assert len(noted(records)) == 2
+    assert records.consents.of(OTHER) == []

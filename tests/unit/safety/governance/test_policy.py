@@ -1,0 +1,152 @@
+"""The governance file: what it means, and what is said of one that is wrong."""
+
+import pytest
+
+from carcloud.errors import InputError
+from carcloud.safety.governance.masks import masked
+from carcloud.safety.governance.policy import BASES, pack, packs, parse
+from carcloud.safety.governance.table import Table
+from carcloud.settings import CORE, read_catalogue
+from carcloud.vehicle.catalogue import Catalogue, Signal
+
+HEAD = "name: a\npurposes:\n  run: {basis: contract, why: Running.}\n  know: {basis: consent, why: Knowing.}\nrules:\n"
+VIN = "WVWZZZ1JZXW000001"
+
+
+def policy(*rules: str):
+    return parse(HEAD + "".join(f"  - {{{rule}}}\n" for rule in rules) if rules else HEAD + "  []\n", "file")
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "named"),
+    [
+        ("**", "Vehicle.Speed", True),
+        ("Vehicle.*", "Vehicle.Speed", True),
+        ("Vehicle.*", "Vehicle.Cabin.Door", False),
+        ("Vehicle.**", "Vehicle.Cabin.Door", True),
+        ("Vehicle.**", "Vehicle", False),
+        ("Vehicle.**.Door", "Vehicle.Cabin.Row1.Door", True),
+        ("Vehicle.**.Door", "Vehicle.Door", False),
+        ("Vehicle.Speed", "Vehicle.SpeedLimit", False),
+        ("Vehicle.Speed", "XVehicle.Speed", False),
+        ("Vehicle.Speed", "VehicleXSpeed", False),
+    ],
+)
+def test_a_glob_names_whole_names_only(glob, path, named):
+    assert (policy(f"paths: ['{glob}'], class: public, purposes: [run]").rule_of(path) is not None) == named
+
+
+def test_the_first_rule_that_names_a_signal_holds_and_what_none_names_is_dropped():
+    law = policy(
+        "paths: [Vehicle.Cabin.Name], class: personal, keep: false",
+        "paths: [Vehicle.Cabin.**], class: personal, purposes: [know]",
+    )
+    table = Table(law, Catalogue([Signal(f"Vehicle.{name}", "string") for name in ("Cabin.Name", "Cabin.Tag", "X.Y")]))
+    assert table.kept.tolist() == [False, True, False]
+    assert table.purposes.tolist() == [0, table.bits(["know"]), 0]
+    assert (table.lawful, table.asks, table.rounds) == (table.bits(["run"]), True, False)
+    assert table.bits(["unheard-of"]) == 0
+
+
+def test_laid_out_otherwise_it_is_the_same_policy_and_said_otherwise_another():
+    rule = "paths: [Vehicle.Speed], class: public, purposes: [run]"
+    one = policy(rule)
+    assert parse(one.text.replace(": {basis", ":    {basis") + "# a remark\n", "other").hash == one.hash
+    said = ("exactness: 5", "why: Because.", "class: personal", "purposes: [know]")
+    others = [
+        policy(f"{rule}, {entry}" if entry.split(":")[0] not in rule else rule.replace("public", "personal"))
+        for entry in said[:3]
+    ]
+    assert len({other.hash for other in others} | {one.hash}) == 4
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("paths: [], class: public, purposes: [run]", "rule 1 must name 1 to 1000 paths"),
+        ("paths: ['Vehicle..X'], class: public, purposes: [run]", "path that is none"),
+        ("paths: ['a.**.b.**.c.**'], class: public, purposes: [run]", "path that is none"),
+        ("paths: ['***'], class: public, purposes: [run]", "path that is none"),
+        ("paths: ['Vehicle.(x)'], class: public, purposes: [run]", "path that is none"),
+        ("paths: [Vehicle.A], class: secret, purposes: [run]", "no class"),
+        ("paths: [Vehicle.A], class: public, purposes: [fun]", "not above: fun"),
+        ("paths: [Vehicle.A], class: public", "must have purposes"),
+        ("paths: [Vehicle.A], class: public, keep: false, purposes: [run]", "none if not"),
+        ("paths: [Vehicle.A], class: public, keep: false, exactness: 1", "rounds what it does not keep"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], exactness: 0", "no number above 0"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], exactness: .inf", "no number above 0"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], exactness: true", "no number above 0"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], keeps: true", "unknown keys keeps"),
+        ("paths: Vehicle.A, class: public, purposes: [run]", "no list of texts"),
+    ],
+)
+def test_a_wrong_rule_is_named_with_what_to_do(rule, said):
+    with pytest.raises(InputError, match=said) as caught:
+        policy("paths: [Vehicle.Z], class: public, purposes: [run]"[:0] or rule)
+    assert str(caught.value).startswith("file: rule 1")
+    assert caught.value.do
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "is no governance file"),
+        ("[]", "is no governance file"),
+        ("name: a\nrules: []\n", "must name 1 to 63 purposes"),
+        ("purposes: {run: {basis: contract, why: x}}\nrules: []\n", "name is missing"),
+        ("name: A b\npurposes: {run: {basis: contract, why: x}}\nrules: []\n", "name is missing"),
+        ("name: a\npurposes: {run: {basis: because, why: x}}\nrules: []\n", "no legal basis"),
+        ("name: a\npurposes: {run: {basis: contract}}\nrules: []\n", "does not say why"),
+        ("name: a\npurposes: {run: contract}\nrules: []\n", "is not described"),
+        ("name: a\npurposes: {run: {basis: contract, why: x}, run: {basis: consent, why: x}}\nrules: []\n", "twice"),
+        ("name: a\nhurry: 1\npurposes: {run: {basis: contract, why: x}}\nrules: []\n", "unknown keys hurry"),
+        ("name: a\npurposes: &p {run: {basis: contract, why: x}}\nrules: *p\n", "Aliases"),
+    ],
+)
+def test_a_wrong_file_is_an_input_error(text, said):
+    with pytest.raises(InputError, match=said):
+        parse(text, "file")
+
+
+@pytest.mark.parametrize(
+    ("signal", "step", "said"),
+    [
+        (Signal("Vehicle.A", "string"), 1, "is no number"),
+        (Signal("Vehicle.A", "boolean"), 1, "is no number"),
+        (Signal("Vehicle.A", "uint8"), 0.5, "whole numbers only"),
+    ],
+)
+def test_what_cannot_be_rounded_is_refused_before_it_governs(signal, step, said):
+    law = policy(f"paths: [Vehicle.A], class: public, purposes: [run], exactness: {step}")
+    with pytest.raises(InputError, match=said):
+        Table(law, Catalogue([signal]))
+
+
+@pytest.mark.parametrize("name", packs())
+def test_packs_fit_the_core_profile_and_say_why(name):
+    law = pack(name)
+    table = Table(law, read_catalogue(CORE))
+    assert law.name == name
+    assert law.about
+    assert table.kept.sum() > 100
+    assert {purpose.basis for purpose in law.purposes.values()} <= set(BASES)
+    if name != "laboratory":
+        assert table.asks
+        assert table.rounds
+        assert "not legal advice" in law.about
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (VIN, "[VIN]"),
+        (f"seen {VIN.lower()}, sold", "seen [VIN], sold"),
+        (f"{VIN}{VIN}", f"{VIN}{VIN}"),
+        ("A" * 17, "A" * 17),
+        ("1" * 17, "1" * 17),
+        ("WVWZZZ1JZXW00000I", "WVWZZZ1JZXW00000I"),
+        ("", ""),
+    ],
+)
+def test_words_that_may_be_a_vin_are_masked(text, shown):
+    assert masked(text) == shown
