@@ -237,10 +237,12 @@ def test_query_process_killed_in_mid_query_is_replaced(target: RunningZone) -> N
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(target.client.post, "/v1/lake/sql", json={"sql": "SELECT lpad('x', 2000000000, 'y')"})
         time.sleep(0.5)
-        for process in query_processes(target):
+        killed = query_processes(target)
+        for process in killed:
             process.kill()
         answer = asked.result()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "try_later")
+    assert psutil.wait_procs(killed, 20)[1] == []
     assert [target.sql("SELECT 1 AS one") for _ in range(4)] == [[[1]]] * 4
     assert len(query_processes(target)) == WORKERS
 

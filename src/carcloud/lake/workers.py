@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -181,7 +182,17 @@ class _Worker:
 def _ended(starting: asyncio.Task[Process]) -> bool:
     if not starting.done():
         return False
-    return starting.cancelled() or starting.exception() is not None or starting.result().returncode is not None
+    return starting.cancelled() or starting.exception() is not None or _dead(starting.result())
+
+
+def _dead(process: Process) -> bool:
+    """Tell whether a process is dead, also where the loop has not heard of it yet."""
+    if process.returncode is not None:
+        return True
+    try:
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # the loop's own watcher is about to tell
+        return True
 
 
 def _kill(started: asyncio.Task[Process]) -> None:

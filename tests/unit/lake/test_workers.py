@@ -98,25 +98,17 @@ def test_answer_larger_than_an_answer_may_be_is_refused(tmp_path: Path) -> None:
     with_workers(tmp_path, test)
 
 
-async def in_the_end(asked: LakeWorkers, sql: str) -> list[list[object]]:
-    """Ask again while the death of a process that was killed idle is not noticed."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                return await rows(asked, sql)
-            except TryLaterError:
-                await asyncio.sleep(0.1)
-
-
 def test_process_killed_in_mid_query_is_replaced(tmp_path: Path) -> None:
     async def test(asked: LakeWorkers) -> None:
         question = asyncio.create_task(rows(asked, ENDLESS_STEP))
         await asyncio.sleep(0.5)
-        for process in processes():
+        killed = processes()
+        for process in killed:
             process.kill()
         with pytest.raises(TryLaterError, match="starts anew"):
             await question
-        assert [await in_the_end(asked, "SELECT 1 AS one") for _ in range(WORKERS)] == [[[1]]] * WORKERS
+        assert (await asyncio.to_thread(psutil.wait_procs, killed, 20))[1] == []
+        assert [await rows(asked, "SELECT 1 AS one") for _ in range(WORKERS)] == [[[1]]] * WORKERS
 
     with_workers(tmp_path, test)
 
