@@ -1,0 +1,130 @@
+"""The order signer's own folder: the authority of orders, and a key for each role, certified for 90 days at a time.
+
+Rules:
+* What is in here is in no other folder: the zone's other processes know nothing secret of it.
+* The root certifies the authority once (`certify`); from then on the folder stands alone, and may be given to another
+  user or moved to another machine.
+* Keys made here are labelled development: they are files, and no hardware guards them.
+
+Source: RFC 5280, SPIFFE ID specification (URI).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from carcloud.errors import MissingError
+from carcloud.safety.identity import Authority
+from carcloud.safety.keys import private_folder, read_key, read_or_make_key, write_file
+from carcloud.safety.orders.certificates import ORDER_PURPOSE
+from carcloud.vehicle.commands import ROLES
+
+ROLE_AGE = timedelta(days=90)
+RENEW_BEFORE = timedelta(days=30)
+CLOCK_SLACK = timedelta(hours=1)
+LABEL = b"These are development keys: files, guarded by nothing but the owner's mode. Never copy them.\n"
+
+
+def utc_now() -> datetime:
+    """Return the time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def new_key() -> bytes:
+    """Return a new P-256 key, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    """Read a P-256 key. Raise MissingError where it is none."""
+    try:
+        key = serialization.load_pem_private_key(pem, None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise MissingError("This file holds no private key of the curve P-256.", "Give another, or make a new one.")
+    return key
+
+
+def certify(folder: Path, authority: Authority, tenant: str) -> None:
+    """Have the root certify this folder's authority of orders, where it is not certified or soon no longer.
+
+    Raises:
+        MissingError: the root's key is kept elsewhere, and is needed now.
+    """
+    private_folder(folder)
+    write_file(folder / "LABEL", LABEL)
+    key = load_key(read_or_make_key(folder / "operator-ca.key", new_key))
+    found = folder / "operator-ca.pem"
+    if not found.exists() or _ends_soon(found.read_bytes(), utc_now(), RENEW_BEFORE):
+        certificate, root = authority.certify_orders(key)
+        write_file(folder / "root.pem", root)
+        write_file(found, certificate)
+    write_file(folder / "tenant", tenant.encode())
+
+
+class OrderKeys:
+    """The keys in a folder that was certified."""
+
+    def __init__(self, folder: Path, clock: Callable[[], datetime] = utc_now) -> None:
+        for name in ("operator-ca.key", "operator-ca.pem", "root.pem", "tenant"):
+            if not (folder / name).exists():
+                do = "Have it made by the zone's first start, or by `carcloud operator init --keys FOLDER`."
+                raise MissingError(f"There is no {name} in {folder}.", do)
+        self.folder, self._clock = folder, clock
+        self.tenant = (folder / "tenant").read_text("ascii")
+        self.roots = x509.load_pem_x509_certificates((folder / "root.pem").read_bytes())
+        self._authority = x509.load_pem_x509_certificate((folder / "operator-ca.pem").read_bytes())
+        self._authority_key = load_key(read_key(folder / "operator-ca.key"))
+
+    @property
+    def authority(self) -> bytes:
+        """Return the authority's certificate, DER."""
+        return self._authority.public_bytes(serialization.Encoding.DER)
+
+    def key(self, role: str) -> ec.EllipticCurvePrivateKey:
+        """Return a role's key, made on first use."""
+        assert role in ROLES
+        return load_key(read_or_make_key(self.folder / f"{role}.key", new_key))
+
+    def certificate(self, role: str) -> bytes:
+        """Return a role's certificate, DER, issued again 30 days before it ends."""
+        path, key = self.folder / f"{role}.pem", self.key(role)
+        if path.exists() and not _ends_soon(path.read_bytes(), self._clock(), RENEW_BEFORE):
+            found = x509.load_pem_x509_certificate(path.read_bytes())
+            if found.public_key() == key.public_key():
+                return found.public_bytes(serialization.Encoding.DER)
+        issued = self._issue(role, key)
+        write_file(path, issued.public_bytes(serialization.Encoding.PEM))
+        return issued.public_bytes(serialization.Encoding.DER)
+
+    def _issue(self, role: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+        now = self._clock()
+        uri = x509.UniformResourceIdentifier(f"spiffe://{self.tenant}/order/{role}")
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"order {role}")]))
+            .issuer_name(self._authority.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - CLOCK_SLACK)
+            .not_valid_after(min(now + ROLE_AGE, self._authority.not_valid_after_utc))
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ORDER_PURPOSE]), critical=True)
+            .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
+            .sign(self._authority_key, hashes.SHA256())
+        )
+
+
+def _ends_soon(pem: bytes, now: datetime, before: timedelta) -> bool:
+    return x509.load_pem_x509_certificate(pem).not_valid_after_utc - now < before
