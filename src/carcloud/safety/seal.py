@@ -1,4 +1,4 @@
-"""The seal on quarantined payloads: encrypted at rest, and bound to the entry they belong to.
+"""The seal on what is kept but not shown: encrypted at rest, and bound to the entry it belongs to.
 
 Source: NIST SP 800-38D (AES-GCM, 96-bit random nonce).
 """
@@ -18,10 +18,10 @@ NONCE_BYTES = 12
 
 
 class Seal:
-    """AES-256-GCM under the zone's quarantine key, `keys/quarantine.key`, which is made on first use."""
+    """AES-256-GCM under a key of the zone, `keys/quarantine.key` if no other is named, which is made on first use."""
 
-    def __init__(self, keys: Path) -> None:
-        self._path = private_folder(keys) / "quarantine.key"
+    def __init__(self, keys: Path, name: str = "quarantine") -> None:
+        self._path = private_folder(keys) / f"{name}.key"
         self._cipher = AESGCM(read_or_make_key(self._path, lambda: AESGCM.generate_key(256)))
 
     def seal(self, payload: bytes, entry: str) -> bytes:

@@ -1,9 +1,12 @@
 """The records: what the zone knows for certain and changes seldom, in SQLite or PostgreSQL. Open `Records`."""
 
+from carcloud.backends.records.approvals import Approval
 from carcloud.backends.records.audit import Entry
 from carcloud.backends.records.claims import Claim
 from carcloud.backends.records.consents import Consent
 from carcloud.backends.records.core import Records
+from carcloud.backends.records.passes import ApiToken, Session
+from carcloud.backends.records.people import Person
 from carcloud.backends.records.suspicions import Suspicion
 from carcloud.backends.records.tables import (
     DEFAULT_TENANT,
@@ -16,12 +19,16 @@ from carcloud.vehicle.life import State
 
 __all__ = [
     "DEFAULT_TENANT",
+    "ApiToken",
+    "Approval",
     "Certificate",
-    "Consent",
     "Claim",
+    "Consent",
     "Entry",
+    "Person",
     "QuarantineEntry",
     "Records",
+    "Session",
     "State",
     "Suspicion",
     "Vehicle",

@@ -13,11 +13,14 @@ from sqlalchemy import Engine, Select, delete, func, insert, select
 from sqlalchemy import exc as sql_errors
 
 from carcloud.backends.records import tables as t
+from carcloud.backends.records.approvals import Approvals
 from carcloud.backends.records.audit import Audit, Entry
-from carcloud.backends.records.consents import Consents
 from carcloud.backends.records.claims import Claim, Claims, put
+from carcloud.backends.records.consents import Consents
 from carcloud.backends.records.database import Database
 from carcloud.backends.records.life import Life
+from carcloud.backends.records.passes import Passes
+from carcloud.backends.records.people import People
 from carcloud.backends.records.suspicions import Suspicions
 from carcloud.backends.records.tables import (
     DEFAULT_TENANT,
@@ -42,10 +45,11 @@ class Records(Database):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self.audit = Audit(self)
-        self.consents = Consents(self, self.audit)
+        self.people, self.passes, self.approvals = People(self), Passes(self), Approvals(self)
         self.claims = Claims(self)
         self.life = Life(self, self.audit)
         self.suspicions = Suspicions(self, self.audit)
+        self.consents = Consents(self, self.audit)
 
     # vehicles
 

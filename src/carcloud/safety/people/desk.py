@@ -1,0 +1,25 @@
+"""The desk at which a zone receives people and programs: all that decides about them, wired together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from carcloud.backends.records import Records
+from carcloud.safety.people.accounts import SEAL, Accounts
+from carcloud.safety.people.approvals import Approvals
+from carcloud.safety.people.own import Own
+from carcloud.safety.people.policy import Policy
+from carcloud.safety.people.register import Register
+from carcloud.safety.seal import Seal
+
+
+class Desk:
+    """Accounts, approvals, the register of people, and what people change about themselves, under one policy."""
+
+    def __init__(self, records: Records, policy: Policy, keys: Path) -> None:
+        self.records, self.policy = records, policy
+        self.accounts = Accounts(records, policy, Seal(keys, SEAL))
+        self.denials = self.accounts.denials
+        self.approvals = Approvals(records, policy)
+        self.register = Register(records, self.approvals)
+        self.own = Own(self.accounts)
