@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from carcloud.errors import InputError, TryLaterError
 from carcloud.gateway.garage import park
 from carcloud.onboard.drive import MAX, Summary, drive
 from carcloud.onboard.mapping import read_mapping
+from carcloud.onboard.orders import Body
 from carcloud.onboard.simulator import Simulator
 from carcloud.onboard.source import Source
 from carcloud.onboard.sources.can import CanBus
@@ -76,20 +78,26 @@ def simulate(
     """Be a fleet of simulated electric cars until Ctrl-C."""
     settings, folder = load(config), Folder(data).existing()
     stop, fleet = _stop_on_signal(), Simulator(cars, seed, time.time_ns() // 1000)
-    _drive(fleet, _park(settings, folder, fleet.vehicles()), folder.queues, 1.0, False, stop)
+    _drive(fleet, _park(settings, folder, fleet.vehicles()), folder.queues, 1.0, False, stop, fleet.body)
 
 
 def _park(settings: Settings, folder: Folder, names: list[str]) -> dict[str, Path]:
     ZoneFile.read(folder)
-    with contextlib.closing(Records.open(folder.records(settings))) as records:
+    with contextlib.closing(open_records(settings, folder)) as records:
         doors = endpoints(settings, folder)
         return park(records, Authority(folder.keys), doors, names, folder.credentials, settings.tenant)
 
 
 def _drive(
-    source: Source, parked: dict[str, Path], queue: Path, speed: float, now: bool, stop: threading.Event
+    source: Source,
+    parked: dict[str, Path],
+    queue: Path,
+    speed: float,
+    now: bool,
+    stop: threading.Event,
+    body: Callable[[str], Body | None] = lambda _: None,
 ) -> None:
-    summary = drive(source, parked, queue, speed=speed, now=now, progress=_show_progress, stop=stop)
+    summary = drive(source, parked, queue, speed=speed, now=now, progress=_show_progress, stop=stop, body=body)
     _show_progress(summary)
     typer.echo("", err=True)
     for count, what in ((summary.skipped, "skipped"), (summary.refused, "refused")):

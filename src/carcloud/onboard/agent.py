@@ -1,4 +1,4 @@
-"""The agent: empties a car's queue into its zone, over as many connections as it takes."""
+"""The agent: empties a car's queue into its zone, over as many connections as it takes, and hears orders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 from carcloud.errors import CarcloudError
 from carcloud.onboard.credentials import Credentials
+from carcloud.onboard.journal import Journal
 from carcloud.onboard.link import Ack, Link
+from carcloud.onboard.orders import Body, Orders
 from carcloud.onboard.queue import Queue
 from carcloud.onboard.window import Window
 from carcloud.vehicle.batch import IdTable
@@ -36,7 +38,7 @@ def backoff_s(attempt: int, chance: float) -> float:
 class Agent:
     """Sends what is in a queue, in a thread of its own, until it is stopped."""
 
-    def __init__(self, credentials: Path, queue: Queue, table: IdTable) -> None:
+    def __init__(self, credentials: Path, queue: Queue, table: IdTable, body: Body | None = None) -> None:
         self.queue = queue
         self.refused: Counter[str] = Counter()
         self.sent_batches = 0
@@ -48,6 +50,7 @@ class Agent:
         self._attempt = 0
         self._greeted_at = 0.0
         self._forgotten_at: float | None = None
+        self._orders = Orders(credentials, Journal(queue.file.with_suffix(".orders")), body)
         self._stop = threading.Event()
         self.moved = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"agent {credentials.name}", daemon=True)
@@ -72,6 +75,7 @@ class Agent:
         if self._thread.is_alive():
             self._thread.join()
         self.queue.close()
+        self._orders.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -94,6 +98,9 @@ class Agent:
                 self._send(link)
                 for ack in link.poll(POLL_S):
                     self._hear(link, ack)
+                for message in link.orders():
+                    for answer in self._orders.hear(message):
+                        link.answer(answer)
                 if self._window.stalled(time.monotonic()):
                     self._greet(link)
             self.trouble = link.lost

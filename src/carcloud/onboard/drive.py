@@ -19,6 +19,7 @@ from carcloud.errors import InputError
 from carcloud.onboard.agent import Agent
 from carcloud.onboard.batching import LONGEST_WINDOW_US, WINDOW_US, Batcher, Packed
 from carcloud.onboard.credentials import Credentials
+from carcloud.onboard.orders import Body
 from carcloud.onboard.queue import DEFAULT_LIMIT_BYTES, Place, Queue
 from carcloud.onboard.source import Block, Slice, Source
 
@@ -63,7 +64,14 @@ class Summary:
 class Fleet:
     """The agents of a drive, with a batcher each."""
 
-    def __init__(self, source: Source, credentials: Mapping[str, Path], queues: Path, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        credentials: Mapping[str, Path],
+        queues: Path,
+        limit_bytes: int,
+        body: Callable[[str], Body | None],
+    ) -> None:
         names = source.vehicles()
         missing = [name for name in names if name not in credentials]
         if missing:
@@ -83,7 +91,7 @@ class Fleet:
             for name in names:
                 car = Credentials.read(credentials[name])
                 queue = Queue(queues / f"{car.vehicle}.queue", limit_bytes)
-                self.agents[name] = Agent(credentials[name], queue, source.table)
+                self.agents[name] = Agent(credentials[name], queue, source.table, body(name))
         except BaseException:
             self.stop()
             raise
@@ -206,6 +214,7 @@ def drive(
     stop: threading.Event | None = None,
     patience_s: float = PATIENCE_S,
     limit_bytes: int = DEFAULT_LIMIT_BYTES,
+    body: Callable[[str], Body | None] = lambda _: None,
 ) -> Summary:
     """Drive a source's vehicles until it ends or `stop` is set, and return what became of the samples.
 
@@ -216,11 +225,12 @@ def drive(
         now: shift all times so that the first sample is now.
         progress: called about every second with the counts so far.
         patience_s: how long to wait at the end without a single acknowledgement before giving up.
+        body: gives what of a vehicle can be ordered about; a recording has nothing of the kind, and rejects orders.
     """
     if not speed > 0:
         raise InputError(f"The speed {speed} is not above 0.", "Give 1, a factor such as 20, or max.")
     stop = stop or threading.Event()
-    fleet = Fleet(source, credentials, queues, limit_bytes)
+    fleet = Fleet(source, credentials, queues, limit_bytes, body)
     reporter = _Reporter(fleet, progress)
     try:
         fleet.start(WINDOW_US if source.live else _window_us(speed), now)

@@ -3,7 +3,8 @@
 Rules:
 * A car keeps to the limit and its distance, brakes for red lights, turns and its goal, and never drives backwards.
 * Energy is physics: inertia, drag, rolling, slope, regeneration, auxiliaries; it comes out of the battery's charge.
-* A car that runs low drives to the charging park, and stays until it has 80 %.
+* A car that runs low drives to the charging park, and stays until it has 80 %, or what it was ordered to have.
+* What it was ordered (locks, climate) holds until it leaves its place.
 
 Source: Treiber, Hennecke, Helbing (2000), Physical Review E 62, 1805 (Intelligent Driver Model) for the acceleration.
 """
@@ -25,6 +26,7 @@ TURN_SPEED = 5.0  # m/s, through a right angle
 STANDSTILL_GAP_M, HEADWAY_S, COMFORT_BRAKE, HARD_BRAKE = 2.5, 1.4, 1.8, 6.0
 WHEEL_RADIUS_M, GEAR_RATIO, STEERING_RATIO, WHEELBASE_M = 0.34, 9.5, 15.0, 2.8
 FULL_PCT = 80.0
+COMFORT_C = 21.5
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,11 @@ class ElectricCar:
         self.reserve_pct = self.random.uniform(16, 24)
         self.tyres_kpa = [self.random.uniform(235, 262) for _ in range(4)]
         self.rest_s = 0.0
-        self.charging = False
+        self.charging = self.plugged = False
+        self.limit_pct, self.wanted_c = FULL_PCT, COMFORT_C
+        self.lock_ordered: bool | None = None
+        self.climate_ordered: bool | None = None
+        self.horn_s = self.lights_s = self.located_s = 0.0
         self._choose_goal()
 
     @property
@@ -76,6 +82,21 @@ class ElectricCar:
     def parked(self) -> bool:
         """Say whether the car rests at its goal or charges."""
         return self.charging or self.rest_s > 0
+
+    @property
+    def door_open(self) -> bool:
+        """Say whether the driver is getting in."""
+        return 4 < self.rest_s < 9
+
+    @property
+    def locked(self) -> bool:
+        """Say whether the doors are locked."""
+        return self.rest_s >= 9 if self.lock_ordered is None else self.lock_ordered
+
+    @property
+    def climate_on(self) -> bool:
+        """Say whether the cabin is warmed or cooled."""
+        return self.rest_s == 0 if self.climate_ordered is None else self.climate_ordered
 
     @property
     def next_turn(self) -> float:
@@ -96,6 +117,9 @@ class ElectricCar:
     def step(self, dt: float, clock_s: float, leader: tuple[float, float] | None, ambient_c: float) -> None:
         """Move on by `dt` seconds. `leader` is the (gap m, speed) of the car ahead."""
         before = self.speed
+        self.horn_s, self.lights_s, self.located_s = (
+            max(0.0, left - dt) for left in (self.horn_s, self.lights_s, self.located_s)
+        )
         if self.parked:
             self.speed = 0.0
             self._rest(dt)
@@ -106,6 +130,7 @@ class ElectricCar:
         self._spend(dt, ambient_c)
 
     def _choose_goal(self) -> None:
+        self.plugged, self.lock_ordered, self.climate_ordered = False, None, None
         if self.soc_pct < self.reserve_pct:
             goal = self.roads.park
         else:
@@ -150,8 +175,8 @@ class ElectricCar:
         self.yaw_rate = -turn(heading, self.position[2]) / dt  # VSS: positive to the left
 
     def _arrive(self) -> None:
-        if self.edge.end == self.roads.park and self.soc_pct < FULL_PCT:
-            self.charging = True
+        if self.edge.end == self.roads.park and self.soc_pct < self.limit_pct:
+            self.charging = self.plugged = True
         else:
             self.rest_s = self.random.uniform(15, 90)
         self.speed = 0.0
@@ -159,7 +184,7 @@ class ElectricCar:
     def _rest(self, dt: float) -> None:
         self.yaw_rate = 0.0
         self.rest_s = max(0.0, self.rest_s - dt)
-        if self.charging and self.soc_pct >= FULL_PCT:
+        if self.charging and self.soc_pct >= self.limit_pct:
             self.charging = False
         if not self.parked:
             self._choose_goal()
@@ -175,7 +200,9 @@ class ElectricCar:
             self.motor_w = max(wheels, -REGEN_LIMIT_W) if self.speed > 2 else 0.0
             drive = self.motor_w * REGEN_EFFICIENCY
         comfort = (
-            0.0 if self.rest_s > 0 else min(4000.0, 140.0 * abs(21.5 - self.cabin_c) + 45.0 * abs(21.5 - ambient_c))
+            min(4000.0, 140.0 * abs(self.wanted_c - self.cabin_c) + 45.0 * abs(self.wanted_c - ambient_c))
+            if self.climate_on
+            else 0.0
         )
         taken = drive + comfort + (60.0 if self.rest_s > 0 else 320.0)
         self.battery_w = (self._charge_w() if self.charging else 0.0) - taken
@@ -184,8 +211,8 @@ class ElectricCar:
         self.soc_pct = min(100.0, max(0.0, self.soc_pct))
         heat = 0.02 * abs(self.battery_w) / (self.model.battery_kwh * 6 * 1000)
         self.battery_c += (heat + (ambient_c - self.battery_c) / 9000) * dt
-        target = ambient_c if self.rest_s > 0 else 21.5
-        self.cabin_c += (target - self.cabin_c) / (1800 if self.rest_s > 0 else 240) * dt
+        target = self.wanted_c if self.climate_on else ambient_c
+        self.cabin_c += (target - self.cabin_c) / (240 if self.climate_on else 1800) * dt
 
     def _slope(self) -> float:
         east, north, heading = self.position

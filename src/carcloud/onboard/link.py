@@ -57,6 +57,7 @@ class Link:
     def __init__(self, credentials: Credentials) -> None:
         self._up = f"cc/1/{credentials.tenant}/{credentials.vehicle}/up"
         self._acks: deque[Ack] = deque()
+        self._orders: deque[bytes] = deque()
         self._granted = False
         self.lost: str | None = None
         self.strange = 0
@@ -71,7 +72,8 @@ class Link:
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
-        self._down = f"cc/1/{credentials.tenant}/{credentials.vehicle}/dn/ack"
+        down = f"cc/1/{credentials.tenant}/{credentials.vehicle}/dn"
+        self._ack_topic, self._order_topic = f"{down}/ack", f"{down}/order"
         self._open(credentials)
 
     def _open(self, credentials: Credentials) -> None:
@@ -106,6 +108,16 @@ class Link:
         """Put a batch on the wire."""
         self._client.publish(f"{self._up}/batch", payload, qos=1)
 
+    def answer(self, message: bytes) -> None:
+        """Answer an order. Nobody stores it: who misses it asks again."""
+        self._client.publish(f"{self._up}/result", message, qos=0)
+
+    def orders(self) -> list[bytes]:
+        """Return the messages of orders that came with the last poll."""
+        orders = list(self._orders)
+        self._orders.clear()
+        return orders
+
     def poll(self, timeout_s: float) -> list[Ack]:
         """Move bytes for at most so long; return the acknowledgements that came."""
         self._turn(timeout_s)
@@ -133,15 +145,18 @@ class Link:
         if reason.is_failure:
             self.lost = f"refused ({reason})"
         else:
-            client.subscribe(self._down, qos=0)
+            client.subscribe([(self._ack_topic, 0), (self._order_topic, 0)])
 
     def _on_subscribe(self, _client: mqtt.Client, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
-            self.lost = "subscription to its own acknowledgements refused"
+            self.lost = "subscription to its own topics refused"
         else:
             self._granted = True
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        if message.topic == self._order_topic:
+            self._orders.append(bytes(message.payload))
+            return
         ack = Ack.parse(bytes(message.payload))
         if ack is None:
             self.strange += 1

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from carcloud.onboard.electric_body import ElectricBody
 from carcloud.onboard.electric_car import (
     GEAR_RATIO,
     STEERING_RATIO,
@@ -31,6 +32,7 @@ STEPS = 4  # a second
 ENERGY_S, SLOW_S, REPEAT_S = 5, 30, 60
 DAY_S = 86_400.0
 CAR_LENGTH_M = 4.6
+LOCATED_M = 1.5  # how sharply a car knows its place when it is asked for it
 
 BATTERY = "Vehicle.Powertrain.TractionBattery"
 LIGHTS = "Vehicle.Body.Lights"
@@ -77,6 +79,11 @@ UNITS: dict[str, str | None] = {
     f"{LIGHTS}.DirectionIndicator.Left.IsSignaling": None,
     f"{LIGHTS}.DirectionIndicator.Right.IsSignaling": None,
     f"{BATTERY}.Charging.IsCharging": None,
+    f"{BATTERY}.Charging.ChargeLimit": "percent",
+    "Vehicle.CurrentLocation.HorizontalAccuracy": "m",
+    "Vehicle.Cabin.HVAC.Station.Row1.Driver.Temperature": "Celsius",
+    "Vehicle.Body.Horn.IsActive": None,
+    f"{LIGHTS}.Hazard.IsSignaling": None,
     f"{BATTERY}.Charging.ChargingPort.AnyPosition.IsChargingCableConnected": None,
 }
 INDEX = {path: index for index, path in enumerate(UNITS)}
@@ -102,6 +109,10 @@ class Simulator:
     def vehicles(self) -> list[str]:
         """Return the cars' names."""
         return list(self._cars)
+
+    def body(self, name: str) -> ElectricBody:
+        """Return what of a car can be ordered about."""
+        return ElectricBody(self._cars[name])
 
     def slices(self) -> Iterator[Slice]:
         """Yield a slice a second."""
@@ -135,6 +146,8 @@ class Simulator:
             values |= _energy(car)
         if second % SLOW_S == 0:
             values |= _slow(car, ambient_c)
+        if car.located_s > 0:
+            values["Vehicle.CurrentLocation.HorizontalAccuracy"] = LOCATED_M
         states = _states(car, day_s)
         said = self._said[name]
         repeat = second % REPEAT_S == 0
@@ -230,13 +243,17 @@ def _states(car: ElectricCar, day_s: float) -> Values:
         "Vehicle.LowVoltageSystemState": "OFF" if resting else "ON",
         "Vehicle.Powertrain.Transmission.CurrentGear": 0 if car.parked else 1,
         "Vehicle.Chassis.ParkingBrake.IsEngaged": car.parked,
-        "Vehicle.Cabin.HVAC.IsAirConditioningActive": not resting,
-        "Vehicle.Cabin.Door.Row1.DriverSide.IsOpen": 4 < car.rest_s < 9,
-        "Vehicle.Cabin.Door.Row1.DriverSide.IsLocked": resting and car.rest_s >= 9,
+        "Vehicle.Cabin.HVAC.IsAirConditioningActive": car.climate_on,
+        "Vehicle.Cabin.HVAC.Station.Row1.Driver.Temperature": car.wanted_c,
+        "Vehicle.Cabin.Door.Row1.DriverSide.IsOpen": car.door_open,
+        "Vehicle.Cabin.Door.Row1.DriverSide.IsLocked": car.locked,
+        "Vehicle.Body.Horn.IsActive": car.horn_s > 0,
+        f"{LIGHTS}.Hazard.IsSignaling": car.lights_s > 0,
         f"{LIGHTS}.Beam.Low.IsOn": not resting and not 6.5 * 3600 < day_s < 18 * 3600,
         f"{LIGHTS}.Brake.IsActive": "ACTIVE" if car.acceleration < -0.8 else "INACTIVE",
         f"{LIGHTS}.DirectionIndicator.Left.IsSignaling": turning < -30,
         f"{LIGHTS}.DirectionIndicator.Right.IsSignaling": turning > 30,
         f"{BATTERY}.Charging.IsCharging": car.charging,
-        f"{BATTERY}.Charging.ChargingPort.AnyPosition.IsChargingCableConnected": car.charging,
+        f"{BATTERY}.Charging.ChargeLimit": car.limit_pct,
+        f"{BATTERY}.Charging.ChargingPort.AnyPosition.IsChargingCableConnected": car.plugged,
     }
