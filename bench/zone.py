@@ -17,9 +17,11 @@ import pyarrow as pa
 from lake_log import LakeLog
 from usage import Usage, part
 
+from carcloud.assembly.records import open_records
 from carcloud.backends.records import Records
 from carcloud.gateway.enrolment import Endpoints, enrol
 from carcloud.safety.identity import Authority
+from carcloud.settings import Folder, Settings
 
 START_S = 60
 STOP_S = 30
@@ -144,7 +146,7 @@ class Enrolled:
 
     def __init__(self, folder: Path, cars: int) -> None:
         self.folder = folder
-        records = Records.open(f"sqlite:///{self._made() / 'records.sqlite'}")
+        records = open_records(Settings(), Folder(self._made()))
         authority = Authority(folder / "zone" / "keys")
         nowhere = Endpoints("127.0.0.1", 0, "https://127.0.0.1")
         self.cars = [self._enrol(records, authority, nowhere, n) for n in range(cars)]

@@ -18,6 +18,7 @@ import orjson
 import uvicorn
 import uvloop
 
+from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
@@ -44,7 +45,7 @@ class Context:
 
     def records(self) -> Records:
         """Open the records."""
-        return Records.open(self.folder.records(self.settings))
+        return open_records(self.settings, self.folder)
 
     def catalogue(self) -> Catalogue:
         """Read the catalogue in force."""

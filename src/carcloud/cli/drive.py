@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
+from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
-from carcloud.backends.records import Records
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.cli.vehicles import endpoints
 from carcloud.errors import InputError, TryLaterError

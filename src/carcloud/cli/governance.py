@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from carcloud.backends.records import Records
+from carcloud.assembly.records import open_records
 from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.errors import InputError
@@ -51,7 +51,7 @@ def consent(
     """Show, give or withdraw a car's consents; what is withdrawn is dropped from the stream at once."""
     settings, folder = load(config), Folder(data).existing()
     policy = governance_in_force(settings, folder)
-    with contextlib.closing(Records.open(folder.records(settings))) as records:
+    with contextlib.closing(open_records(settings, folder)) as records:
         records.vehicle(vehicle)
         changes = [(name, True) for name in give or []] + [(name, False) for name in withdraw or []]
         for name, _ in changes:

@@ -13,8 +13,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import typer
 
+from carcloud.assembly.records import open_records
 from carcloud.backends.delta import Reader
-from carcloud.backends.records import Records
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
@@ -115,7 +115,7 @@ def _query(settings: Settings, folder: Folder, limits: QueryLimits | None = None
         ]
 
     def cars() -> list[dict[str, Any]]:
-        with contextlib.closing(Records.open(folder.records(settings))) as records:
+        with contextlib.closing(open_records(settings, folder)) as records:
             found = records.vehicles(limit=100_000)
         return [{"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at} for car in found]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from carcloud.backends.records import Records
+from carcloud.assembly.records import open_records
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError
@@ -30,7 +30,7 @@ def quarantine_list(
 ) -> None:
     """List what was refused and kept, the newest first."""
     settings, folder = load(config), Folder(data).existing()
-    with contextlib.closing(Records.open(folder.records(settings))) as records:
+    with contextlib.closing(open_records(settings, folder)) as records:
         for entry in records.quarantine_entries(limit, cause):
             at, detail = f"{entry.at:%Y-%m-%dT%H:%M:%SZ}", harmless(entry.detail)
             typer.echo(f"{entry.id[:16]}  {at}  {entry.vehicle}  {entry.cause}  {detail}")
@@ -40,7 +40,7 @@ def quarantine_list(
 def quarantine_show(entry: str, data: Data = DATA, config: Config = None) -> None:
     """Show one entry, decoded as far as possible; the beginning of its id is enough."""
     settings, folder = load(config), Folder(data).existing()
-    with contextlib.closing(Records.open(folder.records(settings))) as records:
+    with contextlib.closing(open_records(settings, folder)) as records:
         ids = [found.id for found in records.quarantine_entries(100_000) if found.id.startswith(entry)]
         if len(ids) > 1:
             raise InputError(f"{len(ids)} entries begin with {entry!r}.", "Give more of the id.")

@@ -12,9 +12,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import new_zone_file
 from carcloud.backends.delta import Table
-from carcloud.backends.records import Records
 from carcloud.cli import app, vehicles, zone
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, TryLaterError
 from carcloud.lake.rows import SCHEMA, by_day, joined, part_of_chunk
@@ -244,7 +244,7 @@ def test_an_unknown_format_and_an_unwritable_place_are_said_and_nothing_stays_be
 
 def test_quarantine_is_listed_and_shown(data):
     folder = Folder(data)
-    records = Records.open(folder.records(Settings()))
+    records = open_records(Settings(), folder)
     payloads = [batch([("Vehicle.Speed", NOW_US, float(value))]) for value in (300, 400)]
     kept = [
         Refusal(Origin("default", CAR, "batch"), "out_of_range", 1, "1 of 1 rows", payload, NOW_US)

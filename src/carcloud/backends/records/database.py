@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from sqlalchemy import (
     URL,
@@ -27,6 +27,7 @@ from sqlalchemy import (
     MetaData,
     Row,
     Select,
+    String,
     Table,
     create_engine,
     event,
@@ -34,6 +35,7 @@ from sqlalchemy import (
     insert,
     make_url,
     select,
+    text,
     update,
 )
 from sqlalchemy import exc as sql_errors
@@ -43,7 +45,7 @@ from sqlalchemy.types import TypeDecorator
 from carcloud.errors import CarcloudError, ConflictError, InputError, TryLaterError
 
 SCHEMA_VERSION = 2
-"""1: vehicles, certificates, quarantine, id tables, positions. 2: tables were added; none changed."""
+"""1: vehicles, certificates, quarantine, id tables, positions. 2: tables were added, and VINs are sealed."""
 
 BUSY_TIMEOUT_S = 5
 SCHEMA_LOCK = 0x636172  # any constant: the advisory lock under which PostgreSQL's schema is made
@@ -67,6 +69,34 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + value * _MICROSECOND
 
 
+class Vault(Protocol):
+    """What keeps a column's texts closed to whoever has the database and not the key.
+
+    The same text is always sealed to the same one, so that the database can still look for it.
+    """
+
+    def seal(self, text: str) -> str:
+        """Return the text sealed, at most 64 characters for 17."""
+
+    def open(self, sealed: str) -> str:
+        """Return the text; raise ConflictError where another key sealed it."""
+
+
+class Sealed(TypeDecorator[str]):
+    """A text that lies sealed in the database, by the vault the records were opened with; as it is where by none."""
+
+    impl = String(64)
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        """Seal a text."""
+        return value if value is None or dialect.vault is None else dialect.vault.seal(value)
+
+    def process_result_value(self, value: str | None, dialect: Any) -> str | None:
+        """Open a text."""
+        return value if value is None or dialect.vault is None else dialect.vault.open(value)
+
+
 metadata = MetaData()
 
 schema_version = Table("schema_version", metadata, Column("version", Integer, nullable=False))
@@ -81,8 +111,8 @@ class Database:
         self.insert: Callable[[Table], Any] = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
 
     @classmethod
-    def open(cls, url: str) -> Self:
-        """Open the records and create their schema where there is none.
+    def open(cls, url: str, vault: Vault | None = None) -> Self:
+        """Open the records and create their schema where there is none. `vault` seals what names people and cars.
 
         Raises:
             InputError: the URL names no database of ours.
@@ -90,6 +120,7 @@ class Database:
             TryLaterError: the database is locked or away.
         """
         engine = _engine(url)
+        engine.dialect.vault = vault  # type: ignore[attr-defined]
         records = cls(engine)
         try:
             records._prepare_schema()
@@ -149,7 +180,17 @@ class Database:
             if found is None:
                 db.execute(insert(schema_version).values(version=SCHEMA_VERSION))
             elif found < SCHEMA_VERSION:
+                _seal_vins(db)
                 db.execute(update(schema_version).values(version=SCHEMA_VERSION))
+
+
+def _seal_vins(db: Connection) -> None:
+    """Bring records of schema 1 up, whose VINs lay open."""
+    if db.dialect.name == "postgresql":
+        db.execute(text("ALTER TABLE vehicles ALTER COLUMN vin TYPE VARCHAR(64)"))
+    vehicles = metadata.tables["vehicles"]
+    for id_, vin in db.execute(text("SELECT id, vin FROM vehicles")).all():
+        db.execute(update(vehicles).where(vehicles.c.id == id_).values(vin=vin))
 
 
 def _reason(error: sql_errors.SQLAlchemyError) -> str:
@@ -187,7 +228,7 @@ def _sqlite(path: Path) -> Engine:
 
 def _configure_sqlite(connection: Any, _: object) -> None:
     connection.isolation_level = None  # the driver must not begin transactions by itself: _begin_sqlite does
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
 
-from carcloud.backends.records.database import Instant, metadata
+from carcloud.backends.records.database import Instant, Sealed, metadata
 from carcloud.vehicle.life import State
 
 DEFAULT_TENANT = "default"
@@ -67,7 +67,7 @@ vehicles = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("tenant", String(64), nullable=False),
-    Column("vin", String(17), nullable=False),
+    Column("vin", Sealed, nullable=False),
     Column("label", Text),
     Column("state", String(16), nullable=False),
     Column("enrolled_at", Instant, nullable=False),
