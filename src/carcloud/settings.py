@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.lake.settings import LakeSettings, QueryLimits
+from carcloud.safety.audit.settings import AuditSettings
 from carcloud.safety.governance.policy import Policy, pack, packs
 from carcloud.safety.governance.policy import parse as parse_policy
 from carcloud.stream.settings import GovernorSettings
@@ -70,6 +71,7 @@ class Settings:
     governor: GovernorSettings = field(default_factory=GovernorSettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
     query: QueryLimits = field(default_factory=QueryLimits)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,16 @@ class Folder:
     def lake(self) -> Path:
         """The Delta table `samples` and its receipts."""
         return self.path / "lake"
+
+    @property
+    def audit(self) -> Path:
+        """The audit log: its newest checkpoint, and tiles."""
+        return self.path / "audit"
+
+    @property
+    def witness(self) -> Path:
+        """Key and memory of the zone's own witness."""
+        return self.path / "witness"
 
     @property
     def zone_file(self) -> Path:
@@ -179,7 +191,7 @@ class Folder:
             raise ConflictError(f"{self.path} is no zone, and not empty: {others[0]} lies there.", do)
         self.path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
         closed = _close(self.path)
-        for part in (self.keys, self.stream, self.twin, self.lake, self.run, self.logs):
+        for part in (self.keys, self.stream, self.twin, self.lake, self.audit, self.witness, self.run, self.logs):
             part.mkdir(mode=PRIVATE, exist_ok=True)
             _close(part)
         return self._said(absent, known, closed)

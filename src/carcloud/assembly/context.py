@@ -124,4 +124,5 @@ def _log_to(context: Context) -> None:
     )
     handler.setFormatter(_JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("nats").setLevel(logging.WARNING)
+    for chatty in ("nats", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

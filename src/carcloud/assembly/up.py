@@ -30,7 +30,7 @@ STOP_GRACE_S = 8.0
 START_PATIENCE_S = 60.0
 REPORT_EVERY_S = 5.0
 NATS = "nats-server"
-PROCESSES = ("signer", "governor", "gateway", "twin", "lake", "api")
+PROCESSES = ("signer", "witness", "audit", "governor", "gateway", "twin", "lake", "api")
 
 
 async def up(

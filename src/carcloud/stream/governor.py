@@ -48,7 +48,7 @@ from carcloud.vehicle.catalogue import Catalogue
 
 log = logging.getLogger(__name__)
 
-FOLDS = ("marks", "lake", "twin")
+FOLDS = ("marks", "lake", "twin", "audit")
 MESSAGES_A_READ = 1000
 BYTES_A_READ = 16 * 1024 * 1024
 SNAPSHOT_EVERY_S = 10.0

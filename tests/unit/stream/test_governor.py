@@ -205,7 +205,7 @@ def test_a_new_governor_goes_on_where_the_last_one_stopped(zone, monkeypatch):
 def test_without_its_snapshot_a_governor_does_not_guess_the_marks(zone, monkeypatch):
     monkeypatch.setattr(rooms, "PURGE_EVERY_S", 0.0)
     monkeypatch.setattr(rooms, "SNAPSHOT_EVERY_S", 0.0)
-    for fold in ("lake", "twin"):
+    for fold in ("lake", "twin", "audit"):
         zone.records.set_position(fold, 0, 1000)
 
     async def run() -> None:
@@ -296,7 +296,7 @@ def test_purging_stays_behind_the_folds_where_a_message_was_taken_out(zone, monk
                 await zone.sent(up(), batch(rows(NOW_US + number, 1.0), 1, number))
                 await zone.acked(number)
             taken = (await zone.chunks())[0].record.number
-            for fold in ("lake", "twin"):
+            for fold in ("lake", "twin", "audit"):
                 zone.records.set_position(fold, 0, taken)
             await asyncio.sleep(1.0)
             chunks = await zone.chunks()
