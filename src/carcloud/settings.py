@@ -51,6 +51,13 @@ class Listen:
 
 
 @dataclass(frozen=True)
+class OrderSettings:
+    """Who signs orders. `signer_socket`: where another user's order signer listens; else the zone runs one itself."""
+
+    signer_socket: str = ""
+
+
+@dataclass(frozen=True)
 class Settings:
     """One zone. `records`: an SQLAlchemy URL, by default SQLite in the data folder.
 
@@ -71,6 +78,7 @@ class Settings:
     governor: GovernorSettings = field(default_factory=GovernorSettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
     query: QueryLimits = field(default_factory=QueryLimits)
+    orders: OrderSettings = field(default_factory=OrderSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
 
 
@@ -90,6 +98,11 @@ class Folder:
     def keys(self) -> Path:
         """Keys and certificates; only the zone's user may read them."""
         return self.path / "keys"
+
+    @property
+    def orders(self) -> Path:
+        """The order signer's own keys, people and ledger, where the zone runs it itself."""
+        return self.keys / "orders"
 
     @property
     def run(self) -> Path:

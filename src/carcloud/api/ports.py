@@ -11,7 +11,9 @@ from carcloud.api.history import History
 from carcloud.backends.records import QuarantineEntry, Records
 from carcloud.lake.workers import Reply
 from carcloud.safety.governance.policy import Policy
+from carcloud.safety.orders.server import OrderSignerClient
 from carcloud.twin.values import Change, Last, Presence
+from carcloud.vehicle.commands import CarState
 from carcloud.vehicle.catalogue import Catalogue
 
 __all__ = [
@@ -77,12 +79,20 @@ class Access:
 
 
 @dataclass(frozen=True)
+class OrderDesk:
+    """Where orders go: who signs them, and what the cloud knows of a car's state now."""
+
+    signer: OrderSignerClient
+    look: Callable[[str], Awaitable[CarState]]
+
+
+@dataclass(frozen=True)
 class Ports:
     """All that `create_app` needs.
 
     catalogue, governance: return what is in force. notify: tells the zone's processes, by subject.
     open_payload: returns an entry's unsealed payload.
-    map_file: the zone's base map as GeoJSON. pages: folder of the built console.
+    orders: takes orders for cars; None where nobody signs them. map_file: the zone's base map as GeoJSON. pages: folder of the built console.
     """
 
     zone: str
@@ -95,6 +105,7 @@ class Ports:
     governance: Callable[[], Policy]
     open_payload: Callable[[QuarantineEntry], bytes]
     notify: Callable[[str, bytes], Awaitable[None]]
+    orders: OrderDesk | None = None
     map_file: Path | None = None
     pages: Path = PAGES
 

@@ -14,4 +14,5 @@ if __name__ == "__main__":
     name, data, *config = sys.argv[1:]
     folder = Folder(Path(data))
     context = Context(name, load(Path(config[0]) if config else None), folder, ZoneFile.read(folder))
-    run_process(context, import_module(f"carcloud.assembly.processes.{name.partition('-')[0]}").run)
+    module = name.rstrip("-0123456789").replace("-", "_")  # gateway-1 is a gateway
+    run_process(context, import_module(f"carcloud.assembly.processes.{module}").run)

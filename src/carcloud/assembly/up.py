@@ -23,6 +23,7 @@ from carcloud.errors import TryLaterError
 from carcloud.gateway.mqtt.callout import AccountKey
 from carcloud.safety.identity import Authority
 from carcloud.safety.keys import write_file
+from carcloud.safety.orders.keys import certify
 from carcloud.settings import Folder, Settings, load_catalogue
 from carcloud.stream import subjects
 
@@ -30,7 +31,7 @@ STOP_GRACE_S = 8.0
 START_PATIENCE_S = 60.0
 REPORT_EVERY_S = 5.0
 NATS = "nats-server"
-PROCESSES = ("signer", "witness", "audit", "governor", "gateway", "twin", "lake", "api")
+PROCESSES = ("order-signer", "orders", "signer", "witness", "audit", "governor", "gateway", "twin", "lake", "api")
 
 
 async def up(
@@ -62,6 +63,8 @@ async def up(
         supervisor = Supervisor(_teller(said))
         supervisor.add(NATS, [executable(), "-c", str(folder.run / "nats.conf")], folder.logs / f"{NATS}.out")
         for name in PROCESSES:
+            if name == "order-signer" and settings.orders.signer_socket:
+                continue  # another user runs it
             count = settings.gateways if name == "gateway" else 1
             for number in range(1, count + 1):
                 full = f"{name}-{number}" if count > 1 else name
@@ -93,6 +96,8 @@ def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[Zone
     finally:
         records.close()
     authority, account = Authority(folder.keys), AccountKey(folder.keys)
+    if not settings.orders.signer_socket:
+        certify(folder.orders, authority, settings.tenant)
     certificate, key = authority.server_certificate(settings.listen.names)
     files = ServerFiles(folder.stream / "jetstream", certificate, key, authority.vehicle_trust)
     text = configuration(

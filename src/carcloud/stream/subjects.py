@@ -14,6 +14,7 @@ RAW_SUBJECTS = "$MQTT.msgs.>"
 RAW_UP = "$MQTT.msgs.cc.1.*.*.up.>"
 BROKERS_OWN = ("sess", "rmsgs", "qos2.in", "out")
 KINDS = ("batch", "event")
+RESULT = "result"  # of an order; it is answered at once or asked for again, and is never stored
 GOVERNED = "GOVERNED"
 GOVERNED_SUBJECTS = "governed.*"
 
@@ -22,6 +23,8 @@ PARTS = "zone.parts"
 REVOKED = "zone.revoked"
 FLOODING = "zone.flooding"
 CONSENT = "zone.consent"
+ORDERED = "zone.ordered"
+ORDER_CHANGED = "zone.order"
 CHUNK = "zone.chunk"
 STUCK = "zone.stuck"
 TWIN_GET = "twin.get"
@@ -58,6 +61,21 @@ def raw(tenant: str, vehicle: str, kind: str) -> str:
 def ack(tenant: str, vehicle: str) -> str:
     """Return the subject of a car's acknowledgements."""
     return f"cc.1.{tenant}.{vehicle}.dn.ack"
+
+
+def order(tenant: str, vehicle: str) -> str:
+    """Return the subject of a car's orders."""
+    return f"cc.1.{tenant}.{vehicle}.dn.order"
+
+
+def order_results(tenant: str, vehicle: str) -> str:
+    """Return the subject on which a car answers orders."""
+    return f"cc.1.{tenant}.{vehicle}.up.{RESULT}"
+
+
+def hellos(tenant: str, vehicle: str) -> str:
+    """Return the subject on which a car greets its zone."""
+    return f"cc.1.{tenant}.{vehicle}.up.event"
 
 
 def governed(partition: int) -> str:

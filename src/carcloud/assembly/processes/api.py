@@ -14,8 +14,9 @@ import uvicorn
 
 from carcloud.api.app import create_app
 from carcloud.api.history import History
-from carcloud.api.ports import Access, Ports
+from carcloud.api.ports import Access, OrderDesk, Ports
 from carcloud.assembly.context import Context, QuietServer, tell, together
+from carcloud.assembly.orders import cloud_view, signer_client
 from carcloud.assembly.status import ZoneStatus
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
@@ -47,6 +48,7 @@ async def run(context: Context) -> None:
         governance=lambda: governance,
         open_payload=quarantine.payload,
         notify=cloud.publish,
+        orders=OrderDesk(signer_client(settings, context.folder), cloud_view(TwinReader(cloud))),
         map_file=Path(settings.map_file) if settings.map_file else None,
     )
     host = context.zone.api_host

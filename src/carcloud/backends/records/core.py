@@ -19,6 +19,7 @@ from carcloud.backends.records.claims import Claim, Claims, put
 from carcloud.backends.records.consents import Consents
 from carcloud.backends.records.database import Database
 from carcloud.backends.records.life import Life
+from carcloud.backends.records.orders import Orders
 from carcloud.backends.records.passes import Passes
 from carcloud.backends.records.people import People
 from carcloud.backends.records.suspicions import Suspicions
@@ -50,6 +51,7 @@ class Records(Database):
         self.life = Life(self, self.audit)
         self.suspicions = Suspicions(self, self.audit)
         self.consents = Consents(self, self.audit)
+        self.orders = Orders(self, self.audit)
 
     # vehicles
 

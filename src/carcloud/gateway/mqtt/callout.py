@@ -30,7 +30,7 @@ from carcloud.errors import CarcloudError, InputError, NotAllowedError
 from carcloud.gateway.gate import Gate
 from carcloud.safety.identity import Identity
 from carcloud.safety.keys import private_folder, read_or_make_key
-from carcloud.stream.subjects import KINDS
+from carcloud.stream.subjects import KINDS, RESULT
 
 ACCOUNT = "VEHICLES"
 GRANT_S = (2 * 3600, 4 * 3600)

@@ -1,0 +1,158 @@
+"""Orders to cars: given under a person's own signature, and followed until the car has said what became of them."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from carcloud.api.auth import Caller, allowed
+from carcloud.api.errors import RESPONSES
+from carcloud.api.ports import OrderDesk, Wired
+from carcloud.api.times import Time
+from carcloud.backends.records.orders import Order, OrderState
+from carcloud.errors import MissingError, TryLaterError
+from carcloud.gateway.outbox import give
+from carcloud.stream import subjects
+
+LIMIT_PAGE = 1000
+
+Sender = Annotated[Caller, Depends(allowed("sendOrder"))]
+Reader = Annotated[Caller, Depends(allowed("readOrders"))]
+
+
+class SignatureGiven(BaseModel):
+    """A person's signature over the authorisation. `signature`: r and s, 64 bytes, base64."""
+
+    key: str = Field(min_length=16, max_length=16)
+    signature: str = Field(max_length=100)
+
+
+class OrderWanted(BaseModel):
+    """An authorisation, as it was signed: canonical JSON; docs/orders.md says what is in it."""
+
+    authorisation: str
+    signatures: list[SignatureGiven] = Field(min_length=1, max_length=4)
+
+
+class OrderShown(BaseModel):
+    """An order to one car. `reason` says why it was rejected, failed or expired."""
+
+    id: str
+    authorisation: str
+    vehicle: str
+    command: str
+    parameters: dict[str, float]
+    role: str
+    keys: list[str]
+    state: str
+    reason: str | None
+    expires_at: Time
+    queued_at: Time
+    delivered_at: Time | None
+    accepted_at: Time | None
+    ended_at: Time | None
+
+
+class OrderList(BaseModel):
+    """Orders, the newest first; ask again with `before` the last one's `queued_at` for more."""
+
+    orders: list[OrderShown]
+
+
+class KeyShown(BaseModel):
+    """A person's key that the order signer knows. `vehicles`: the cars it is for; empty means all."""
+
+    name: str
+    key: str
+    roles: list[str]
+    vehicles: list[str]
+    label: str
+
+
+class KeyList(BaseModel):
+    """The keys the order signer knows; they are registered on its own side only."""
+
+    keys: list[KeyShown]
+
+
+class Pairing(BaseModel):
+    """A browser's public key, with the proof that it was shown the one-time code. Both base64."""
+
+    name: str = Field(max_length=64)
+    point: str = Field(max_length=100)
+    proof: str = Field(max_length=100)
+
+
+class Paired(BaseModel):
+    """The id under which the key is registered, and its roles."""
+
+    key: str
+    roles: list[str]
+
+
+routes = APIRouter(tags=["orders"], responses=RESPONSES)
+
+
+@routes.post("/v1/orders", status_code=202)
+async def order(ports: Wired, caller: Sender, wanted: OrderWanted) -> OrderList:
+    """Give an order to one car or many."""
+    desk = _desk(ports.orders)
+    signatures = [one.model_dump() for one in wanted.signatures]
+    queued = await give(
+        ports.records, desk.signer, desk.look, wanted.authorisation, signatures, caller.tenant, caller.id
+    )
+    await ports.notify(subjects.ORDERED, ",".join(one.vehicle for one in queued).encode())
+    return OrderList(orders=[_shown(one) for one in queued])
+
+
+@routes.get("/v1/orders")
+async def orders(
+    ports: Wired,
+    caller: Reader,
+    vehicle: str | None = None,
+    state: OrderState | None = None,
+    before: datetime | None = None,
+    limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100,
+) -> OrderList:
+    """List orders, the newest first."""
+    found = await run_in_threadpool(ports.records.orders.listed, caller.tenant, vehicle, state, limit, before)
+    return OrderList(orders=[_shown(one) for one in found])
+
+
+@routes.get("/v1/orders/keys")
+async def keys(ports: Wired, caller: Reader) -> KeyList:
+    """List the keys of people that the order signer knows."""
+    found = await run_in_threadpool(_desk(ports.orders).signer.people)
+    return KeyList(keys=[KeyShown(**{name: one[name] for name in KeyShown.model_fields}) for one in found])
+
+
+@routes.post("/v1/orders/keys")
+async def pair(ports: Wired, caller: Sender, wanted: Pairing) -> Paired:
+    """Register a browser's key by a one-time code that `carcloud operator pair` shows."""
+    return Paired(**await run_in_threadpool(_desk(ports.orders).signer.pair, wanted.name, wanted.point, wanted.proof))
+
+
+@routes.get("/v1/orders/{order}")
+async def one_order(ports: Wired, caller: Reader, order: str) -> OrderShown:
+    """Show one order."""
+    found = await run_in_threadpool(ports.records.orders.order, order)
+    if found.tenant != caller.tenant:
+        raise MissingError(f"No order {order[:40]!r}.", "List them: GET /v1/orders.")
+    return _shown(found)
+
+
+def _desk(desk: OrderDesk | None) -> OrderDesk:
+    if desk is None:
+        raise TryLaterError("This zone has no order signer.", "Start one: carcloud order-signer.")
+    return desk
+
+
+def _shown(found: Order) -> OrderShown:
+    given: dict[str, Any] = vars(found) | {
+        "parameters": orjson.loads(found.parameters),
+        "keys": found.keys.split(","),
+    }
+    return OrderShown(**{name: given[name] for name in OrderShown.model_fields})

@@ -1,0 +1,226 @@
+"""The outbox of orders: each waits here until the car has said what became of it, or its time is over.
+
+Rules:
+* queued → delivered → accepted → done | failed; or rejected; or expired. A state never goes back, whatever is repeated.
+* An order that ended without the car's word (`expired`, `no_result`) still takes the car's word when it comes.
+* Every change is noted for the audit log in the same transaction.
+* A position is never part of an order's result: it comes with the samples, and is governed as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String, Table, Text, insert, select, update
+
+from carcloud.backends.records.audit import Audit, Entry
+from carcloud.backends.records.database import Database, Instant, metadata
+from carcloud.errors import MissingError
+
+OrderState = Literal["queued", "delivered", "accepted", "rejected", "done", "failed", "expired"]
+OPEN: tuple[OrderState, ...] = ("queued", "delivered", "accepted")
+ENDED: tuple[OrderState, ...] = ("rejected", "done", "failed", "expired")
+NO_RESULT = "no_result"
+
+authorisations = Table(
+    "order_authorisations",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("text", LargeBinary, nullable=False),
+    Column("signatures", Text, nullable=False),
+    Column("given_at", Instant, nullable=False),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("authorisation", String(64), ForeignKey("order_authorisations.id"), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("vehicle", String(64), nullable=False),
+    Column("command", String(32), nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("keys", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("expires_at", Instant, nullable=False),
+    Column("queued_at", Instant, nullable=False),
+    Column("delivered_at", Instant),
+    Column("accepted_at", Instant),
+    Column("ended_at", Instant),
+)
+Index("orders_vehicle", orders.c.vehicle, orders.c.queued_at)
+Index("orders_state", orders.c.state, orders.c.expires_at)
+
+order_keys = Table(
+    "order_keys",
+    metadata,
+    Column("vehicle", String(64), primary_key=True),
+    Column("point", String(130), nullable=False),
+    Column("serial", String(64), nullable=False),
+    Column("seen_at", Instant, nullable=False),
+)
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order to one car. `parameters`: JSON; `keys`: ids of the keys that authorised it, comma separated."""
+
+    id: str
+    authorisation: str
+    tenant: str
+    vehicle: str
+    command: str
+    parameters: str
+    role: str
+    keys: str
+    state: OrderState
+    reason: str | None
+    expires_at: datetime
+    queued_at: datetime
+    delivered_at: datetime | None = None
+    accepted_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """An authorisation as it was given: its id, the text that was signed, and who signed it, as JSON."""
+
+    id: str
+    text: bytes
+    signatures: str
+    given_at: datetime
+
+
+@dataclass(frozen=True)
+class OrderKey:
+    """A car's public key for orders, as its certificate of this serial last vouched for it."""
+
+    vehicle: str
+    point: str
+    serial: str
+    seen_at: datetime
+
+
+class Orders:
+    """The outbox."""
+
+    def __init__(self, database: Database, audit: Audit) -> None:
+        self._database, self._audit = database, audit
+
+    def add(self, given: Given, wanted: Sequence[Order], actor: str) -> list[Order]:
+        """Queue the orders of an authorisation, noted in the actor's name; again changes nothing. Return them."""
+        with self._database.transaction(writing=True) as db:
+            known = select(authorisations.c.id).where(authorisations.c.id == given.id)
+            if db.execute(known).one_or_none() is None:
+                db.execute(insert(authorisations).values(**vars(given)))
+                db.execute(insert(orders), [vars(order) for order in wanted])
+                self._audit.note(db, *(_sent(order, actor) for order in wanted))
+        return self._found(select(orders).where(orders.c.authorisation == given.id).order_by(orders.c.vehicle))
+
+    def order(self, id: str) -> Order:  # noqa: A002
+        """Return one order; raise MissingError."""
+        found = self._found(select(orders).where(orders.c.id == id))
+        if not found:
+            raise MissingError(f"No order {id[:40]!r}.", "List them: carcloud order list.")
+        return found[0]
+
+    def listed(
+        self,
+        tenant: str,
+        vehicle: str | None = None,
+        state: OrderState | None = None,
+        limit: int = 100,
+        before: datetime | None = None,
+    ) -> list[Order]:
+        """Return orders, the newest first, queued before an instant."""
+        query = select(orders).where(orders.c.tenant == tenant).order_by(orders.c.queued_at.desc(), orders.c.id)
+        if vehicle is not None:
+            query = query.where(orders.c.vehicle == vehicle)
+        if state is not None:
+            query = query.where(orders.c.state == state)
+        if before is not None:
+            query = query.where(orders.c.queued_at < before)
+        return self._found(query.limit(limit))
+
+    def open(self, vehicle: str) -> list[Order]:
+        """Return what a car still has to be told, in the order it was queued."""
+        query = select(orders).where(orders.c.vehicle == vehicle, orders.c.state.in_(OPEN))
+        return self._found(query.order_by(orders.c.queued_at, orders.c.id))
+
+    def waiting(self, limit: int = 1_000_000) -> set[str]:
+        """Return the vehicles that still have to be told something."""
+        query = select(orders.c.vehicle).where(orders.c.state.in_(OPEN)).distinct().limit(limit)
+        return {row[0] for row in self._database.rows(query)}
+
+    def given(self, id: str) -> Given:  # noqa: A002
+        """Return an authorisation; raise MissingError."""
+        rows = self._database.rows(select(authorisations).where(authorisations.c.id == id))
+        if not rows:
+            raise MissingError(f"No authorisation {id[:64]!r}.")
+        return Given(**rows[0]._mapping)
+
+    def advance(self, id: str, state: OrderState, reason: str | None, at: datetime, actor: str) -> Order | None:  # noqa: A002
+        """Move an order on, and note it. Return it as it then is; None where it stands there, or is past that."""
+        moment = {"delivered": "delivered_at", "accepted": "accepted_at"}.get(state, "ended_at")
+        before: Any = orders.c.state.in_(OPEN[: OPEN.index(state)] if state in OPEN else OPEN)
+        if state in ENDED and state != "expired":
+            before |= (orders.c.state == "expired") & (orders.c.reason == NO_RESULT)
+        change = update(orders).where(orders.c.id == id, before)
+        with self._database.transaction(writing=True) as db:
+            changed = db.execute(change.values(state=state, reason=reason, **{moment: at})).rowcount
+            if not changed:
+                return None
+            order = Order(**db.execute(select(orders).where(orders.c.id == id)).one()._mapping)
+            if state != "delivered":
+                self._audit.note(db, _came(order, actor))
+        return order
+
+    def overdue(self, now: datetime, limit: int = 1000) -> list[Order]:
+        """Return open orders whose time is over."""
+        query = select(orders).where(orders.c.state.in_(OPEN), orders.c.expires_at < now)
+        return self._found(query.order_by(orders.c.expires_at).limit(limit))
+
+    def register_order_key(self, key: OrderKey) -> bool:
+        """Record a car's key for orders; tell whether it is another than before."""
+        with self._database.transaction(writing=True) as db:
+            found = db.execute(select(order_keys).where(order_keys.c.vehicle == key.vehicle)).one_or_none()
+            if found is None:
+                db.execute(insert(order_keys).values(**vars(key)))
+                return True
+            if (found.point, found.serial) == (key.point, key.serial):
+                return False
+            db.execute(update(order_keys).where(order_keys.c.vehicle == key.vehicle).values(**vars(key)))
+            return bool(found.point != key.point)
+
+    def order_key(self, vehicle: str) -> OrderKey | None:
+        """Return a car's key for orders, None where it never had a session."""
+        rows = self._database.rows(select(order_keys).where(order_keys.c.vehicle == vehicle))
+        return OrderKey(**rows[0]._mapping) if rows else None
+
+    def _found(self, query: Any) -> list[Order]:
+        return [Order(**row._mapping) for row in self._database.rows(query)]
+
+
+def _facts(order: Order) -> dict[str, Any]:
+    return {"command": order.command, "role": order.role, "keys": order.keys, "vehicle": order.vehicle}
+
+
+def _sent(order: Order, actor: str) -> Entry:
+    facts = _facts(order) | {"authorisation": order.authorisation}
+    return Entry(actor, "sendOrder", f"order:{order.id}", "done", facts, tenant=order.tenant, at=order.queued_at)
+
+
+def _came(order: Order, actor: str) -> Entry:
+    outcome: Literal["allowed", "denied", "done", "failed"] = {  # type: ignore[assignment]
+        "accepted": "allowed",
+        "rejected": "denied",
+        "done": "done",
+    }.get(order.state, "failed")
+    facts = _facts(order) | {"state": order.state, "reason": order.reason}
+    return Entry(actor, "orderResult", f"order:{order.id}", outcome, facts, tenant=order.tenant)

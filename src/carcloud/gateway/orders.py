@@ -1,0 +1,243 @@
+"""Takes orders to cars: out of the outbox, signed by the order signer, until the car says what became of them.
+
+Rules:
+* It holds no key. It carries messages between the order signer and cars; what it changes on the way is refused there.
+* An order is offered when it is given, on every hello, and again with growing pauses until result or expiry. The car's
+  journal makes that harmless.
+* A session is opened where the signer needs one, and anew where the car says that the old one does not fit.
+* An order whose time is over has ended: not delivered, or without a result. A result that comes later still counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from carcloud.backends.nats import Bus
+from carcloud.backends.records import Records
+from carcloud.backends.records.orders import NO_RESULT, Order, OrderKey, OrderState
+from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError, TryLaterError
+from carcloud.safety.orders.certificates import serial_of
+from carcloud.safety.orders.ledger import Finished
+from carcloud.safety.orders.server import OrderSignerClient
+from carcloud.stream import subjects
+from carcloud.vehicle.commands import COMMANDS, CarState, interlock
+from carcloud.vehicle.order import Fault, OrderError, Refused, Result, SessionInfo, SessionRequest, SignedOrder, read
+
+log = logging.getLogger(__name__)
+
+ANSWER_S = 2.0
+PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+LATE_S = 5.0
+LOOK_EVERY_S = 1.0
+TRIES = 3
+ACTOR = "process:orders"
+
+Look = Callable[[str], Awaitable[CarState]]
+"""Returns what the cloud knows of a car's state now; unknown where it has not heard of late."""
+
+
+class Courier:
+    """Carries the orders of one zone. Run `run()`."""
+
+    def __init__(self, vehicles: Bus, cloud: Bus, records: Records, signer: OrderSignerClient, look: Look) -> None:
+        self._vehicles, self._cloud, self._records = vehicles, cloud, records
+        self._signer, self._look = signer, look
+        self._rounds: dict[str, asyncio.Task[None]] = {}
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._answers: dict[tuple[str, bytes], asyncio.Future[bytes]] = {}
+        self.counts = {"delivered": 0, "ended": 0, "refused_messages": 0}
+
+    def metrics(self) -> dict[str, Any]:
+        """Return counters for the zone's status."""
+        return {"orders": self.counts | {"cars_waiting": len(self._rounds)}}
+
+    async def run(self) -> None:
+        """Carry until cancelled."""
+        await self._vehicles.listen(subjects.order_results("*", "*"), self._hear)
+        await self._vehicles.listen(subjects.hellos("*", "*"), self._greeted)
+        await self._cloud.listen(subjects.ORDERED, self._given)
+        for vehicle in await asyncio.to_thread(self._records.orders.waiting):
+            self._wake(vehicle)
+        while True:
+            with contextlib.suppress(TryLaterError):
+                await self._expire()
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def _given(self, _: str, data: bytes) -> None:
+        for vehicle in data.decode().split(","):
+            self._wake(vehicle)
+
+    async def _greeted(self, subject: str, _: bytes) -> None:
+        vehicle = subject.split(".")[3]
+        waiting = await asyncio.to_thread(self._records.orders.open, vehicle)
+        if waiting or vehicle in self._rounds:
+            self._wake(vehicle)
+
+    def _wake(self, vehicle: str) -> None:
+        self._wakes.setdefault(vehicle, asyncio.Event()).set()
+        if vehicle not in self._rounds:
+            self._rounds[vehicle] = asyncio.create_task(self._round(vehicle))
+
+    async def _round(self, vehicle: str) -> None:
+        """Offer a car its orders until none is open."""
+        attempt = 0
+        try:
+            while True:
+                self._wakes[vehicle].clear()
+                try:
+                    waiting = await asyncio.to_thread(self._records.orders.open, vehicle)
+                    for order in waiting:
+                        await self._offer(order)
+                    if not waiting and not self._wakes[vehicle].is_set():
+                        return
+                    left = await asyncio.to_thread(self._records.orders.open, vehicle)
+                except CarcloudError as error:
+                    log.warning("an order was not offered", extra={"vehicle": vehicle, "reason": str(error)})
+                    left = [None]  # type: ignore[list-item]
+                if not left:
+                    attempt = 0
+                    continue
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PAUSES_S[min(attempt, len(PAUSES_S) - 1)]):
+                        await self._wakes[vehicle].wait()
+                        attempt = -1  # it said hello, or has a new order: begin with short pauses
+                attempt += 1
+        finally:
+            self._rounds.pop(vehicle, None)
+            self._wakes.pop(vehicle, None)
+
+    async def _offer(self, order: Order) -> None:
+        """Have an order signed and give it to its car; what the car says comes by `_hear`."""
+        given = await asyncio.to_thread(self._records.orders.given, order.authorisation)
+        text, signatures = given.text.decode(), orjson.loads(given.signatures)
+        if order.state == "queued" and (reason := await self._forbids(order)) is not None:
+            await self._advance(order.id, "rejected", reason)
+            return
+        for _ in range(TRIES):
+            try:
+                made = await asyncio.to_thread(self._signer.sign, order.vehicle, text, signatures)
+            except (InputError, NotAllowedError) as error:
+                if datetime.now(UTC) < order.expires_at:  # else its time is over, which is not a refusal
+                    log.warning("the order signer refuses", extra={"order": order.id, "reason": str(error)})
+                    await self._advance(order.id, "rejected", "not_authorised")
+                return
+            if isinstance(made, Finished):
+                await self._advance(order.id, made.state, made.reason)  # type: ignore[arg-type]
+                return
+            if made is None:
+                if not await self._handshake(order):
+                    return
+            elif await self._give(order, made):
+                return
+
+    async def _forbids(self, order: Order) -> str | None:
+        state = await self._look(order.vehicle)
+        return interlock(order.command, orjson.loads(order.parameters), state)
+
+    async def _handshake(self, order: Order) -> bool:
+        """Open a session with the order's domain of the car; False where the car does not answer."""
+        domain = int(COMMANDS[order.command].domain)
+        asked = await asyncio.to_thread(self._signer.begin, order.vehicle, domain, order.role)
+        answer = await self._exchange(order, SessionRequest.decode(asked).challenge, asked)
+        if answer is None:
+            return False
+        try:
+            info = SessionInfo.decode(answer)
+            await asyncio.to_thread(self._signer.open, order.vehicle, answer)
+        except (OrderError, NotAllowedError) as error:
+            log.warning("a car gave no session", extra={"vehicle": order.vehicle, "reason": str(error)})
+            return False
+        key = OrderKey(order.vehicle, info.point.hex(), serial_of(info.certificate), datetime.now(UTC))
+        await asyncio.to_thread(self._records.orders.register_order_key, key)
+        return True
+
+    async def _give(self, order: Order, message: bytes) -> bool:
+        """Give a signed order; False where the car could not take it as it was signed."""
+        signed = SignedOrder.decode(message)
+        answering = self._expect(order, signed.order, message)
+        moved = await self._advance(order.id, "delivered", None)
+        self.counts["delivered"] += moved
+        answer = await answering
+        if answer is None:
+            return True
+        refused = read(answer)
+        if not isinstance(refused, Refused):
+            return True
+        log.info("a car could not take an order", extra={"order": order.id, "fault": Fault(refused.fault).name})
+        if refused.fault == Fault.COUNTER:
+            return True  # it has heard this very message before
+        await asyncio.to_thread(self._signer.forget, order.vehicle, signed.domain, signed.role)
+        return False
+
+    async def _exchange(self, order: Order, named: bytes, message: bytes) -> bytes | None:
+        return await self._expect(order, named, message)
+
+    def _expect(self, order: Order, named: bytes, message: bytes) -> asyncio.Task[bytes | None]:
+        """Send a message to a car at once; the task waits for what the car answers to it."""
+        found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._answers[order.vehicle, named] = found
+
+        async def wait() -> bytes | None:
+            try:
+                await self._vehicles.publish(subjects.order(order.tenant, order.vehicle), message)
+                async with asyncio.timeout(ANSWER_S):
+                    return await found
+            except TimeoutError:
+                return None
+            finally:
+                if self._answers.get((order.vehicle, named)) is found:
+                    del self._answers[order.vehicle, named]
+
+        return asyncio.create_task(wait())
+
+    async def _hear(self, subject: str, data: bytes) -> None:
+        vehicle = subject.split(".")[3]
+        try:
+            message = read(data)
+        except OrderError:
+            self.counts["refused_messages"] += 1
+            return
+        if isinstance(message, SessionInfo | Refused):
+            self._answered(vehicle, message.challenge, data)
+        elif isinstance(message, Result):
+            try:
+                said = await asyncio.to_thread(self._signer.result, vehicle, data)
+            except MissingError:
+                self._wake(vehicle)  # the order signer restarted: a new session, and the order once more
+                return
+            except (NotAllowedError, TryLaterError):
+                self.counts["refused_messages"] += 1
+                return
+            await self._advance(said.order, said.state, said.reason, f"vehicle:{vehicle}")  # type: ignore[arg-type]
+            if said.state != "accepted":
+                self._answered(vehicle, message.order, data)
+
+    def _answered(self, vehicle: str, named: bytes, data: bytes) -> None:
+        waiting = self._answers.get((vehicle, named))
+        if waiting is not None and not waiting.done():
+            waiting.set_result(data)
+
+    async def _advance(self, order: str, state: OrderState, reason: str | None, actor: str = ACTOR) -> bool:
+        """Move an order on, and tell whoever watches."""
+        at = datetime.now(UTC)
+        moved = await asyncio.to_thread(self._records.orders.advance, order, state, reason, at, actor)
+        if moved is None:
+            return False
+        self.counts["ended"] += moved.ended_at is not None
+        told = {"id": moved.id, "vehicle": moved.vehicle, "state": moved.state, "reason": moved.reason}
+        with contextlib.suppress(TryLaterError):
+            await self._cloud.publish(subjects.ORDER_CHANGED, orjson.dumps(told | {"tenant": moved.tenant}))
+        return True
+
+    async def _expire(self) -> None:
+        late = datetime.now(UTC) - timedelta(seconds=LATE_S)
+        for order in await asyncio.to_thread(self._records.orders.overdue, late):
+            reason = "not_delivered" if order.state == "queued" else NO_RESULT
+            await self._advance(order.id, "expired", reason)

@@ -1,0 +1,109 @@
+"""Giving an order: whoever brings an authorisation, it is checked by the order signer, by the cars' state, and queued.
+
+Rules:
+* Nothing here is trusted by a car, or by the order signer: both ask again. It spares people waiting for a refusal.
+* What is refused here is noted for the audit log, as what is queued is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from carcloud.backends.records import Entry, Records
+from carcloud.backends.records.orders import Given, Order
+from carcloud.errors import CarcloudError, ConflictError, MissingError, NotAllowedError
+from carcloud.gateway.orders import Look
+from carcloud.safety.orders.authorisation import Authorisation, parse
+from carcloud.safety.orders.server import OrderSignerClient
+from carcloud.vehicle.commands import REASONS, interlock
+
+LIMIT_LOOKS = 100
+"""Of more cars at once the state is not looked up here; the courier looks before it offers, and the car itself."""
+
+
+async def give(
+    records: Records,
+    signer: OrderSignerClient,
+    look: Look,
+    text: str,
+    signatures: Sequence[Mapping[str, str]],
+    tenant: str,
+    actor: str,
+) -> list[Order]:
+    """Queue the orders that an authorisation asks for; the same one again changes nothing. Tell the courier afterwards.
+
+    Raises:
+        InputError: it is no authorisation.
+        NotAllowedError: its signers may not order this, or the cars' state forbids it now.
+        MissingError: there is no such car.
+        ConflictError: a car is not active.
+    """
+    given = parse(text.encode())
+    try:
+        await asyncio.to_thread(_check, records, signer, given, signatures, tenant)
+        await _look(given, look)
+    except (NotAllowedError, ConflictError, MissingError) as error:
+        await asyncio.to_thread(records.audit.add, _denied(given, signatures, error, actor, tenant))
+        raise
+    now = datetime.now(UTC)
+    keys = ",".join(str(one["key"]) for one in signatures)
+    wanted = [
+        Order(
+            id_,
+            given.digest,
+            tenant,
+            vehicle,
+            given.command.name,
+            orjson.dumps(dict(given.parameters)).decode(),
+            given.role,
+            keys,
+            "queued",
+            None,
+            datetime.fromtimestamp(given.expires_at, UTC),
+            now,
+        )
+        for vehicle, id_ in given.orders().items()
+    ]
+    kept = Given(given.digest, given.text, orjson.dumps(list(signatures)).decode(), now)
+    return await asyncio.to_thread(records.orders.add, kept, wanted, actor)
+
+
+def _check(
+    records: Records,
+    signer: OrderSignerClient,
+    given: Authorisation,
+    signatures: Sequence[Mapping[str, str]],
+    tenant: str,
+) -> None:
+    for vehicle in given.vehicles:
+        found = records.vehicle(vehicle)
+        if found.tenant != tenant:
+            raise MissingError(f"No vehicle {vehicle!r}.", "List the enrolled ones with `carcloud vehicles`.")
+        if found.state != "active":
+            raise ConflictError(f"Vehicle {vehicle} is {found.state}.", "Only an active car takes orders.")
+    signer.check(given.text.decode(), signatures)
+
+
+async def _look(given: Authorisation, look: Look) -> None:
+    for vehicle in given.vehicles if len(given.vehicles) <= LIMIT_LOOKS else ():
+        reason = interlock(given.command.name, given.parameters, await look(vehicle))
+        if reason is not None:
+            message = f"{given.command.name} is not possible now: {REASONS[reason]} ({vehicle})."
+            raise NotAllowedError(message, "Order it again when that is over.")
+
+
+def _denied(
+    given: Authorisation, signatures: Sequence[Mapping[str, str]], error: CarcloudError, actor: str, tenant: str
+) -> Entry:
+    facts = {
+        "command": given.command.name,
+        "role": given.role,
+        "vehicles": len(given.vehicles),
+        "keys": ",".join(str(one["key"])[:16] for one in signatures),
+        "code": error.code,
+    }
+    return Entry(actor, "sendOrder", f"vehicle:{given.vehicles[0]}", "denied", facts, tenant=tenant)
