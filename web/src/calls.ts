@@ -27,7 +27,8 @@ export class ApiError extends Error {
   }
 }
 
-async function call<T>(path: string, options: RequestInit = {}, timeoutMs = 8000): Promise<T> {
+/** Ask the API, and return what it answers. Raise ApiError where it refuses, or does not answer. */
+export async function call<T>(path: string, options: RequestInit = {}, timeoutMs = 8000): Promise<T> {
   const signals = [AbortSignal.timeout(timeoutMs), ...(options.signal ? [options.signal] : [])];
   let response: Response;
   try {
@@ -36,10 +37,18 @@ async function call<T>(path: string, options: RequestInit = {}, timeoutMs = 8000
     if (options.signal?.aborted) throw failure;
     throw new ApiError(0, "away", String(failure), "");
   }
-  if (response.ok) return (await response.json()) as T;
+  if (response.ok) return (response.status === 204 ? undefined : await response.json()) as T;
   const { error } = (await response.json().catch(() => ({}))) as Refusal;
   throw new ApiError(response.status, error?.code ?? "error", error?.message ?? response.statusText, error?.do ?? "");
 }
+
+/** Send the API something to do. */
+export const send = <T>(method: "POST" | "PATCH" | "DELETE", path: string, body?: unknown, timeoutMs = 15_000) =>
+  call<T>(
+    path,
+    { method, ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }) },
+    timeoutMs,
+  );
 
 const id = encodeURIComponent;
 

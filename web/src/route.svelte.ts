@@ -1,17 +1,35 @@
-/** The page shown, read from and written to the address's fragment: `#/vehicles/ID?signals=…`. */
+/** The page shown, read from and written to the address's fragment: `#/vehicles/ID/consents?signals=…`. */
+const PAGES = {
+  "": "overview",
+  map: "map",
+  vehicles: "vehicles",
+  sql: "sql",
+  safety: "safety",
+  governance: "governance",
+  identity: "identity",
+  orders: "orders",
+  audit: "audit",
+  people: "people",
+  account: "account",
+} as const;
+
+export type PageName = (typeof PAGES)[keyof typeof PAGES];
+
 export interface Route {
-  page: "overview" | "map" | "vehicles" | "sql" | "nowhere";
-  vehicle: string | null;
+  page: PageName | "nowhere";
+  /** What the page is about, such as a vehicle, and which side of it. */
+  of: string | null;
+  side: string | null;
   query: URLSearchParams;
 }
 
 function parse(fragment: string): Route {
   const [path = "", query = ""] = fragment.replace(/^#/, "").split("?", 2);
-  const [first = "", second] = path.split("/").filter(Boolean);
-  const pages: Record<string, Route["page"]> = { "": "overview", map: "map", vehicles: "vehicles", sql: "sql" };
+  const [first = "", second, third] = path.split("/").filter(Boolean);
   return {
-    page: pages[first] ?? "nowhere",
-    vehicle: second ? decodeURIComponent(second) : null,
+    page: Object.hasOwn(PAGES, first) ? PAGES[first as keyof typeof PAGES] : "nowhere",
+    of: second ? decodeURIComponent(second) : null,
+    side: third ? decodeURIComponent(third) : null,
     query: new URLSearchParams(query),
   };
 }
@@ -35,4 +53,4 @@ class Address {
 }
 
 export const address = new Address();
-export const vehicleLink = (vehicle: string) => `#/vehicles/${encodeURIComponent(vehicle)}`;
+export const vehicleLink = (vehicle: string, side = "") => `#/vehicles/${encodeURIComponent(vehicle)}${side && `/${side}`}`;

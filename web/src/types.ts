@@ -18,6 +18,11 @@ export type Tables = Schemas["Tables"];
 export type Quarantine = Schemas["Entries"];
 export type QuarantineEntry = Schemas["Entry"];
 export type QuarantineDetail = Schemas["EntryDetail"];
+export type Governance = Schemas["Governance"];
+export type GovernanceRule = Schemas["RuleShown"];
+export type Consents = Schemas["ConsentsOf"];
+export type ConsentState = Schemas["ConsentState"];
+export type CatalogueSignal = Catalogue["signals"][number];
 export type Refusal = Partial<Schemas["ErrorBody"]>;
 
 /** A value of a signal; its age is known only where it was asked for, not where it arrived live. */

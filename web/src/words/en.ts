@@ -1,3 +1,7 @@
+import { en as consents } from "./consents";
+import { en as governance } from "./governance";
+import { en as safety } from "./safety";
+
 /** English. Every other dictionary has exactly these keys, or the type check fails. */
 /** What a cause of refusal means, and what to do about it. */
 type Cause = [string, string];
@@ -6,7 +10,19 @@ export const en = {
   name: "carcloud",
   skip: "Skip to content",
   language: "Language",
-  pages: { overview: "Overview", map: "Map", vehicles: "Vehicles", sql: "SQL" },
+  pages: {
+    overview: "Overview",
+    map: "Map",
+    vehicles: "Vehicles",
+    sql: "SQL",
+    safety: "Safety",
+    governance: "Governance",
+    identity: "Identity",
+    orders: "Orders",
+    audit: "Audit log",
+    people: "People",
+    account: "Your account",
+  },
   navigation: "Pages",
   zone: "Zone",
   nowhere: "There is no such page.",
@@ -14,6 +30,7 @@ export const en = {
   loading: "Loading…",
   retry: "Try again",
   close: "Close",
+  cancel: "Cancel",
   copy: "Copy",
   copied: "Copied",
   yes: "yes",
@@ -37,7 +54,7 @@ export const en = {
   },
   personal: {
     title: "Not yet for personal data.",
-    text: "Consent, purpose and pseudonyms are not enforced yet. Use test vehicles, recordings and simulation.",
+    text: "Not all that the law asks for is enforced yet. Use test vehicles, recordings and simulation.",
   },
   health: { ok: "Running", degraded: "Needs attention", waiting: "Connecting", away: "No answer", locked: "Locked" },
   alarms: { title: "Alarms" },
@@ -120,6 +137,10 @@ export const en = {
       bytes: "First bytes",
     },
   },
+
+  safety,
+  governance,
+  consents,
 
   noVehicles: {
     title: "No vehicles yet",
@@ -204,6 +225,8 @@ export const en = {
     points: (n: string, step: string) => `${n} samples, one point per ${step}`,
     noHistory: "The lake has no numbers of this signal in this range.",
     openSql: "Open as SQL",
+    sides: { values: "Values", consents: "Consents", identity: "Identity", orders: "Orders" },
+    side: "Sides of this vehicle",
     reload: "Read again",
   },
 

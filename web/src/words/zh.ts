@@ -1,11 +1,26 @@
 /** 中文 */
+import { zh as consents } from "./consents";
 import type { Words } from "./en";
+import { zh as governance } from "./governance";
+import { zh as safety } from "./safety";
 
 export const zh: Words = {
   name: "carcloud",
   skip: "跳到正文",
   language: "语言",
-  pages: { overview: "总览", map: "地图", vehicles: "车辆", sql: "SQL" },
+  pages: {
+    overview: "总览",
+    map: "地图",
+    vehicles: "车辆",
+    sql: "SQL",
+    safety: "安全",
+    governance: "治理",
+    identity: "身份",
+    orders: "指令",
+    audit: "审计日志",
+    people: "人员",
+    account: "我的账户",
+  },
   navigation: "页面",
   zone: "域",
   nowhere: "没有这个页面。",
@@ -13,6 +28,7 @@ export const zh: Words = {
   loading: "加载中…",
   retry: "重试",
   close: "关闭",
+  cancel: "取消",
   copy: "复制",
   copied: "已复制",
   yes: "是",
@@ -36,7 +52,7 @@ export const zh: Words = {
   },
   personal: {
     title: "暂不可用于个人数据。",
-    text: "同意、用途与假名化尚未实施。请只使用测试车辆、录制数据和仿真。",
+    text: "法律所要求的措施尚未全部实施。请只使用测试车辆、录制数据和仿真。",
   },
   health: { ok: "运行正常", degraded: "需要关注", waiting: "连接中", away: "无应答", locked: "未授权" },
   alarms: { title: "告警" },
@@ -119,6 +135,10 @@ export const zh: Words = {
       bytes: "开头的字节",
     },
   },
+
+  safety,
+  governance,
+  consents,
 
   noVehicles: {
     title: "还没有车辆",
@@ -203,6 +223,8 @@ export const zh: Words = {
     points: (n, step) => `${n} 个采样，每点 ${step}`,
     noHistory: "数据湖在此范围内没有该信号的数值。",
     openSql: "用 SQL 打开",
+    sides: { values: "数值", consents: "同意", identity: "身份", orders: "指令" },
+    side: "车辆的各个方面",
     reload: "重新读取",
   },
 
