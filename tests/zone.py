@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import psutil
 
+from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import PORTS, ZoneFile
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
@@ -104,7 +105,7 @@ class RunningZone:
 
     def records(self) -> Records:
         """Open the zone's records."""
-        return Records.open(self.folder.records(Settings()))
+        return open_records(Settings(), self.folder)
 
     def enrol(self, name: str) -> tuple[Enrolment, Path]:
         """Enrol a car; return it and its folder of credentials."""
@@ -177,7 +178,7 @@ async def _newest_chunk(bus: str) -> int:
 def listening() -> str:
     """Return a configuration of ports that a zone keeps over restarts: free now, and given to nobody by the system."""
     chosen: list[int] = []
-    while len(chosen) < 4:
+    while len(chosen) < len(PORTS):
         port = random.randrange(20_000, 32_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))

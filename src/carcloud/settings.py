@@ -24,6 +24,7 @@ from carcloud.lake.settings import LakeSettings, QueryLimits
 from carcloud.safety.audit.settings import AuditSettings
 from carcloud.safety.governance.policy import Policy, pack, packs
 from carcloud.safety.governance.policy import parse as parse_policy
+from carcloud.safety.identity import LIMIT_DAYS, VEHICLE_DAYS
 from carcloud.stream.settings import GovernorSettings
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.catalogue import Catalogue, parse
@@ -31,6 +32,7 @@ from carcloud.vehicle.catalogue import Catalogue, parse
 CORE = Path(__file__).parent / "vehicle" / "core.yaml"
 RECORDS = "records.sqlite"
 PRIVATE, OTHERS = 0o700, 0o077
+TLS = ("1.2", "1.3")
 T = TypeVar("T")
 
 
@@ -38,7 +40,8 @@ T = TypeVar("T")
 class Listen:
     """Where the zone listens. A port of 0 is any free one. `host` is for cars; the API stays on `api_host`.
 
-    `names`: host names and addresses in the server certificate, by which cars may call the zone.
+    `names`: host names and addresses in the server certificate, by which cars may call the zone. `claims`: the door
+    at which cars without a certificate join. `tls`: the oldest TLS that cars may speak, "1.2" or "1.3".
     """
 
     api_host: str = "127.0.0.1"
@@ -46,7 +49,9 @@ class Listen:
     host: str = "127.0.0.1"
     mqtt: int = 8883
     https: int = 8443
+    claims: int = 8444
     nats: int = 14222
+    tls: str = "1.3"
     names: tuple[str, ...] = ("localhost", "127.0.0.1")
 
 
@@ -64,6 +69,7 @@ class Settings:
     `catalogue`: a VSS JSON or compact YAML file instead of the core profile; `overlays`: a maker's own signals on top.
     `governance`: what may be kept, and for what: a governance file, or the name of one that comes with carcloud.
     `map_file`: GeoJSON drawn under the fleet. `gateways`: processes that answer connecting cars.
+    `vehicle_days`: how long a car's certificate holds that it was given at a door.
     """
 
     zone: str = "local"
@@ -74,6 +80,7 @@ class Settings:
     governance: str = "laboratory"
     map_file: str = ""
     gateways: int = 2
+    vehicle_days: int = VEHICLE_DAYS
     listen: Listen = field(default_factory=Listen)
     governor: GovernorSettings = field(default_factory=GovernorSettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
@@ -252,6 +259,10 @@ def load(file: Path | None) -> Settings:
     for name in ("zone", "tenant"):
         if not TOKEN.fullmatch(getattr(settings, name)):
             raise InputError(f"{file}: {name} is no name.", "Use 1 to 64 letters, digits, _ and -.")
+    if settings.listen.tls not in TLS:
+        raise InputError(f"{file}: listen.tls is {settings.listen.tls!r}.", f"Use one of {', '.join(TLS)}.")
+    if not 1 <= settings.vehicle_days <= LIMIT_DAYS:
+        raise InputError(f"{file}: vehicle_days is {settings.vehicle_days}.", f"Use 1 to {LIMIT_DAYS}.")
     return settings
 
 

@@ -13,12 +13,12 @@ import httpx
 import orjson
 
 from carcloud.assembly.governance import take_governance
+from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile, new_zone_file, sole_instance
 from carcloud.backends.files import write_flushed
 from carcloud.backends.nats import Bus
 from carcloud.backends.nats_server import ServerFiles, ServerPorts, configuration, executable
 from carcloud.backends.processes import Child, Supervisor
-from carcloud.backends.records import Records
 from carcloud.errors import TryLaterError
 from carcloud.gateway.mqtt.callout import AccountKey
 from carcloud.safety.identity import Authority
@@ -90,7 +90,7 @@ def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[Zone
     zone = new_zone_file(settings, folder, free_ports=free_ports)
     catalogue = load_catalogue(settings, folder.catalogue)
     write_flushed(folder.catalogue, catalogue.dump())
-    records = Records.open(folder.records(settings))
+    records = open_records(settings, folder)
     try:
         changed = take_governance(settings, folder, records, catalogue)
     finally:
@@ -109,6 +109,7 @@ def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[Zone
         settings.governor.raw_bytes,
         settings.governor.governed_bytes,
         folder.logs / f"{NATS}.log",
+        settings.listen.tls,
     )
     write_file(folder.run / "nats.conf", text.encode())
     zone.write(folder.zone_file)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from carcloud.backends.nats_server import ACCOUNTS
 from carcloud.errors import ConflictError, InputError, MissingError
+from carcloud.gateway.enrolment import Endpoints
 from carcloud.safety.keys import read_or_make_key, write_file
 from carcloud.settings import Folder, Settings
 
-PORTS = ("api", "mqtt", "https", "nats")
+PORTS = ("api", "mqtt", "https", "claims", "nats")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class ZoneFile:
     api: int
     mqtt: int
     https: int
+    claims: int
     nats: int
     token: str
     passwords: dict[str, str]
@@ -66,11 +68,20 @@ class ZoneFile:
 def new_zone_file(settings: Settings, folder: Folder, *, free_ports: bool) -> ZoneFile:
     """Choose ports, make passwords, and read or make the API's token."""
     listen = settings.listen
-    hosts = {"api": listen.api_host, "mqtt": listen.host, "https": listen.host, "nats": "127.0.0.1"}
+    hosts = dict.fromkeys(PORTS, listen.host) | {"api": listen.api_host, "nats": "127.0.0.1"}
     ports = {name: _port(hosts[name], 0 if free_ports else getattr(listen, name), name) for name in PORTS}
     token = read_or_make_key(folder.keys / "api.token", lambda: secrets.token_urlsafe(24).encode()).decode()
     passwords = {account: secrets.token_hex(16) for account in ACCOUNTS}
     return ZoneFile(os.getpid(), listen.host, listen.api_host, **ports, token=token, passwords=passwords)
+
+
+def endpoints(settings: Settings, zone: ZoneFile | None) -> Endpoints:
+    """Return where cars find the zone: its present ports if it runs, else those of its settings."""
+    listen = settings.listen
+    host = listen.names[0] if listen.names else listen.host
+    if zone is None:
+        return Endpoints(host, listen.mqtt, f"https://{host}:{listen.https}")
+    return Endpoints(host, zone.mqtt, f"https://{host}:{zone.https}")
 
 
 def _port(host: str, wanted: int, name: str) -> int:

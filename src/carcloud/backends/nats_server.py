@@ -60,8 +60,13 @@ def configuration(
     memory_bytes: int,
     disk_bytes: int,
     log: Path,
+    tls: str,
 ) -> str:
-    """Return the text of the broker's configuration file. `issuer` is the callout's public account key."""
+    """Return the text of the broker's configuration file.
+
+    Args:
+        issuer: the callout's public account key. tls: the oldest version that cars may speak, "1.2" or "1.3".
+    """
     users = {
         name: f'{{ user: {name}, password: "{passwords[name]}", allowed_connection_types: ["STANDARD"] }}'
         for name in ACCOUNTS
@@ -109,6 +114,7 @@ mqtt {{
     key_file: "{files.key}"
     ca_file: "{files.authorities}"
     verify: true
+    min_version: "{tls}"
     timeout: 10
   }}
 }}

@@ -25,6 +25,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "renew": ("vehicles", "Give an enrolled car a new key and certificate; its older ones hold until they end."),
     "revoke": ("vehicles", "End a car's right to speak; a live session is closed at once."),
     "vehicles": ("vehicles", "List the cars."),
+    "claim": ("identity", "Let a car join: give out a token with which it gets its first certificate, once."),
+    "join": ("identity", "Be a car that joins: make a key, and have it certified by a claim."),
+    "vehicle": ("identity", "Change the state of a car's identity."),
+    "identity": (
+        "identity",
+        "Show who may come in: states, certificates that end soon, clones suspected, claims; of the zone or a car.",
+    ),
     "drive": ("drive", "Be a car, or a fleet: send a recording or a live bus to a zone."),
     "simulate": ("drive", "Be a fleet of simulated electric cars until Ctrl-C."),
     "sql": ("lake", "Ask the lake; the answer is a table."),

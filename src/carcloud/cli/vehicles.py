@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
+from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
+from carcloud.assembly.zonefile import endpoints as zone_endpoints
 from carcloud.backends.nats import Bus
-from carcloud.backends.records import Records
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.errors import ConflictError, MissingError, TryLaterError
 from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol_into, renew_into, revoke
@@ -36,7 +37,7 @@ def enrol_vehicle(
     settings, folder = load(config), Folder(data).existing()
     if out and (out / "vehicle.json").exists():
         raise ConflictError(f"{out} holds a car's credentials already.", "Give another folder.")
-    with contextlib.closing(Records.open(folder.records(settings))) as records:
+    with contextlib.closing(open_records(settings, folder)) as records:
         enrolment, place = enrol_into(
             lambda vehicle: out or folder.credentials / vehicle,
             records,
@@ -58,7 +59,7 @@ def renew_vehicle(
 ) -> None:
     """Give an enrolled car a new key and certificate; its older ones hold until they end."""
     settings, folder = load(config), Folder(data).existing()
-    with contextlib.closing(Records.open(folder.records(settings))) as records:
+    with contextlib.closing(open_records(settings, folder)) as records:
         place = out or folder.credentials / records.vehicle(vehicle).id
         enrolment = renew_into(place, records, Authority(folder.keys), vehicle, endpoints(settings, folder))
     _tell_credentials(enrolment, place)
@@ -68,36 +69,38 @@ def renew_vehicle(
 def revoke_vehicle(vehicle: str, data: Data = DATA, config: Config = None) -> None:
     """End a car's right to speak; a live session is closed at once."""
     settings, folder = load(config), Folder(data).existing()
-    with contextlib.closing(Records.open(folder.records(settings))) as records:
+    with contextlib.closing(open_records(settings, folder)) as records:
         revoke(records, vehicle)
     typer.echo(f"{vehicle} is revoked")
-    with contextlib.suppress(MissingError):
-        asyncio.run(_tell(ZoneFile.read(folder), subjects.REVOKED, vehicle.encode()))
+    tell_changed(folder, vehicle)
 
 
 @app.command()
 def vehicles(data: Data = DATA, config: Config = None) -> None:
     """List the cars."""
     settings, folder = load(config), Folder(data).existing()
-    with contextlib.closing(Records.open(folder.records(settings))) as records:
+    with contextlib.closing(open_records(settings, folder)) as records:
         after: str | None = None
         while page := records.vehicles(limit=1000, after=after):
             for car in page:
                 typer.echo(
-                    f"{car.id}  {car.state:8}  {car.vin}  {car.enrolled_at:%Y-%m-%d}  {car.label or ''}".rstrip()
+                    f"{car.id}  {car.state:11}  {car.vin}  {car.enrolled_at:%Y-%m-%d}  {car.label or ''}".rstrip()
                 )
             after = page[-1].id
 
 
+def tell_changed(folder: Folder, vehicle: str) -> None:
+    """Tell a running zone that a car's state was changed: its session is closed at once."""
+    with contextlib.suppress(MissingError):
+        asyncio.run(_tell(ZoneFile.read(folder), subjects.REVOKED, vehicle.encode()))
+
+
 def endpoints(settings: Settings, folder: Folder) -> Endpoints:
-    """Return where cars find the zone: its present ports if it runs, else those of its settings."""
-    listen = settings.listen
-    host = listen.names[0] if listen.names else listen.host
+    """Return where cars find the zone of a folder, whether it runs or not."""
     try:
-        zone = ZoneFile.read(folder)
-        return Endpoints(host, zone.mqtt, f"https://{host}:{zone.https}")
+        return zone_endpoints(settings, ZoneFile.read(folder))
     except MissingError:
-        return Endpoints(host, listen.mqtt, f"https://{host}:{listen.https}")
+        return zone_endpoints(settings, None)
 
 
 def _tell_credentials(enrolment: Enrolment, place: Path) -> None:

@@ -19,7 +19,7 @@ import orjson
 from carcloud.backends.records import DEFAULT_TENANT, Certificate, Entry, Records, Vehicle
 from carcloud.errors import CarcloudError, ConflictError, InputError
 from carcloud.safety.identity import VEHICLE_DAYS, Authority, Credentials, new_vehicle_id
-from carcloud.safety.keys import private_folder, write_files
+from carcloud.safety.keys import RENEWED, private_folder, write_files
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.life import Act
 from carcloud.vehicle.vin import parse_vin
@@ -108,12 +108,18 @@ def _issue(
     """Return a new car with its credentials, not recorded yet."""
     if not TOKEN.fullmatch(tenant):
         raise InputError(f"{tenant[:80]!r} is no tenant.", "Use 1 to 64 of the characters A-Z a-z 0-9 _ and -.")
-    if label is not None and not (0 < len(label) <= LIMIT_LABEL and label.isprintable()):
-        raise InputError(f"{label[:80]!r} is no label.", f"Use 1 to {LIMIT_LABEL} printable characters.")
+    label = checked_label(label)
     id_, vin = new_vehicle_id(), parse_vin(vin)
     credentials = authority.issue_vehicle(id_, tenant, days)
     vehicle = Vehicle(id_, tenant, vin, label, "active", credentials.issued_at)
     return Enrolment(vehicle, credentials, endpoints, authority.server_trust.read_bytes())
+
+
+def checked_label(label: str | None) -> str | None:
+    """Return a label as it is; raise InputError where it is none."""
+    if label is not None and not (0 < len(label) <= LIMIT_LABEL and label.isprintable()):
+        raise InputError(f"{label[:80]!r} is no label.", f"Use 1 to {LIMIT_LABEL} printable characters.")
+    return label
 
 
 def renew(
@@ -175,12 +181,12 @@ def write_credentials(enrolment: Enrolment, folder: Path) -> None:
         InputError: it cannot be written; what was in it stays.
     """
     _refuse_others(folder, enrolment.vehicle.id)
-    card = orjson.dumps(_card(enrolment), option=orjson.OPT_INDENT_2) + b"\n"
+    card = orjson.dumps(card_of(enrolment.vehicle, enrolment.endpoints), option=orjson.OPT_INDENT_2) + b"\n"
     contents = (enrolment.credentials.key, enrolment.credentials.chain, enrolment.server_trust, card)
     key, *public = (folder / name for name in FILES)
     made = not folder.exists()
     try:
-        private_folder(folder)
+        (private_folder(folder) / RENEWED).unlink(missing_ok=True)
         write_files(dict(zip((key, *public), contents, strict=True)), dict.fromkeys(public, 0o644))
     except OSError as error:
         if made and folder.is_dir():
@@ -200,8 +206,8 @@ def _refuse_others(folder: Path, vehicle_id: str) -> None:
         raise ConflictError(f"{folder} holds another car's credentials.", "Give another folder, or remove that one.")
 
 
-def _card(enrolment: Enrolment) -> dict[str, object]:
-    vehicle, endpoints = enrolment.vehicle, enrolment.endpoints
+def card_of(vehicle: Vehicle, endpoints: Endpoints) -> dict[str, object]:
+    """Return what a car's vehicle.json says: who it is, and where its zone is."""
     return {
         "id": vehicle.id,
         "tenant": vehicle.tenant,

@@ -2,6 +2,7 @@
 
 Rules:
 * A certificate whose chain holds is not enough: its vehicle must be active, its serial recorded and not revoked.
+* A quarantined car may come in to say hello, and is refused for a while everywhere else.
 * Whatever cannot be decided is refused (fail closed).
 * What the records said is believed for 30 seconds, and forgotten at once on a revocation notice.
 """
@@ -31,6 +32,15 @@ class _Standing:
     vehicle: str
     until: float
     refused: str | None
+    quarantined: bool
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Who came in. A quarantined one may say hello and hear what it is told, and nothing more."""
+
+    identity: Identity
+    quarantined: bool
 
 
 class Gate:
@@ -46,23 +56,31 @@ class Gate:
         self._notices = 0
 
     def admit(self, certificate: bytes) -> Identity:
-        """Return whose certificate (PEM or DER, chain already verified) this is, if it may come in.
+        """Return whose certificate (PEM or DER, chain already verified) this is, if it may come in and speak.
 
         Raises:
             NotAllowedError: never with this certificate.
-            TryLaterError: refused for a while, or the records are away.
+            TryLaterError: refused for a while, quarantined, or the records are away.
         """
+        guest = self.greet(certificate)
+        if guest.quarantined:
+            raise TryLaterError("The vehicle is in quarantine.", "Keep what you have until it is released.")
+        return guest.identity
+
+    def greet(self, certificate: bytes) -> Guest:
+        """Return whose certificate this is, also where it is quarantined; raise as `admit` does."""
         identity = self._identity(certificate)
         now = self._clock()
         if identity.tenant != self._tenant:
             raise NotAllowedError("The certificate belongs to another tenant.", "Use the zone that enrolled the car.")
         if identity.not_after <= datetime.fromtimestamp(now, UTC):
             raise NotAllowedError("The certificate has expired.", "Give the car a new one: carcloud renew.")
-        if (reason := self._standing(identity, now).refused) is not None:
-            raise NotAllowedError(reason, "Enrol the car (again) with `carcloud enrol`.")
+        standing = self._standing(identity, now)
+        if standing.refused is not None:
+            raise NotAllowedError(standing.refused, "Enrol the car (again) with `carcloud enrol`.")
         if (wait_s := self._refused_until.get(identity.vehicle, 0.0) - now) > 0:
             raise TryLaterError(f"The vehicle sent too much; refused for {wait_s:.0f} s more.", "Send less, later.")
-        return identity
+        return Guest(identity, standing.quarantined)
 
     def refuse(self, vehicle: str, seconds: float) -> None:
         """Keep a vehicle out for a while."""
@@ -71,7 +89,7 @@ class Gate:
         self._refused_until[vehicle] = now + seconds
 
     def forget(self, vehicle: str) -> None:
-        """Ask the records again about this vehicle: it was revoked."""
+        """Ask the records again about this vehicle: its state was changed."""
         self._notices += 1  # so that an answer on its way from before the notice is not believed
         serials = [serial for serial, standing in self._standings.copy().items() if standing.vehicle == vehicle]
         for serial in serials:
@@ -90,24 +108,24 @@ class Gate:
         standing = self._standings.get(identity.serial)
         if standing is None or standing.until < now:
             notices = self._notices
-            standing = _Standing(identity.vehicle, now + BELIEVE_S, self._look_up(identity))
+            standing = _Standing(identity.vehicle, now + BELIEVE_S, *self._look_up(identity))
             if len(self._standings) >= LIMIT_REMEMBERED:
                 self._standings.clear()
             if notices == self._notices:
                 self._standings[identity.serial] = standing
         return standing
 
-    def _look_up(self, identity: Identity) -> str | None:
-        """Return why the records refuse this certificate, or None."""
+    def _look_up(self, identity: Identity) -> tuple[str | None, bool]:
+        """Return why the records refuse this certificate, or None; and whether its vehicle is quarantined."""
         try:
             certificate, vehicle = self._records.standing(identity.serial)
         except MissingError:
-            return "This zone did not issue the certificate."
+            return "This zone did not issue the certificate.", False
         if (vehicle.id, vehicle.tenant) != (identity.vehicle, identity.tenant):
-            return "The certificate was issued to another vehicle."
-        if vehicle.state != "active" or certificate.revoked_at is not None:
-            return "The vehicle or its certificate is revoked."
-        return None
+            return "The certificate was issued to another vehicle.", False
+        if vehicle.state not in ("active", "quarantined") or certificate.revoked_at is not None:
+            return "The vehicle or its certificate is revoked.", False
+        return None, vehicle.state == "quarantined"
 
 
 def _parse(certificate: bytes) -> x509.Certificate:

@@ -14,8 +14,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar
 
 from starlette.applications import Starlette
@@ -34,7 +33,7 @@ from carcloud.errors import (
     TryLaterError,
 )
 from carcloud.gateway.gate import Gate
-from carcloud.safety.identity import Identity
+from carcloud.safety.identity import Identity, Trust
 from carcloud.vehicle.batch import HEADER, LIMIT_PAYLOAD_BYTES, MAGIC, BatchError, decode_json
 
 Publish = Callable[[str, bytes], Awaitable[None]]
@@ -44,6 +43,7 @@ WaitAck = Callable[[str, str, int, int, float], Awaitable[dict[str, Any] | None]
 """`wait_ack(tenant, vehicle, queue, number, timeout_s)`: the first ack that covers this number, or None.
 It is started before the batch is published, so that no ack is missed."""
 
+TLS_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 ACK_TIMEOUT_S = 5.0
 BODY_TIMEOUT_S = 10.0
 LIMIT_CONNECTIONS_A_CAR = 16
@@ -59,22 +59,27 @@ class CertificateProtocol(PromptHttp):
     One certificate opens few connections: no car can take the places of all.
     """
 
-    _open: ClassVar[Counter[bytes | None]] = Counter()
+    _open: ClassVar[Counter[Any]] = Counter()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the car's connections."""
         super().connection_made(transport)
         channel = transport.get_extra_info("ssl_object")
         self._certificate = channel.getpeercert(True) if channel is not None else None
-        self._open[self._certificate] += 1
-        if self._open[self._certificate] > LIMIT_CONNECTIONS_A_CAR:
+        self._guest = self._whose(transport)
+        self._open[self._guest] += 1
+        if self._open[self._guest] > LIMIT_CONNECTIONS_A_CAR:
             transport.abort()
+
+    def _whose(self, transport: asyncio.Transport) -> Any:
+        """Return what connections are counted by."""
+        return self._certificate
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._open[self._certificate] -= 1
-        if not self._open[self._certificate]:
-            del self._open[self._certificate]
+        self._open[self._guest] -= 1
+        if not self._open[self._guest]:
+            del self._open[self._guest]
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -83,23 +88,35 @@ class CertificateProtocol(PromptHttp):
         self.scope["state"]["certificate"] = self._certificate
 
 
-def ssl_context(chain: Path, key: Path, vehicle_trust: Path) -> ssl.SSLContext:
-    """Return the door's TLS: 1.2 or newer, and no one without a certificate from the zone's vehicle authority."""
+def ssl_context(trust: Trust, oldest: str, *, ask: bool = True) -> ssl.SSLContext:
+    """Return a door's TLS.
+
+    Args:
+        oldest: the oldest TLS that is spoken, "1.2" or "1.3".
+        ask: let no one in without a certificate from the zone's vehicle authority; else ask nobody for one.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(chain, key)
-    context.load_verify_locations(vehicle_trust)
+    context.minimum_version = TLS_VERSIONS[oldest]
+    context.load_cert_chain(trust.certificate, trust.key)
+    if ask:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(trust.vehicles)
     return context
 
 
-def second_door(gate: Gate, publish: Publish, wait_ack: WaitAck) -> Starlette:
-    """Return the app; serve it with `CertificateProtocol` and `ssl_context`."""
+def second_door(gate: Gate, publish: Publish, wait_ack: WaitAck, more: Sequence[Route] = ()) -> Starlette:
+    """Return the app; serve it with `CertificateProtocol` and `ssl_context`. `more`: routes beside that of batches."""
     door = _Door(gate, publish, wait_ack)
-    return Starlette(
-        routes=[Route("/v1/vehicles/{id}/batches", door.post, methods=["POST"])],
-        exception_handlers={CarcloudError: _on_error, HTTPException: _on_http_error, Exception: _on_failure},
-    )
+    batches = Route("/v1/vehicles/{id}/batches", door.post, methods=["POST"])
+    return Starlette(routes=[batches, *more], exception_handlers=ERROR_HANDLERS)
+
+
+def certificate_of(request: Request) -> bytes:
+    """Return the certificate, DER, of whoever sent a request; raise NotAllowedError where there is none."""
+    certificate: bytes | None = getattr(request.state, "certificate", None)
+    if certificate is None:
+        raise NotAllowedError("This door needs a certificate.", "Use the one `carcloud enrol` wrote.")
+    return certificate
 
 
 class _Door:
@@ -109,7 +126,7 @@ class _Door:
     async def post(self, request: Request) -> Response:
         identity = await self._identify(request)
         kind = _kind(request)
-        payload = await _body(request)
+        payload = await read_body(request, LIMIT_PAYLOAD_BYTES)
         subject = f"cc.1.{identity.tenant}.{identity.vehicle}.up.{kind}"
         queue, number = _number(payload) if kind == "batch" else (0, 0)
         if not number:
@@ -119,10 +136,7 @@ class _Door:
         return JSONResponse({"ack": ack}) if ack is not None else JSONResponse({}, 202)
 
     async def _identify(self, request: Request) -> Identity:
-        certificate = getattr(request.state, "certificate", None)
-        if certificate is None:
-            raise NotAllowedError("This door needs a certificate.", "Use the one `carcloud enrol` wrote.")
-        identity = await asyncio.to_thread(self._gate.admit, certificate)
+        identity = await asyncio.to_thread(self._gate.admit, certificate_of(request))
         if request.path_params["id"] != identity.vehicle:
             raise NotAllowedError("The path names another vehicle than the certificate.", "Send to your own path.")
         return identity
@@ -152,15 +166,15 @@ def _kind(request: Request) -> str:
     )
 
 
-async def _body(request: Request) -> bytes:
-    """Read the body, never more of it than a batch may have."""
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """Read a request's body, never more of it than it may have."""
     parts, size = [], 0
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             async for part in request.stream():
                 size += len(part)
-                if size > LIMIT_PAYLOAD_BYTES:
-                    raise HTTPException(413, f"A batch has at most {LIMIT_PAYLOAD_BYTES} bytes. Split it.")
+                if size > limit_bytes:
+                    raise HTTPException(413, f"A body here has at most {limit_bytes} bytes. Send less at once.")
                 parts.append(part)
     except ClientDisconnect:
         raise HTTPException(400, "The body was cut short. Send it again.") from None
@@ -187,7 +201,8 @@ def _error(status: int, code: str, message: str, do: str = "") -> JSONResponse:
 
 def _on_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, CarcloudError)
-    status = next((status for family, status in _STATUS if isinstance(error, family)), 500)
+    family = next((status for family, status in _STATUS if isinstance(error, family)), 500)
+    status = getattr(error, "status", family)
     return _error(status, error.code, error.message, error.do)
 
 
@@ -200,3 +215,11 @@ def _on_http_error(_: Request, error: Exception) -> Response:
 
 def _on_failure(_: Request, error: Exception) -> Response:
     return _error(500, "error", "The door failed.", "Send it again; if it stays so, tell the zone's operator.")
+
+
+ERROR_HANDLERS: dict[Any, Callable[[Request, Exception], Response]] = {
+    CarcloudError: _on_error,
+    HTTPException: _on_http_error,
+    Exception: _on_failure,
+}
+"""Every error in the one JSON shape, at every door for cars."""

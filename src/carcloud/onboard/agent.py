@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from carcloud.errors import CarcloudError
+from carcloud.onboard.certificate import Renewal
 from carcloud.onboard.credentials import Credentials
 from carcloud.onboard.journal import Journal
 from carcloud.onboard.link import Ack, Link
@@ -23,6 +24,9 @@ FIRST_WAIT_S = 0.2
 LONGEST_WAIT_S = 60.0
 GREETING_GAP_S = 1.0
 FORGOTTEN_S = 10.0
+BARRED_GAP_S = 60.0
+BARRED = "not_enrolled"
+"""The zone takes nothing from this car, for it is in quarantine: what is in the queue waits for its release."""
 
 
 def backoff_s(attempt: int, chance: float) -> float:
@@ -50,6 +54,8 @@ class Agent:
         self._attempt = 0
         self._greeted_at = 0.0
         self._forgotten_at: float | None = None
+        self._barred = False
+        self.renewal = Renewal()
         self._orders = Orders(credentials, Journal(queue.file.with_suffix(".orders")), body)
         self._stop = threading.Event()
         self.moved = threading.Condition()
@@ -80,7 +86,9 @@ class Agent:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                self._live(Link(Credentials.read(self._folder)))  # read anew: certificate and address may have changed
+                credentials = Credentials.read(self._folder)  # anew: certificate and address may have changed
+                self.renewal.look(credentials)
+                self._live(Link(credentials), credentials)
             except CarcloudError as error:
                 self.trouble = str(error)
             self.connected = False
@@ -88,8 +96,8 @@ class Agent:
             self._stop.wait(backoff_s(self._attempt, random.random()))  # noqa: S311 (jitter, not secrecy)
             self._attempt += 1
 
-    def _live(self, link: Link) -> None:
-        self.connected, self.trouble = True, None
+    def _live(self, link: Link, credentials: Credentials) -> None:
+        self.connected, self.trouble, self._barred = True, None, False
         self.connections += 1
         self._window.connected(time.monotonic())
         try:
@@ -101,8 +109,12 @@ class Agent:
                 for message in link.orders():
                     for answer in self._orders.hear(message):
                         link.answer(answer)
-                if self._window.stalled(time.monotonic()):
+                asking = self._barred and time.monotonic() - self._greeted_at > BARRED_GAP_S
+                if self._window.stalled(time.monotonic()) or asking:
                     self._greet(link)
+                if self.renewal.poll(credentials):
+                    self._attempt = -1
+                    break  # and come back with the new certificate
             self.trouble = link.lost
         finally:
             link.close()
@@ -113,6 +125,8 @@ class Agent:
             link.hello(self.queue.id, table, AGENT)
 
     def _send(self, link: Link) -> None:
+        if self._barred:
+            return
         count, size_bytes = self._window.room
         if count and size_bytes and self.queue.batches > len(self._window):
             self._window.add(self.queue.number(count, size_bytes))
@@ -122,6 +136,7 @@ class Agent:
 
     def _hear(self, link: Link, ack: Ack) -> None:
         self.refused.update(ack.refused)
+        self._barred = BARRED in ack.refused
         if ack.queue != self.queue.id:
             return
         self._forgotten(link, ack)

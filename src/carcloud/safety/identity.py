@@ -35,6 +35,7 @@ ROOT_AGE = timedelta(days=20 * 365)
 AUTHORITY_AGE = timedelta(days=3 * 365)
 SERVER_AGE = timedelta(days=90)
 VEHICLE_DAYS = 30
+LIMIT_DAYS = 398  # a car's certificate is short-lived: about a year at the very most
 CLOCK_SLACK = timedelta(hours=1)
 """Certificates hold from an hour ago, for cars whose clock is behind."""
 

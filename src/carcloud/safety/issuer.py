@@ -16,13 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from carcloud.errors import InputError
-from carcloud.safety.identity import VEHICLE_DAYS, Authority, Issued
+from carcloud.safety.identity import LIMIT_DAYS, VEHICLE_DAYS, Authority, Issued
 from carcloud.safety.signer import SignerClient
 from carcloud.vehicle.batch import TOKEN
 
 CERTIFICATE = "certificate"
-LIMIT_DAYS = 398
-"""A car's certificate is short-lived: about a year at the very most."""
 
 
 class Issuer:

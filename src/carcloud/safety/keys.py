@@ -19,6 +19,9 @@ from carcloud.errors import NotAllowedError
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 
+RENEWED = "renewed.json"
+"""In a car's folder of credentials: a new key and certificate, kept whole until they are in the place of the old."""
+
 
 def private_folder(path: Path) -> Path:
     """Make a folder that only its owner can enter, where there is none."""

@@ -20,7 +20,8 @@ GOVERNED_SUBJECTS = "governed.*"
 
 METRICS = "zone.metrics"
 PARTS = "zone.parts"
-REVOKED = "zone.revoked"
+REVOKED = "zone.revoked"  # and every other change of a car's state
+CAME = "zone.came"
 FLOODING = "zone.flooding"
 CONSENT = "zone.consent"
 ORDERED = "zone.ordered"

@@ -74,7 +74,7 @@ def test_enrolled_car_is_granted_its_own_subjects_and_nothing_else(
     grant = read(answer["nats"]["jwt"], key)
     own = f"cc.1.default.{car.vehicle.id}"
     assert (grant["sub"], grant["aud"]) == (USER, "VEHICLES")
-    assert grant["nats"]["pub"] == {"allow": [f"{own}.up.batch", f"{own}.up.event"]}
+    assert grant["nats"]["pub"] == {"allow": [f"{own}.up.batch", f"{own}.up.event", f"{own}.up.result"]}
     assert grant["nats"]["sub"] == {"allow": [f"{own}.dn", f"{own}.dn.>"]}
     assert grant["nats"]["allowed_connection_types"] == ["MQTT"]
     assert grant["nats"]["subs"] == 20

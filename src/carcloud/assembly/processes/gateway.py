@@ -1,27 +1,37 @@
-"""The gateway: answers connecting cars, closes sessions that must end, and keeps the second door."""
+"""The gateway: answers connecting cars, closes sessions that must end, keeps the second door and the claims' door."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import uvicorn
 
 from carcloud.assembly.context import Context, QuietServer, tell, together
+from carcloud.assembly.zonefile import endpoints
 from carcloud.backends.nats import Bus
-from carcloud.backends.records import Records
+from carcloud.backends.records import Entry, Records, State
 from carcloud.errors import TryLaterError
 from carcloud.gateway.acks import Acks
+from carcloud.gateway.clones import Coming, Comings
+from carcloud.gateway.desk import Desk
+from carcloud.gateway.est import AddressProtocol, claims_door, renewal
 from carcloud.gateway.gate import Gate
 from carcloud.gateway.https import CertificateProtocol, second_door, ssl_context
 from carcloud.gateway.mqtt.callout import AccountKey, Callout
 from carcloud.gateway.sessions import Sessions, flooding
 from carcloud.gateway.violations import Violations
-from carcloud.safety.identity import Authority
+from carcloud.safety.identity import Issued, Trust
+from carcloud.safety.issuer import issue
+from carcloud.safety.signer import SignerClient
 from carcloud.stream import subjects
 from carcloud.stream.raw import prepare
 
@@ -29,14 +39,18 @@ log = logging.getLogger(__name__)
 
 REFUSE_FLOOD_S = 30.0
 LOOK_EVERY_S = 3.0
+LIMIT_ARRIVALS = 20_000
+LIMIT_ALARMS = 20
 
 
 async def run(context: Context) -> None:
-    """Answer connecting cars, close sessions that must end, and keep the second door."""
+    """Answer connecting cars, close sessions that must end, and keep both doors over HTTPS."""
     cloud, vehicles = await context.bus("cloud"), await context.bus("vehicles")
     system, auth = await context.bus("system"), await context.bus("auth")
     gate = Gate(context.records(), context.settings.tenant)
-    callout, sessions = Callout(gate, AccountKey(context.folder.keys)), Sessions(system.request)
+    arrivals: asyncio.Queue[Coming] = asyncio.Queue(LIMIT_ARRIVALS)
+    callout = Callout(gate, AccountKey(context.folder.keys), came=functools.partial(_note_arrival, arrivals))
+    sessions = Sessions(system.request)
     prepared: tuple[int, int] | None = None
 
     async def answer(request: bytes) -> bytes:
@@ -58,11 +72,13 @@ async def run(context: Context) -> None:
     await cloud.listen(subjects.REVOKED, revoked)
     await cloud.listen(subjects.FLOODING, refuse_flood)
     await auth.answer("$SYS.REQ.USER.AUTH", answer, queue="gateway")
-    door = second_door(gate, _into_raw(vehicles), Acks(vehicles).wait)
-    works = [_serve_vehicles(context, door)]
+    desk = _desk(context)
+    door = second_door(gate, _into_raw(vehicles), Acks(vehicles).wait, [renewal(gate, desk)])
+    works = [_serve_vehicles(context, door), _serve_claims(context, claims_door(desk)), _tell_arrivals(cloud, arrivals)]
     numbers: dict[str, Any] = {}
     if context.name in ("gateway", "gateway-1"):  # the broker is one: one gateway watches
         works.append(_watch(context, cloud, sessions, numbers))
+        await _watch_clones(context, cloud)
     await together(*works, tell(cloud, context.name, lambda: dict(numbers)))
 
 
@@ -82,11 +98,15 @@ async def _watch(context: Context, cloud: Bus, sessions: Sessions, numbers: dict
             for vehicle in await asyncio.to_thread(_revoked, records, connected):  # a notice may have been lost
                 await cloud.publish(subjects.REVOKED, vehicle.encode())
         numbers["violations"] = await asyncio.to_thread(violations.read)
+        with contextlib.suppress(TryLaterError):
+            numbers["alarms"] = await asyncio.to_thread(_clone_alarms, records)
         await asyncio.sleep(LOOK_EVERY_S)
 
 
 def _revoked(records: Records, connected: dict[str, int]) -> set[str]:
-    return {car.id for car in records.vehicles(limit=1_000_000, state="revoked")} & connected.keys()
+    """Return the connected cars that may not come in any more."""
+    outside: tuple[State, ...] = ("claimable", "revoked", "retired")
+    return {car.id for state in outside for car in records.vehicles(limit=1_000_000, state=state)} & connected.keys()
 
 
 def _into_raw(vehicles: Bus) -> Callable[[str, bytes], Awaitable[None]]:
@@ -97,14 +117,79 @@ def _into_raw(vehicles: Bus) -> Callable[[str, bytes], Awaitable[None]]:
 
 
 async def _serve_vehicles(context: Context, app: Any) -> None:
-    authority, listen = Authority(context.folder.keys), context.settings.listen
-    certificate, key = authority.server_certificate(listen.names)
+    trust, listen = Trust(context.folder.keys), context.settings.listen
+    await _serve(context, app, CertificateProtocol, ssl_context(trust, listen.tls), context.zone.https)
+
+
+async def _serve_claims(context: Context, app: Any) -> None:
+    trust, listen = Trust(context.folder.keys), context.settings.listen
+    await _serve(context, app, AddressProtocol, ssl_context(trust, listen.tls, ask=False), context.zone.claims)
+
+
+async def _serve(context: Context, app: Any, protocol: type, tls: ssl.SSLContext, port: int) -> None:
     config = uvicorn.Config(
-        app, http=CertificateProtocol, log_config=None, access_log=False, lifespan="off", limit_concurrency=2000
+        app, http=protocol, log_config=None, access_log=False, lifespan="off", limit_concurrency=2000
     )
     config.load()
-    config.ssl = ssl_context(certificate, key, authority.vehicle_trust)
+    config.ssl = tls
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        door.bind((listen.host, context.zone.https))
+        door.bind((context.settings.listen.host, port))
         await QuietServer(config).serve(sockets=[door])
+
+
+def _desk(context: Context) -> Desk:
+    signer, days = SignerClient(context.folder.run), context.settings.vehicle_days
+
+    def by_signer(key: bytes, vehicle: str, tenant: str) -> Issued:
+        return issue(signer, key, vehicle, tenant, days)
+
+    trust = Trust(context.folder.keys).servers.read_bytes()
+    return Desk(context.records(), by_signer, endpoints(context.settings, context.zone), trust)
+
+
+def _note_arrival(arrivals: asyncio.Queue[Coming], coming: Coming) -> None:
+    with contextlib.suppress(asyncio.QueueFull):  # in a storm of cars some are not looked at
+        arrivals.put_nowait(coming)
+
+
+async def _tell_arrivals(cloud: Bus, arrivals: asyncio.Queue[Coming]) -> None:
+    """Tell the watching gateway which cars came in here: the two share the cars by chance."""
+    while True:
+        coming = await arrivals.get()
+        with contextlib.suppress(TryLaterError):
+            await cloud.publish(subjects.CAME, orjson.dumps(coming))
+
+
+async def _watch_clones(context: Context, cloud: Bus) -> None:
+    """Look at how cars come, on every gateway; record those that look like two."""
+    records, comings = context.records(), Comings()
+
+    async def came(_: str, data: bytes) -> None:
+        coming = Coming(**orjson.loads(data))
+        if (reason := comings.add(coming)) is not None:
+            facts = {"why": reason}
+            entry = Entry("process:gateway", "suspectClone", f"vehicle:{coming.vehicle}", facts=facts)
+            at = datetime.fromtimestamp(coming.at, UTC)
+            if await asyncio.to_thread(records.suspicions.raise_, coming.vehicle, reason, at, entry):
+                log.warning("a car seems to be two", extra={"vehicle": coming.vehicle, "reason": reason})
+
+    async def changed(_: str, vehicle: bytes) -> None:
+        comings.forget(vehicle.decode())
+
+    await cloud.listen(subjects.CAME, came)
+    await cloud.listen(subjects.REVOKED, changed)
+
+
+def _clone_alarms(records: Records) -> list[dict[str, Any]]:
+    """Return an alarm for each car that seems to be two, the newest first."""
+    do = "Find out whose it is; then carcloud vehicle rekey, quarantine, release or retire it."
+    return [
+        {
+            "code": "clone_suspected",
+            "message": f"Vehicle {each.vehicle} {each.why}.",
+            "do": do,
+            "since": each.since.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        }
+        for each in records.suspicions.open(LIMIT_ALARMS)
+    ]

@@ -61,6 +61,22 @@ class Life:
             self._audit.note(db, *entries)
         return changed
 
+    def renew(self, serial: str, certificate: Certificate, *entries: Entry) -> Vehicle:
+        """Record a certificate that was issued on the strength of another, of this serial, which must still hold.
+
+        Raises:
+            ConflictError: the other was revoked, or its vehicle is not active, when it came to it.
+        """
+        c = t.certificates.c
+        with self._database.transaction(writing=True) as db:
+            query = select(t.vehicles).join(t.certificates).where(c.serial == serial, c.revoked_at.is_(None))
+            row = db.execute(query.with_for_update()).one_or_none()
+            if row is None or row.id != certificate.vehicle or row.state != "active":
+                raise ConflictError("The certificate that asks does not hold any more.", "Ask the zone's operator.")
+            db.execute(insert(t.certificates).values(**vars(certificate)))
+            self._audit.note(db, *entries)
+        return Vehicle(**row._mapping)
+
     def counts(self) -> dict[State, int]:
         """Return how many vehicles are in each state."""
         many = func.count().label("many")

@@ -1,0 +1,160 @@
+"""`carcloud claim`, `join`, `vehicle` and `identity`: the life of a car's identity."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carcloud.assembly.records import open_records
+from carcloud.assembly.zonefile import ZoneFile
+from carcloud.backends.records import Records
+from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.vehicles import tell_changed
+from carcloud.errors import MissingError
+from carcloud.gateway.claims import CLAIM_HOURS, LIMIT_HOURS, Given, make_claim
+from carcloud.gateway.claims import rekey as rekey_vehicle
+from carcloud.gateway.enrolment import change
+from carcloud.gateway.identities import ZoneIdentity, identity_of, zone_identity
+from carcloud.onboard.certificate import join as join_zone
+from carcloud.safety.identity import Trust
+from carcloud.settings import Folder, Settings, load
+from carcloud.vehicle.life import Act
+
+MACHINE = "machine"
+
+Hours = Annotated[int, typer.Option(min=1, max=LIMIT_HOURS, help="How many hours the claim holds.")]
+SerialHash = Annotated[
+    str | None, typer.Option(help="SHA-256 of a control unit's serial number, which the car must then show.")
+]
+
+app = typer.Typer()
+vehicle = typer.Typer(no_args_is_help=True, help="Change the state of a car's identity.")
+app.add_typer(vehicle, name="vehicle")
+
+
+@app.command("claim")
+def claim_vehicle(
+    vin: Annotated[str, typer.Option(help="The vehicle identification number, 17 characters.")],
+    data: Data = DATA,
+    config: Config = None,
+    label: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    hours: Hours = CLAIM_HOURS,
+    serial_hash: SerialHash = None,
+) -> None:
+    """Let a car join: give out a token with which it gets its first certificate, once."""
+    settings, folder = load(config), Folder(data).existing()
+    with contextlib.closing(open_records(settings, folder)) as records:
+        given = make_claim(
+            records, vin, MACHINE, label=label, tenant=settings.tenant, hours=hours, serial_hash=serial_hash
+        )
+    _tell_claim(given, settings, folder)
+
+
+@app.command()
+def join(
+    claim: Annotated[str, typer.Option(help="The token that `carcloud claim` printed.")],
+    zone: Annotated[str, typer.Option(help="The zone's door for claims, such as https://zone.example:8444.")],
+    ca: Annotated[Path, typer.Option(help="The certificates by which the car knows its zone.")],
+    into: Annotated[Path, typer.Option(help="The folder for the car's credentials.")] = Path("vehicle"),
+    serial: Annotated[str, typer.Option(help="The control unit's serial number, where the claim wants it.")] = "",
+) -> None:
+    """Be a car that joins: make a key, and have it certified by a claim."""
+    credentials = join_zone(claim, zone, ca, into, serial)
+    ends = credentials.certificate().not_valid_after_utc
+    typer.echo(f"{credentials.vehicle}\ncredentials in {into}, valid until {ends:%Y-%m-%d}; the agent renews them")
+
+
+@vehicle.command("quarantine")
+def vehicle_quarantine(vehicle: str, data: Data = DATA, config: Config = None) -> None:
+    """Let a car in, but take nothing from it: it keeps what it has until it is released."""
+    _change(vehicle, "quarantine", data, config)
+
+
+@vehicle.command("release")
+def vehicle_release(vehicle: str, data: Data = DATA, config: Config = None) -> None:
+    """Take a car out of quarantine."""
+    _change(vehicle, "release", data, config)
+
+
+@vehicle.command("retire")
+def vehicle_retire(vehicle: str, data: Data = DATA, config: Config = None) -> None:
+    """End a car's identity for ever: it is scrapped or sold away."""
+    _change(vehicle, "retire", data, config)
+
+
+@vehicle.command("rekey")
+def vehicle_rekey(
+    vehicle: str,
+    data: Data = DATA,
+    config: Config = None,
+    hours: Hours = CLAIM_HOURS,
+    serial_hash: SerialHash = None,
+) -> None:
+    """End a car's certificates and let it join anew under its id: after a change of owner, or a stolen key."""
+    settings, folder = load(config), Folder(data).existing()
+    with contextlib.closing(open_records(settings, folder)) as records:
+        given = rekey_vehicle(records, vehicle, MACHINE, hours=hours, serial_hash=serial_hash)
+    tell_changed(folder, vehicle)
+    _tell_claim(given, settings, folder)
+
+
+@app.command()
+def identity(
+    vehicle: Annotated[str | None, typer.Argument(help="One car; else the zone.")] = None,
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """Show who may come in: states, certificates that end soon, clones suspected, claims; of the zone or a car."""
+    settings, folder = load(config), Folder(data).existing()
+    with contextlib.closing(open_records(settings, folder)) as records:
+        lines = _vehicle_lines(records, vehicle) if vehicle else _zone_lines(zone_identity(records, Trust(folder.keys)))
+    typer.echo("\n".join(lines))
+
+
+def _change(vehicle: str, act: Act, data: Path, config: Path | None) -> None:
+    settings, folder = load(config), Folder(data).existing()
+    with contextlib.closing(open_records(settings, folder)) as records:
+        changed = change(records, vehicle, act, MACHINE)
+    typer.echo(f"{vehicle} is {changed.state}")
+    tell_changed(folder, vehicle)
+
+
+def _tell_claim(given: Given, settings: Settings, folder: Folder) -> None:
+    host, port = settings.listen.names[0] if settings.listen.names else settings.listen.host, settings.listen.claims
+    with contextlib.suppress(MissingError):
+        port = ZoneFile.read(folder).claims
+    typer.echo(f"{given.vehicle.id} may join until {given.claim.ends_at:%Y-%m-%dT%H:%M:%SZ}. Shown once:")
+    typer.echo(given.token)
+    trust = Trust(folder.keys).servers
+    typer.echo(f"In the car: carcloud join --claim TOKEN --zone https://{host}:{port} --ca {trust.name}", err=True)
+    typer.echo(f"{trust.name} is {trust}; it is no secret.", err=True)
+
+
+def _zone_lines(found: ZoneIdentity) -> list[str]:
+    lines = [f"{state:12} {count}" for state, count in found.states.items()]
+    for name, authority in found.authorities.items():
+        lines.append(f"authority    {name}  {authority.algorithm}  ends {authority.ends:%Y-%m-%d}")
+    lines += [f"ends soon    {each.vehicle}  {each.not_after:%Y-%m-%dT%H:%M:%SZ}" for each in found.ending]
+    lines += [f"claim        {each.vehicle}  until {each.ends_at:%Y-%m-%dT%H:%M:%SZ}" for each in found.claims]
+    lines += [
+        f"suspected    {each.vehicle}  since {each.since:%Y-%m-%dT%H:%M:%SZ}  {each.why}" for each in found.clones
+    ]
+    return lines
+
+
+def _vehicle_lines(records: Records, vehicle: str) -> list[str]:
+    found, now = identity_of(records, vehicle), datetime.now(UTC)
+    lines = [f"{found.vehicle.id}  {found.vehicle.state}  {found.vehicle.vin}  {found.vehicle.label or ''}".rstrip()]
+    for each in found.certificates:
+        standing = "revoked" if each.revoked_at else "holds" if each.not_after > now else "ended"
+        lines.append(f"certificate  {each.serial}  {each.issued_at:%Y-%m-%d} to {each.not_after:%Y-%m-%d}  {standing}")
+    for claim in found.claims:
+        lines.append(f"claim        {claim.id}  until {claim.ends_at:%Y-%m-%dT%H:%M:%SZ}  {found.standing(claim, now)}")
+    for clone in found.suspicions:
+        standing = "settled" if clone.settled_at else "open"
+        lines.append(f"suspected    since {clone.since:%Y-%m-%dT%H:%M:%SZ}  {clone.why}  {standing}")
+    return lines
