@@ -20,6 +20,7 @@ import httpx
 import psutil
 
 from carcloud.assembly.records import open_records
+from carcloud.assembly.links import console_link
 from carcloud.assembly.zonefile import PORTS, ZoneFile
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
@@ -106,6 +107,10 @@ class RunningZone:
     def records(self) -> Records:
         """Open the zone's records."""
         return open_records(Settings(), self.folder)
+
+    def link(self, login: str = "") -> str:
+        """Return an address that signs in once, as the person of this login or the local administrator."""
+        return console_link(Settings(), self.folder, self.file, login)
 
     def enrol(self, name: str) -> tuple[Enrolment, Path]:
         """Enrol a car; return it and its folder of credentials."""

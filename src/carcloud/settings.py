@@ -25,6 +25,7 @@ from carcloud.safety.audit.settings import AuditSettings
 from carcloud.safety.governance.policy import Policy, pack, packs
 from carcloud.safety.governance.policy import parse as parse_policy
 from carcloud.safety.identity import LIMIT_DAYS, VEHICLE_DAYS
+from carcloud.safety.people.policy import Policies
 from carcloud.stream.settings import GovernorSettings
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.catalogue import Catalogue, parse
@@ -68,6 +69,7 @@ class Settings:
 
     `catalogue`: a VSS JSON or compact YAML file instead of the core profile; `overlays`: a maker's own signals on top.
     `governance`: what may be kept, and for what: a governance file, or the name of one that comes with carcloud.
+    `policies`: a folder of Cedar policies beside ours.
     `map_file`: GeoJSON drawn under the fleet. `gateways`: processes that answer connecting cars.
     `vehicle_days`: how long a car's certificate holds that it was given at a door.
     """
@@ -79,6 +81,7 @@ class Settings:
     overlays: tuple[str, ...] = ()
     governance: str = "laboratory"
     map_file: str = ""
+    policies: str = ""
     gateways: int = 2
     vehicle_days: int = VEHICLE_DAYS
     listen: Listen = field(default_factory=Listen)
@@ -283,6 +286,15 @@ def load_catalogue(settings: Settings, previous: Path) -> Catalogue:
 def catalogue_in_force(settings: Settings, folder: Folder) -> Catalogue:
     """Return the catalogue the zone took when it last started; before its first start, what the settings ask for."""
     return read_catalogue(folder.catalogue) if folder.catalogue.exists() else load_catalogue(settings, folder.catalogue)
+
+
+def load_policies(settings: Settings) -> Policies:
+    """Return the policies in force: ours, and those of the zone's own folder.
+
+    Raises:
+        InputError: one of them does not hold to the schema. MissingError: there is no such folder.
+    """
+    return Policies.load(Path(settings.policies) if settings.policies else None)
 
 
 def load_governance(settings: Settings) -> Policy:

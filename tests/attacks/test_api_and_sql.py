@@ -89,7 +89,7 @@ def test_dns_rebinding_by_another_host_name(target: RunningZone) -> None:
 
 def test_cross_site_post_with_the_cookie(target: RunningZone) -> None:
     with httpx.Client(base_url=target.url, trust_env=False) as browser:
-        browser.get("/", params={"token": target.token})
+        browser.get(target.link())
         assert browser.get("/v1/status").status_code == 200
         question = {"sql": "SELECT 1 AS one"}
         for origin in (
@@ -106,7 +106,7 @@ def test_cross_site_post_with_the_cookie(target: RunningZone) -> None:
         assert browser.post("/v1/lake/sql", json=question, headers={"origin": target.url}).status_code == 200
         own = browser.get("/v1/status", headers={"origin": "https://evil.example"})
         assert "access-control-allow-origin" not in own.headers
-        cookie = httpx.get(target.url, params={"token": target.token}, trust_env=False).headers["set-cookie"].lower()
+        cookie = httpx.get(target.link(), trust_env=False).headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
 

@@ -48,7 +48,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(chromium: Browser, zone: RunningZone) -> Iterator[Open]:
-    """Give a call that opens an address of the console with the zone's token; a console error fails the test."""
+    """Give a call that opens an address of the console, signed in by a link; a console error fails the test."""
     errors: list[str] = []
     contexts = []
 
@@ -56,16 +56,16 @@ def open_page(chromium: Browser, zone: RunningZone) -> Iterator[Open]:
         if message.type == "error" and EXPECTED not in message.location.get("url", ""):
             errors.append(f"{message.text} ({message.location.get('url')})")
 
-    def opened(path: str = "#/", size: tuple[int, int] = DESK, *, token: bool = True, **options: Any) -> Page:
+    def opened(path: str = "#/", size: tuple[int, int] = DESK, *, signed_in: bool = True, **options: Any) -> Page:
         viewport = {"width": size[0], "height": size[1]}
         context = chromium.new_context(viewport=viewport, **{"locale": "en-GB", **options})  # type: ignore[arg-type]
         context.set_default_timeout(20_000)
         contexts.append(context)
         page = context.new_page()
-        if token:
+        if signed_in:
             page.on("console", hear)
             page.on("pageerror", lambda error: errors.append(str(error)))
-            context.request.get(f"{zone.url}/?token={zone.token}")
+            context.request.get(zone.link())
         page.goto(f"{zone.url}/{path}")
         return page
 

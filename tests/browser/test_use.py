@@ -116,10 +116,10 @@ def test_api_away_is_told_with_the_last_data_kept_and_ends_when_it_is_back(open_
     open_page.errors.clear()  # type: ignore[attr-defined]  # the browser notes the lost calls
 
 
-def test_console_without_the_token_says_how_to_open_it(open_page: Open, vehicle: dict[str, Any]) -> None:
-    page = open_page("#/vehicles", token=False)
-    expect(page.get_by_role("heading", name="This console needs the zone's token")).to_be_visible()
-    expect(page.get_by_text("/?token=…")).to_be_visible()
+def test_console_without_a_session_says_how_to_open_it(open_page: Open, vehicle: dict[str, Any]) -> None:
+    page = open_page("#/vehicles", signed_in=False)
+    expect(page.get_by_role("heading", name="Sign in to open this console")).to_be_visible()
+    expect(page.get_by_text("/?link=…")).to_be_visible()
     assert vehicle["vin"] not in page.content()
 
 

@@ -9,7 +9,7 @@ const AWAY_MS = 3000;
 class Zone {
   status = $state.raw<Status | null>(null);
   history = $state.raw<History | null>(null);
-  /** `waiting` before the first answer; `away` when the API does not answer; `locked` when it wants a token. */
+  /** `waiting` before the first answer; `away` when the API does not answer; `locked` when it knows nobody here. */
   reach = $state<"waiting" | "here" | "away" | "locked">("waiting");
   answeredAt = $state<number | null>(null);
   asking = $state(false);

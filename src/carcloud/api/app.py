@@ -5,18 +5,48 @@ from typing import Any
 from fastapi import FastAPI
 
 from carcloud import __version__
-from carcloud.api import catalogue, errors, events, governance, lake, pages, quarantine, status, twin, vehicles
-from carcloud.api.auth import Door
+from carcloud.api import (
+    approvals,
+    catalogue,
+    errors,
+    events,
+    governance,
+    lake,
+    pages,
+    people,
+    quarantine,
+    session,
+    status,
+    tokens,
+    twin,
+    vehicles,
+)
+from carcloud.api.door import FOR_STRANGERS, Door
 from carcloud.api.ports import Access, Ports
 
-ROOMS = (status, vehicles, twin, events, lake, catalogue, governance, quarantine, pages)
+ROOMS = (
+    status,
+    vehicles,
+    twin,
+    events,
+    lake,
+    catalogue,
+    governance,
+    quarantine,
+    session,
+    people,
+    tokens,
+    approvals,
+    pages,
+)
 
 
 def create_app(ports: Ports, access: Access) -> FastAPI:
     """Return the application for one zone."""
     app = describe()
     app.state.ports, app.state.places = ports, events.Places()
-    app.add_middleware(Door, access=access)
+    app.state.access = access
+    app.add_middleware(Door, access=access, accounts=ports.reception.accounts)
     return app
 
 
@@ -43,9 +73,9 @@ def _say_how_to_come_in(app: FastAPI) -> None:
     schema: dict[str, Any] = app.openapi()
     schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     for path, methods in schema["paths"].items():
-        for operation in methods.values():
+        for method, operation in methods.items():
             operation["responses"].pop("422", None)
-            if path.startswith("/v1/"):
+            if path.startswith("/v1/") and (method.upper(), path) not in FOR_STRANGERS:
                 operation["security"] = [{"token": []}]
     for unused in ("HTTPValidationError", "ValidationError"):
         schema["components"]["schemas"].pop(unused, None)

@@ -24,7 +24,9 @@ DO_STATUS = {
 class ErrorDetail(BaseModel):
     """What went wrong."""
 
-    code: str = Field(description="input, not_allowed, missing, conflict, try_later or error")
+    code: str = Field(
+        description="input, not_allowed, code_needed, factor_needed, missing, conflict, try_later or error"
+    )
     message: str = Field(description="What went wrong, in one sentence")
     do: str = Field(description="What to do about it")
 
@@ -46,7 +48,7 @@ def error_response(error: CarcloudError, status: int | None = None) -> JSONRespo
     known = status or getattr(error, "status", None)
     code = known or next((code for family, code in STATUS.items() if isinstance(error, family)), 500)
     detail = ErrorDetail(code=error.code, message=error.message, do=error.do)
-    headers = {"retry-after": "1"} if code == 503 else {}
+    headers = {"retry-after": "1"} if code in (429, 503) else {}
     return JSONResponse(ErrorBody(error=detail).model_dump(), code, headers)
 
 

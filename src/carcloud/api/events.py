@@ -17,7 +17,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from carcloud.api.auth import allowed
+from carcloud.api.auth import Caller, allowed, own_vehicle
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Change, Last, Ports, Wired
 from carcloud.api.times import text
@@ -112,19 +112,19 @@ routes = APIRouter(tags=["twin"], responses=RESPONSES)
 
 @routes.get(
     "/v1/events",
-    dependencies=[Depends(allowed("readTwin"))],
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}, "description": "Events named `signals`"}},
 )
 async def events(
     ports: Wired,
     request: Request,
+    caller: Annotated[Caller, Depends(allowed("readTwin"))],
     vehicles: Annotated[str, Query(description="Vehicle ids, comma separated, or * for all")] = "*",
     paths: Paths = "",
 ) -> EventStream:
     """Follow changes as they happen."""
     wanted = expand(ports.catalogue(), paths)
-    cars = None if vehicles == "*" else await run_in_threadpool(_cars, ports, vehicles)
+    cars = None if vehicles == "*" else await run_in_threadpool(_cars, ports, caller, vehicles)
     places: Places = request.app.state.places
     places.take()
     changes = ports.twin.watch(cars, None if wanted is None else frozenset(wanted))
@@ -136,12 +136,12 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _cars(ports: Ports, vehicles: str) -> frozenset[str]:
+def _cars(ports: Ports, caller: Caller, vehicles: str) -> frozenset[str]:
     cars = frozenset(part.strip() for part in vehicles.split(","))
     if len(cars) > LIMIT_VEHICLES:
         raise InputError(f"{len(cars)} cars are named.", f"Name at most {LIMIT_VEHICLES}, or * for all.")
     for car in cars:
-        ports.records.vehicle(car)
+        own_vehicle(ports, caller, car)
     return cars
 
 

@@ -11,6 +11,7 @@ from carcloud.api.history import History
 from carcloud.backends.records import QuarantineEntry, Records
 from carcloud.lake.workers import Reply
 from carcloud.safety.governance.policy import Policy
+from carcloud.safety.people.reception import Reception
 from carcloud.safety.orders.server import OrderSignerClient
 from carcloud.twin.values import Change, Last, Presence
 from carcloud.vehicle.commands import CarState
@@ -91,7 +92,7 @@ class Ports:
     """All that `create_app` needs.
 
     catalogue, governance: return what is in force. notify: tells the zone's processes, by subject.
-    open_payload: returns an entry's unsealed payload.
+    open_payload: returns an entry's unsealed payload. reception: knows people and programs.
     orders: takes orders for cars; None where nobody signs them. map_file: the zone's base map as GeoJSON. pages: folder of the built console.
     """
 
@@ -105,6 +106,7 @@ class Ports:
     governance: Callable[[], Policy]
     open_payload: Callable[[QuarantineEntry], bytes]
     notify: Callable[[str, bytes], Awaitable[None]]
+    reception: Reception
     orders: OrderDesk | None = None
     map_file: Path | None = None
     pages: Path = PAGES

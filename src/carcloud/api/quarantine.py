@@ -6,10 +6,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import allowed
+from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
 from carcloud.api.times import Time
+from carcloud.backends.records import Entry as Noted
 from carcloud.backends.records import QuarantineEntry
 from carcloud.stream.quarantine import read
 
@@ -50,10 +51,11 @@ def entries(ports: Wired, limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 10
     return Entries(entries=[Entry(**_shown(entry)) for entry in found])
 
 
-@routes.get("/v1/quarantine/{entry}", dependencies=[Depends(allowed("openQuarantine"))])
-def entry(ports: Wired, entry: str) -> EntryDetail:
-    """Show one entry with its payload."""
+@routes.get("/v1/quarantine/{entry}")
+def entry(ports: Wired, caller: Annotated[Caller, Depends(allowed("openQuarantine"))], entry: str) -> EntryDetail:
+    """Show one entry with its payload; who did is noted for the audit log."""
     found = ports.records.quarantine_entry(entry)
+    ports.records.audit.add(Noted(caller.id, "openQuarantine", f"quarantine:{found.id}", tenant=caller.tenant))
     payload = ports.open_payload(found)
     return EntryDetail(
         **_shown(found),

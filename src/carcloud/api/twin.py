@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import allowed
+from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Last, Ports, Wired
 from carcloud.api.times import Time, from_us, now
@@ -100,26 +100,32 @@ async def signals(ports: Wired, vehicle: str, paths: Paths = "") -> VehicleSigna
     )
 
 
-@routes.get("/v1/signals", dependencies=[Depends(allowed("readTwin"))])
-async def fleet(ports: Wired, paths: Paths, limit: Annotated[int, Query(ge=1, le=LIMIT_FLEET)] = 1000) -> FleetSignals:
+@routes.get("/v1/signals")
+async def fleet(
+    ports: Wired,
+    caller: Annotated[Caller, Depends(allowed("readTwin"))],
+    paths: Paths,
+    limit: Annotated[int, Query(ge=1, le=LIMIT_FLEET)] = 1000,
+) -> FleetSignals:
     """Return some signals of all cars at once, as a map needs them."""
     wanted = expand(ports.catalogue(), paths) or []
     if not 0 < len(wanted) <= LIMIT_FLEET_PATHS:
         raise InputError(f"{len(wanted)} signals are asked for.", f"Name 1 to {LIMIT_FLEET_PATHS} in `paths`.")
     values = await ports.twin.fleet(wanted, limit)
-    labels = await run_in_threadpool(_labels, ports, values)
+    labels = await run_in_threadpool(_labels, ports, caller, values)
     return FleetSignals(
         at=now(),
         paths=wanted,
         vehicles=[
             FleetVehicle(
                 id=vehicle,
-                label=labels.get(vehicle),
+                label=labels[vehicle],
                 values=[None if last is None else last.value for last in row],
                 times=[None if last is None else from_us(last.time_us) for last in row],
                 provenance=[None if last is None else last.provenance for last in row],
             )
             for vehicle, row in values.items()
+            if vehicle in labels
         ],
     )
 
@@ -136,12 +142,12 @@ def _age_s(at: datetime, last: Last) -> float:
     return round((at - from_us(last.time_us)).total_seconds(), 3)
 
 
-def _labels(ports: Ports, vehicles: Iterable[str]) -> dict[str, str | None]:
+def _labels(ports: Ports, caller: Caller, vehicles: Iterable[str]) -> dict[str, str | None]:
     wanted = set(vehicles)
     labels: dict[str, str | None] = {}
     after: str | None = None
     while len(labels) < len(wanted):
-        page = ports.records.vehicles(LIMIT_FLEET, after)
+        page = ports.records.vehicles(LIMIT_FLEET, after, tenant=caller.tenant)
         if not page:
             break
         labels.update((car.id, car.label) for car in page if car.id in wanted)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import allowed
+from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Presence, Wired
 from carcloud.api.times import Time, from_us
@@ -53,15 +53,16 @@ class VehiclePage(BaseModel):
 routes = APIRouter(tags=["vehicles"], responses=RESPONSES)
 
 
-@routes.get("/v1/vehicles", dependencies=[Depends(allowed("readVehicles"))])
+@routes.get("/v1/vehicles")
 async def vehicles(
     ports: Wired,
+    caller: Annotated[Caller, Depends(allowed("readVehicles"))],
     limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100,
     after: str | None = None,
     state: State | None = None,
 ) -> VehiclePage:
     """List cars, in pages."""
-    found = await run_in_threadpool(ports.records.vehicles, limit + 1, after, state)
+    found = await run_in_threadpool(ports.records.vehicles, limit + 1, after, state, caller.tenant)
     page = found[:limit]
     presence = await ports.twin.presence([car.id for car in page])
     return VehiclePage(

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -24,7 +25,8 @@ from carcloud.gateway.mqtt.callout import AccountKey
 from carcloud.safety.identity import Authority
 from carcloud.safety.keys import write_file
 from carcloud.safety.orders.keys import certify
-from carcloud.settings import Folder, Settings, load_catalogue
+from carcloud.safety.people.accounts import first_person
+from carcloud.settings import Folder, Settings, load_catalogue, load_policies
 from carcloud.stream import subjects
 
 STOP_GRACE_S = 8.0
@@ -88,11 +90,13 @@ async def up(
 def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[ZoneFile, str]:
     """Check and write everything the children read; whatever is wrong is said here, before anything starts."""
     zone = new_zone_file(settings, folder, free_ports=free_ports)
+    load_policies(settings)
     catalogue = load_catalogue(settings, folder.catalogue)
     write_flushed(folder.catalogue, catalogue.dump())
     records = open_records(settings, folder)
     try:
         changed = take_governance(settings, folder, records, catalogue)
+        first_person(records, settings.tenant, datetime.now(UTC))
     finally:
         records.close()
     authority, account = Authority(folder.keys), AccountKey(folder.keys)

@@ -41,10 +41,9 @@ class ZoneFile:
         """Return the API's address."""
         return f"http://{self.api_host}:{self.api}"
 
-    @property
-    def console(self) -> str:
-        """Return the address that opens the console, token included."""
-        return f"{self.url}/?token={self.token}"
+    def console(self, link: str) -> str:
+        """Return the address that opens the console by a one-time link, of which this is the secret."""
+        return f"{self.url}/?link={link}"
 
     def bus(self, account: str) -> str:
         """Return the broker's address for one of the cloud's users."""

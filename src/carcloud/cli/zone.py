@@ -7,17 +7,20 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
+from carcloud.assembly.links import DEMO_LINK_LASTS, console_link
 from carcloud.assembly.up import up as run_zone
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.errors import InputError, MissingError
 from carcloud.onboard.roads import build as build_roads
+from carcloud.safety.people.accounts import LINK_LASTS
 from carcloud.settings import Folder, Settings, load
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -45,7 +48,16 @@ def up(
 ) -> None:
     """Run a zone until Ctrl-C."""
     settings = _with_catalogue(load(config), catalog, overlay or [])
-    asyncio.run(run_zone(settings, Folder(data), config=config, free_ports=free_ports, ready=_greet, said=_say))
+    asyncio.run(
+        run_zone(
+            settings,
+            Folder(data),
+            config=config,
+            free_ports=free_ports,
+            ready=_greeting(settings, Folder(data)),
+            said=_say,
+        )
+    )
 
 
 @app.command()
@@ -80,7 +92,7 @@ def demo(
             folder,
             config=config,
             free_ports=free_ports,
-            ready=_greet_demo(cars),
+            ready=_greeting_of_demo(settings, folder, cars),
             said=_say,
             extra=extra,
             report=True,
@@ -123,18 +135,24 @@ def _known_recordings(folder: Path) -> list[tuple[Path, Path]]:
     return sorted(found)
 
 
-def _greet(zone: ZoneFile) -> None:
-    typer.echo(f"The zone is up. Console: {zone.console}")
-    typer.echo(f"Cars: mqtts://{zone.host}:{zone.mqtt} and https://{zone.host}:{zone.https}. Ctrl-C stops it.")
-    typer.secho("Not yet for personal data: consent, retention and residency come later.", fg=typer.colors.YELLOW)
-
-
-def _greet_demo(cars: int) -> Callable[[ZoneFile], None]:
+def _greeting(settings: Settings, folder: Folder, lasts: timedelta = LINK_LASTS) -> Callable[[ZoneFile], None]:
     def greet(zone: ZoneFile) -> None:
-        _greet(zone)
-        typer.echo(f"{cars} simulated cars begin to drive. Open the console's map.")
+        typer.echo(f"The zone is up. Console, for one sign-in: {console_link(settings, folder, zone, lasts=lasts)}")
+        typer.echo("Another link: carcloud link" + ("" if folder.path == DATA else f" --data {folder.path}"))
+        typer.echo(f"Cars: mqtts://{zone.host}:{zone.mqtt} and https://{zone.host}:{zone.https}. Ctrl-C stops it.")
+        typer.secho("Not yet for personal data: consent, retention and residency come later.", fg=typer.colors.YELLOW)
 
     return greet
+
+
+def _greeting_of_demo(settings: Settings, folder: Folder, cars: int) -> Callable[[ZoneFile], None]:
+    greet = _greeting(settings, folder, DEMO_LINK_LASTS)
+
+    def greet_demo(zone: ZoneFile) -> None:
+        greet(zone)
+        typer.echo(f"{cars} simulated cars begin to drive. Open the console's map.")
+
+    return greet_demo
 
 
 def _say(text: str) -> None:

@@ -20,6 +20,9 @@ from carcloud.backends.records import Certificate, QuarantineEntry, Records, Veh
 from carcloud.errors import TryLaterError
 from carcloud.lake.workers import LakeWorkers
 from carcloud.safety.governance.policy import parse
+from carcloud.safety.people.accounts import first_person, make_link
+from carcloud.safety.people.policy import Policies
+from carcloud.safety.people.reception import Reception
 from carcloud.safety.seal import Seal
 from carcloud.vehicle.catalogue import Catalogue, Signal
 
@@ -128,6 +131,7 @@ class Zone:
         self.bus, self.twin, self.history = Bus(), Twin(), History()
         self.records = Records.open(f"sqlite:///{folder / 'records.db'}")
         self.seal = Seal(folder / "keys")
+        self.reception = Reception(self.records, Policies.load(), folder / "keys")
         self.pages = folder / "pages"
         self.map_file = folder / "map.geojson"
         self.policy, self.notices = POLICY, list[tuple[str, bytes]]()
@@ -143,6 +147,7 @@ class Zone:
             governance=lambda: self.policy,
             notify=self._notify,
             open_payload=lambda entry: self.seal.open(entry.sealed or b"", entry.id),
+            reception=self.reception,
             map_file=self.map_file,
             pages=self.pages,
         )
@@ -165,6 +170,11 @@ class Zone:
         return [
             {"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at} for car in self.records.vehicles()
         ]
+
+    def link(self) -> str:
+        """Return the secret of a link that signs the local administrator in."""
+        now = datetime.now(UTC)
+        return make_link(self.records, first_person(self.records, "default", now), "machine", now)
 
     def start(self) -> None:
         self.thread.start()

@@ -5,9 +5,8 @@ from fastapi.routing import APIRoute
 
 from carcloud.api.app import ROOMS
 from carcloud.api.auth import Allowed
-
-FOR_STRANGERS: set[tuple[str, str]] = set()
-"""Routes of /v1 that one calls before one is known."""
+from carcloud.api.door import FOR_STRANGERS
+from carcloud.safety.people.policy import Policies
 
 
 def actions(dependant: Dependant) -> set[str]:
@@ -22,3 +21,9 @@ def test_every_route_of_v1_declares_its_action() -> None:
     assert mine
     without = {(method, route.path) for route in mine if not actions(route.dependant) for method in route.methods}
     assert without == FOR_STRANGERS
+
+
+def test_every_action_is_a_word_of_the_policies() -> None:
+    routes = [route for room in ROOMS for route in room.routes.routes if isinstance(route, APIRoute)]
+    declared = set().union(*(actions(route.dependant) for route in routes))
+    assert declared - Policies.load().actions == set()

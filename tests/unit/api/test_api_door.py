@@ -8,6 +8,8 @@ import httpx
 import pytest
 from served import CARS, TOKEN, Zone
 
+from carcloud.api.door import FOR_STRANGERS
+
 COOKIE = f"carcloud_{hashlib.sha256(TOKEN.encode()).hexdigest()[:8]}"
 SQL = {"sql": "SELECT 1 AS one"}
 
@@ -24,19 +26,25 @@ def test_stranger_is_refused_in_the_one_shape(stranger: httpx.Client, headers: d
         assert answer.json()["error"]["do"]
 
 
-def test_token_in_the_address_becomes_a_cookie_and_leaves_the_address(stranger: httpx.Client) -> None:
-    answer = stranger.get("/", params={"token": TOKEN, "lang": "zh"})
+def test_link_in_the_address_becomes_a_session_once_and_leaves_the_address(stranger: httpx.Client, zone: Zone) -> None:
+    link = zone.link()
+    answer = stranger.get("/", params={"link": link, "lang": "zh"})
     assert (answer.status_code, answer.headers["location"]) == (303, "/?lang=zh")
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie
+    assert link not in cookie
     assert stranger.get("/v1/vehicles").status_code == 200
+    again = httpx.get(f"{zone.url}/", params={"link": link})
+    assert again.status_code == 401
+    assert "set-cookie" not in again.headers
 
 
-def test_wrong_token_in_the_address_sets_no_cookie(stranger: httpx.Client) -> None:
-    answer = stranger.get("/", params={"token": "wrong"})
-    assert answer.status_code == 401
-    assert "set-cookie" not in answer.headers
+def test_token_in_the_address_and_wrong_link_set_no_cookie(stranger: httpx.Client) -> None:
+    for query in ({"token": TOKEN}, {"token": "wrong"}, {"link": "wrong"}):
+        answer = stranger.get("/", params=query)
+        assert answer.status_code == 401
+        assert "set-cookie" not in answer.headers
 
 
 def test_dns_rebinding_is_refused(stranger: httpx.Client) -> None:
@@ -47,7 +55,7 @@ def test_dns_rebinding_is_refused(stranger: httpx.Client) -> None:
 
 
 def test_cross_site_post_with_the_cookie_is_refused(stranger: httpx.Client, zone: Zone) -> None:
-    stranger.cookies.set(COOKIE, TOKEN)
+    stranger.get("/", params={"link": zone.link()})
     for origin in ({}, {"origin": "https://evil.example"}, {"origin": "null"}):
         assert stranger.post("/v1/lake/sql", json=SQL, headers=origin).status_code == 403
     assert stranger.post("/v1/lake/sql", json=SQL, headers={"origin": zone.url}).status_code == 200
@@ -147,12 +155,26 @@ def test_openapi_describes_every_route_and_the_error_shape(api: httpx.Client) ->
         "/v1/lake/tables",
         "/v1/quarantine",
         "/v1/quarantine/{entry}",
+        "/v1/session",
+        "/v1/session/password",
+        "/v1/session/factor",
+        "/v1/session/factor/confirm",
+        "/v1/session/factor/remove",
+        "/v1/people",
+        "/v1/people/{person}",
+        "/v1/people/{person}/link",
+        "/v1/roles",
+        "/v1/tokens",
+        "/v1/tokens/{token}",
+        "/v1/approvals",
+        "/v1/approvals/{approval}",
     }
     for path, methods in schema["paths"].items():
-        for operation in methods.values():
+        for method, operation in methods.items():
             assert operation["description"]
             assert "422" not in operation["responses"]
-            assert ("security" in operation) == path.startswith("/v1/")
+            known = path.startswith("/v1/") and (method.upper(), path) not in FOR_STRANGERS
+            assert ("security" in operation) == known
             assert "ErrorBody" in str(operation["responses"]["4XX"])
 
 

@@ -25,7 +25,7 @@ def test_a_zone_file_comes_back_and_is_its_owners_alone(folder):
     zone.write(folder.zone_file)
     assert ZoneFile.read(folder) == zone
     assert folder.zone_file.stat().st_mode & 0o777 == 0o600
-    assert zone.console == f"http://127.0.0.1:{zone.api}/?token={zone.token}"
+    assert zone.console("once") == f"http://127.0.0.1:{zone.api}/?link=once"
     assert zone.bus("cloud") == f"nats://cloud:{zone.passwords['cloud']}@127.0.0.1:{zone.nats}"
 
 

@@ -46,10 +46,10 @@ export const en = {
     never: "No answer yet. Is `carcloud up` running? The console keeps asking.",
   },
   locked: {
-    title: "This console needs the zone's token",
-    text: "The zone shows its data only to those who hold its token. Open the console by the address that `carcloud up` printed when it started; it ends in:",
-    link: "/?token=…",
-    again: "The address is printed again at each start. On the zone's machine, the file run/zone.json in the data folder holds the token too.",
+    title: "Sign in to open this console",
+    text: "The zone shows its data only to people it knows. Open a one-time link: `carcloud up` prints one when it starts, and `carcloud link` on the zone's machine prints another. It ends in:",
+    link: "/?link=…",
+    again: "A link holds for 15 minutes and opens the console once; the browser then stays signed in for 12 hours.",
     check: "I opened it; check again",
   },
   personal: {

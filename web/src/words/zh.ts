@@ -44,10 +44,10 @@ export const zh: Words = {
     never: "尚未收到应答。`carcloud up` 在运行吗？控制台会继续尝试连接。",
   },
   locked: {
-    title: "需要本域的令牌才能打开控制台",
-    text: "只有持有令牌的人才能查看本域的数据。请用 `carcloud up` 启动时打印的地址打开控制台，地址的结尾是：",
-    link: "/?token=…",
-    again: "每次启动都会重新打印该地址。在域所在的机器上，数据目录中的 run/zone.json 也保存了令牌。",
+    title: "请登录后打开控制台",
+    text: "本域的数据只向已知的人开放。请打开一次性链接：`carcloud up` 启动时会打印一个，在域所在的机器上运行 `carcloud link` 可再打印一个。链接的结尾是：",
+    link: "/?link=…",
+    again: "链接在 15 分钟内有效，只能打开控制台一次；此后浏览器保持登录 12 小时。",
     check: "已打开，重新检查",
   },
   personal: {

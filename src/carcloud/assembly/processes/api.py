@@ -21,7 +21,9 @@ from carcloud.assembly.status import ZoneStatus
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
 from carcloud.lake.workers import LakeWorkers
+from carcloud.safety.people.reception import Reception
 from carcloud.safety.seal import Seal
+from carcloud.settings import load_policies
 from carcloud.stream.quarantine import Quarantine
 from carcloud.twin.reader import TwinReader
 from carcloud.twin.values import Change, Last, Presence
@@ -48,6 +50,7 @@ async def run(context: Context) -> None:
         governance=lambda: governance,
         open_payload=quarantine.payload,
         notify=cloud.publish,
+        reception=Reception(records, load_policies(settings), context.folder.keys),
         orders=OrderDesk(signer_client(settings, context.folder), cloud_view(TwinReader(cloud))),
         map_file=Path(settings.map_file) if settings.map_file else None,
     )

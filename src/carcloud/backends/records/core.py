@@ -97,13 +97,17 @@ class Records(Database):
         """Return the vehicle of this VIN that is not revoked or retired; raise MissingError."""
         return self._one_vehicle(_live(tenant).where(t.vehicles.c.vin == vin), "No vehicle has this VIN.")
 
-    def vehicles(self, limit: int = 100, after: str | None = None, state: State | None = None) -> list[Vehicle]:
-        """Return vehicles in the order of their ids, from behind `after`."""
+    def vehicles(
+        self, limit: int = 100, after: str | None = None, state: State | None = None, tenant: str | None = None
+    ) -> list[Vehicle]:
+        """Return vehicles in the order of their ids, from behind `after`; None: in any state, of any tenant."""
         query = select(t.vehicles).order_by(t.vehicles.c.id).limit(limit)
         if after is not None:
             query = query.where(t.vehicles.c.id > after)
         if state is not None:
             query = query.where(t.vehicles.c.state == state)
+        if tenant is not None:
+            query = query.where(t.vehicles.c.tenant == tenant)
         return [Vehicle(**row._mapping) for row in self.rows(query)]
 
     def count_vehicles(self, state: State = "active") -> int:

@@ -18,7 +18,7 @@ from carcloud.errors import NotAllowedError
 from carcloud.safety.people import codes, passwords, secrets
 from carcloud.safety.people.caller import Caller
 from carcloud.safety.people.denials import Denials
-from carcloud.safety.people.policy import Policy, zone_of
+from carcloud.safety.people.policy import Policies, zone_of
 from carcloud.safety.people.throttle import Throttle, network
 from carcloud.safety.seal import Seal
 
@@ -69,7 +69,7 @@ def _now() -> datetime:
 class Accounts:
     """Lets people and programs in. All that is done here waits for disk or processor: call it in a thread."""
 
-    def __init__(self, records: Records, policy: Policy, seal: Seal, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, records: Records, policy: Policies, seal: Seal, clock: Callable[[], datetime] = _now) -> None:
         self.records, self.policy, self.seal, self.now = records, policy, seal, clock
         self.denials = Denials(records)
         self.throttle = Throttle(records)

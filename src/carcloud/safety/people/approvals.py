@@ -19,7 +19,7 @@ from carcloud.backends.records import Approval, Entry, Records
 from carcloud.errors import MissingError, NotAllowedError
 from carcloud.safety.people import secrets
 from carcloud.safety.people.caller import Caller
-from carcloud.safety.people.policy import Policy, zone_of
+from carcloud.safety.people.policy import Policies, zone_of
 
 LASTS = timedelta(days=1)
 LIMIT_OPEN = 50
@@ -33,7 +33,7 @@ def _now() -> datetime:
 class Approvals:
     """Asks for a second person, and hears what they say. Waits for disk: call it in a thread."""
 
-    def __init__(self, records: Records, policy: Policy, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, records: Records, policy: Policies, clock: Callable[[], datetime] = _now) -> None:
         self._records, self._policy, self._now = records, policy, clock
 
     def require(self, caller: Caller, action: str, object_: str, asked: Mapping[str, Any]) -> Approval | None:

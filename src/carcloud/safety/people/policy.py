@@ -44,7 +44,7 @@ def zone_of(tenant: str) -> Resource:
     return Resource("Zone", tenant, tenant)
 
 
-class Policy:
+class Policies:
     """The policies in force. Open with `load`."""
 
     def __init__(self, policies: PolicySet, schema: Schema) -> None:
@@ -52,7 +52,7 @@ class Policy:
         self.actions = frozenset(re.findall(r'^action "?(\w+)"?', str(schema), re.MULTILINE))
 
     @classmethod
-    def load(cls, own: Path | None = None) -> Policy:
+    def load(cls, own: Path | None = None) -> Policies:
         """Read the policies, and those of the zone's own folder.
 
         Raises:
@@ -74,10 +74,11 @@ class Policy:
         answer = is_authorized(_request(caller, action, resource, shown), self._policies, _entities(caller, resource))
         return answer.allowed and not answer.diagnostics.errors
 
-    def may(self, caller: Caller) -> list[str]:
-        """Return all that the caller may do in the zone."""
+    def may(self, caller: Caller, *, mfa: bool | None = None) -> list[str]:
+        """Return all that the caller may do in the zone; `mfa` as for `allows`."""
         resource, actions = zone_of(caller.tenant), sorted(self.actions)
-        requests = [_request(caller, action, resource, caller.mfa) for action in actions]
+        shown = caller.mfa if mfa is None else mfa
+        requests = [_request(caller, action, resource, shown) for action in actions]
         answers = is_authorized_batch(requests, self._policies, _entities(caller, resource))
         asked = zip(actions, answers, strict=True)
         return [action for action, answer in asked if answer.allowed and not answer.diagnostics.errors]

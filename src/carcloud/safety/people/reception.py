@@ -1,4 +1,4 @@
-"""The desk at which a zone receives people and programs: all that decides about them, wired together."""
+"""The reception at which a zone meets people and programs: all that decides about them, wired together."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from carcloud.backends.records import Records
 from carcloud.safety.people.accounts import SEAL, Accounts
 from carcloud.safety.people.approvals import Approvals
 from carcloud.safety.people.own import Own
-from carcloud.safety.people.policy import Policy
+from carcloud.safety.people.policy import Policies
 from carcloud.safety.people.register import Register
 from carcloud.safety.seal import Seal
 
 
-class Desk:
+class Reception:
     """Accounts, approvals, the register of people, and what people change about themselves, under one policy."""
 
-    def __init__(self, records: Records, policy: Policy, keys: Path) -> None:
+    def __init__(self, records: Records, policy: Policies, keys: Path) -> None:
         self.records, self.policy = records, policy
         self.accounts = Accounts(records, policy, Seal(keys, SEAL))
         self.denials = self.accounts.denials
