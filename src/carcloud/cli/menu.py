@@ -39,7 +39,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("drive", "Be a fleet of simulated electric cars until Ctrl-C."),
     "sql": ("lake", "Ask the lake; the answer is a table."),
     "export": ("lake", "Write an answer of the lake to a file, however large."),
-    "verify": ("lake", "Check what the zone claims."),
+    "verify": ("verify", "Check what the zone claims."),
+    "audit": ("audit", "Look into the audit log: what was done, by whom."),
+    "witness": ("audit", "Be a witness of audit logs, for zones elsewhere, until Ctrl-C."),
     "quarantine": ("quarantine", "Look into what the guards refused."),
     "governance": ("governance", "What the zone keeps of what cars say, and why."),
     "consent": (

@@ -23,6 +23,7 @@ SALT_BYTES = 32
 GOVERN_CHUNK = "governChunk"
 GOVERNOR = "process:governor"
 _COPIED = ("root", "content", "catalogue", "policy", "governance", "batches", "in", "kept", "transformed")
+_TEXTS = ("at", "tenant", "actor", "action", "object", "outcome", "from")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -73,7 +74,7 @@ def read_leaf(entry: bytes) -> dict[str, Any]:
     """Read a leaf; raise ConflictError where it is none of ours."""
     try:
         said = orjson.loads(entry)
-        if not all(isinstance(said[name], str) for name in ("at", "actor", "action", "object", "outcome", "from")):
+        if not all(isinstance(said[name], str) for name in _TEXTS) or not isinstance(said["facts"], dict):
             raise TypeError
         datetime.fromisoformat(said["at"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):

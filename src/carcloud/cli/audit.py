@@ -1,0 +1,129 @@
+"""`carcloud audit` and `carcloud witness`: look into the audit log, keep its checkpoints, be a witness of others."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from carcloud.backends.http import PromptHttp
+from carcloud.backends.records import Records
+from carcloud.backends.records.audit import Wanted
+from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.terminal import harmless
+from carcloud.errors import InputError, MissingError
+from carcloud.safety.audit.door import witness_app
+from carcloud.safety.audit.note import LOG, Key, parse_checkpoint, parse_key, parse_note
+from carcloud.safety.audit.witness import Witness
+from carcloud.safety.signer import load_public_key
+from carcloud.settings import Folder, Settings, load
+
+app = typer.Typer()
+audit = typer.Typer(invoke_without_command=True, help="Look into the audit log: what was done, by whom.")
+app.add_typer(audit, name="audit")
+
+
+@audit.callback()
+def audit_list(
+    context: typer.Context,
+    data: Data = DATA,
+    config: Config = None,
+    actor: Annotated[str | None, typer.Option(help="Only acts of this one, such as person:ID.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action, such as revokeVehicle.")] = None,
+    object: Annotated[str | None, typer.Option(help="Only acts on this, such as vehicle:ID.")] = None,  # noqa: A002
+    since: Annotated[str | None, typer.Option(help="Only acts from this time on, RFC 3339.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
+) -> None:
+    """List acts, the newest first; receipts of chunks are left out."""
+    if context.invoked_subcommand:
+        return
+    settings, folder = load(config), Folder(data).existing()
+    wanted = Wanted(actor, action, object, since=None if since is None else _time(since))
+    with contextlib.closing(Records.open(folder.records(settings))) as records:
+        for leaf in records.audit.leaves(wanted, limit):
+            words = (f"{leaf.at:%Y-%m-%dT%H:%M:%S.%fZ}", leaf.actor, leaf.action, leaf.object, leaf.outcome)
+            typer.echo(harmless(f"{leaf.number:>8}  {'  '.join(words)}"))
+
+
+@audit.command("checkpoint")
+def audit_checkpoint(data: Data = DATA) -> None:
+    """Print the newest checkpoint: keep it elsewhere, and give it to `verify audit --since` later."""
+    typer.echo(_checkpoint(Folder(data).existing()).decode(), nl=False)
+
+
+@audit.command("keys")
+def audit_keys(data: Data = DATA, config: Config = None) -> None:
+    """Print the public keys of the log and of its witnesses, one a line."""
+    settings, folder = load(config), Folder(data).existing()
+    for key in (log_key(folder), *witness_keys(folder, settings)):
+        typer.echo(str(key))
+
+
+@app.command("witness")
+def witness(
+    state: Annotated[Path, typer.Option(help="The folder for the witness's key and memory.")],
+    log_key: Annotated[list[Path], typer.Option(help="A file with a log's key; may be given more than once.")],
+    listen: Annotated[str, typer.Option(help="Address and port, as HOST:PORT.")] = "127.0.0.1:8425",
+    name: Annotated[str, typer.Option(help="The witness's name, for life.")] = "carcloud-witness",
+) -> None:
+    """Be a witness of audit logs, for zones elsewhere, until Ctrl-C."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise InputError(f"{listen!r} is no address.", "Give HOST:PORT.")
+    known = [parse_key(line) for file in log_key for line in _lines(file)]
+    opened = Witness(state, known, name)
+    typer.echo(f"http://{listen} {opened.key}")
+    settings = uvicorn.Config(
+        witness_app(opened), host=host, port=int(port), http=PromptHttp, log_config=None, access_log=False,
+        lifespan="off", limit_concurrency=64,
+    )  # fmt: skip
+    try:
+        uvicorn.Server(settings).run()
+    finally:
+        opened.close()
+
+
+def log_key(folder: Folder) -> Key:
+    """Return the key of a zone's log, under the origin that its checkpoint names."""
+    public = load_public_key(folder.keys / "checkpoint.pub").public_bytes_raw()
+    try:
+        origin = parse_checkpoint(parse_note(_checkpoint(folder)).text).origin
+    except InputError:
+        known = folder.witness / "log.pub"  # where the checkpoint is no more, the witness still knows the name
+        if not known.exists():
+            raise
+        origin = parse_key(known.read_text()).name
+    return Key(origin, LOG, public)
+
+
+def witness_keys(folder: Folder, settings: Settings) -> list[Key]:
+    """Return the keys of a zone's witnesses, its own first."""
+    own = folder.witness / "witness.pub"
+    texts = [own.read_text()] if own.exists() else []
+    return [parse_key(text) for text in (*texts, *(text.partition(" ")[2] for text in settings.audit.witnesses))]
+
+
+def _checkpoint(folder: Folder) -> bytes:
+    try:
+        return (folder.audit / "checkpoint").read_bytes()
+    except FileNotFoundError:
+        raise MissingError(f"There is no audit log in {folder.path} yet.", "Start the zone once.") from None
+
+
+def _time(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"{text!r} is no time.", "Write it as 2026-11-23T12:00:00Z.") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line for line in file.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} cannot be read: {error}.", "Give what `carcloud audit keys` printed.") from None

@@ -1,0 +1,75 @@
+"""`carcloud verify audit`: check the audit log, and that records and lake tell the same."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from carcloud.backends.records import Records
+from carcloud.cli.audit import log_key, witness_keys
+from carcloud.cli.lake import verify
+from carcloud.cli.options import DATA, Config, Data
+from carcloud.errors import InputError, MissingError
+from carcloud.lake.receipts import receipts_of
+from carcloud.safety.audit.note import Key, parse_key
+from carcloud.safety.audit.verify import IndexCheck, lake_faults, verify_log
+from carcloud.settings import Folder, load
+
+SETTLING_S = 10.0
+
+app = typer.Typer()
+app.add_typer(verify, name="verify")
+
+
+@verify.command("audit")
+def verify_audit_command(
+    data: Data = DATA,
+    config: Config = None,
+    since: Annotated[
+        list[Path] | None, typer.Option(help="A checkpoint you kept; may be given more than once.")
+    ] = None,
+) -> None:
+    """Check the audit log: every leaf, tile and signature, kept checkpoints, records and lake."""
+    settings, folder = load(config), Folder(data).existing()
+    if not (folder.audit / "checkpoint").exists():
+        raise MissingError(f"There is no audit log in {folder.path} yet.", "Start the zone once, or restore the log.")
+    kept = {str(file): _read(file) for file in since or ()}
+    lake = list[str]()
+    with contextlib.closing(Records.open(folder.records(settings))) as records:
+        index, key = IndexCheck(records.audit), log_key(folder)
+        verdict = verify_log(folder.audit, key, witness_keys(folder, settings), kept, index.take)
+        size = verdict.checkpoint.size if verdict.checkpoint else 0
+        deadline = time.monotonic() + SETTLING_S
+        while (folder.audit / "draft").exists() and records.audit.size() < size and time.monotonic() < deadline:
+            time.sleep(0.1)  # the log's process is about to index what it has just written
+        faults = [*_key_faults(folder, key), *verdict.faults, *index.faults(size)]
+    faults += [*lake_faults(receipts_of(folder.lake, lake.append), verdict), *lake]
+    typer.echo(f"{size} leaves, {len(verdict.chunks)} receipts of chunks: {'NOT ' if faults else ''}good")
+    _end(faults)
+
+
+def _key_faults(folder: Folder, key: Key) -> list[str]:
+    """Return what is wrong with the zone's key: the witness has known it from the first."""
+    known = folder.witness / "log.pub"
+    if known.exists() and parse_key(known.read_text()) != key:
+        return [f"{folder.keys / 'checkpoint.pub'}: is not the key that the witness has known from the first"]
+    return []
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.", "Give a checkpoint you kept.") from None
+
+
+def _end(faults: Sequence[str]) -> None:
+    for fault in faults:
+        typer.secho(fault, fg=typer.colors.RED)
+    if faults:
+        raise typer.Exit(1)
