@@ -32,11 +32,15 @@ _MARKS = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"|;')
 
 @dataclass(frozen=True)
 class Resource:
-    """What an act is on: all that a tenant has in the zone, or one of its cars."""
+    """What an act is on: all that a tenant has in the zone, one of its cars, or a flow out of the zone.
 
-    kind: Literal["Zone", "Vehicle"]
+    readers: the ids of the tokens that were made for a flow.
+    """
+
+    kind: Literal["Zone", "Vehicle", "Flow"]
     id: str
     tenant: str
+    readers: frozenset[str] = frozenset()
 
 
 def zone_of(tenant: str) -> Resource:
@@ -107,11 +111,14 @@ def _known(principal: str, roles: frozenset[str], tenant: str, resource: Resourc
     """Return caller and resource as Cedar knows them; the same two are asked about again and again."""
     parents = [{"type": "Role", "id": role} for role in sorted(roles)]
     uid = {"type": resource.kind, "id": resource.id}
+    attributes: dict[str, Any] = {"tenant": resource.tenant}
+    if resource.kind == "Flow":
+        attributes["readers"] = [{"__entity": {"type": "Token", "id": id_}} for id_ in sorted(resource.readers)]
     return Entities.from_json_str(
         json.dumps(
             [
                 {"uid": json.loads(principal), "attrs": {"tenant": tenant}, "parents": parents},
-                {"uid": uid, "attrs": {"tenant": resource.tenant}, "parents": []},
+                {"uid": uid, "attrs": attributes, "parents": []},
             ]
         )
     )

@@ -1,0 +1,209 @@
+"""The border of the zone: what another zone may read of the lake, by a flow, changed and counted on the way out.
+
+Rules:
+* Cars whose person has not agreed to the flow's purpose stay, where only consent makes it lawful; whoever withdrew
+  while the lake was asked stays too.
+* The meter counts before the first byte leaves.
+* Times asked for are cut to the flow's steps, as are those that leave: narrow questions tell no more than answers do.
+* Places given out are sealed: they say neither when rows came nor whose they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from carcloud.backends.records import Entry, Records
+from carcloud.errors import ConflictError, InputError, MissingError, NotAllowedError
+from carcloud.lake.leaving import BEGIN, Place, page, parameters
+from carcloud.safety.flows.flow import Flow, Flows
+from carcloud.safety.flows.meter import READ_FLOW, Meter
+from carcloud.safety.flows.names import Names
+from carcloud.safety.flows.plan import SECOND_US, Plan, years_of
+from carcloud.safety.governance.policy import GLOB, Policy, Rule
+from carcloud.safety.seal import Seal
+from carcloud.vehicle.catalogue import Catalogue
+
+SEAL = "places"
+LIMIT_VEHICLES = 1_000_000
+FIRST_US = 0
+END_US = 4_102_444_800_000_000
+"""What is asked for where nothing is said: from 1970 up to 2100."""
+
+
+class FlowEndedError(NotAllowedError):
+    """The flow's last day is over."""
+
+    code = "flow_ended"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What another zone asks for. `since_us` is in, `until_us` is not; None: everything the flow lets out.
+
+    vehicles: the names under which cars leave by this flow. after: the place an earlier answer ended at.
+    """
+
+    since_us: int = FIRST_US
+    until_us: int = END_US
+    paths: Collection[str] | None = None
+    vehicles: Collection[str] | None = None
+    after: str | None = None
+    limit: int = 10_000
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the lake is asked: the parameters of `leaving.SQL`, for one row more than the limit."""
+
+    flow: Flow
+    plan: Plan
+    parameters: Mapping[str, Any]
+    limit: int
+    after: Place
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Rows that may leave. `next`: the place to go on from; `more`: whether there are rows behind it already."""
+
+    rows: pa.Table
+    next: str
+    more: bool
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Border:
+    """Lets rows out by the flows in force. Waits for disk: call it in a thread."""
+
+    def __init__(
+        self,
+        records: Records,
+        flows: Flows,
+        governance: Policy,
+        catalogue: Catalogue,
+        keys: Path,
+        tenant: str,
+        clock: Callable[[], datetime] = _now,
+    ) -> None:
+        """Work out all flows; raise InputError where one does not fit governance and catalogue."""
+        self.flows, self.tenant = flows, tenant
+        self.plans = {name: Plan(flow, governance, catalogue) for name, flow in flows.flows.items()}
+        self._records, self._names = records, Names(keys)
+        self._places = Seal(keys, SEAL)
+        self.meter = Meter(records, self._names, clock)
+        self._ahead_us = flows.offset * 60 * SECOND_US
+
+    def readers(self, name: str) -> frozenset[str]:
+        """Return the ids of the tokens that may read this flow now; none for a flow there is not."""
+        flow = self.flows.flows.get(name)
+        return self._records.exports.readers(name, flow.to, self.meter.now()) if flow else frozenset()
+
+    def flow(self, name: str) -> Flow:
+        """Return a flow in force; raise MissingError."""
+        flow = self.flows.flows.get(name)
+        if flow is None:
+            raise MissingError(f"No flow {name[:64]!r}.", "List them with `carcloud flow list`.")
+        return flow
+
+    def question(self, name: str, wanted: Wanted, actor: str) -> Question:
+        """Return what to ask the lake for another zone.
+
+        Raises:
+            FlowEndedError: the flow's last day is over; noted as denied.
+            InputError: something is asked for that does not leave, or from a place that is none.
+        """
+        flow, plan = self.flow(name), self.plans[name]
+        if self.flows.ended(flow, self.meter.now()):
+            facts = {"ended": str(flow.until)}
+            self._records.audit.add(Entry(actor, READ_FLOW, f"flow:{name}", "denied", facts, tenant=self.tenant))
+            raise FlowEndedError(f"Flow {name} ended on {flow.until}.", "Ask who runs the zone to declare it anew.")
+        step = max(flow.time_s * SECOND_US, 1)
+        since_us, until_us = (_within(time_us) // step * step for time_us in (wanted.since_us, wanted.until_us))
+        after = self._opened(flow, wanted.after)
+        cars = self._cars(plan, self._ours())
+        if wanted.vehicles is not None:
+            cars = self._named(flow, wanted.vehicles, cars, since_us, until_us)
+        asked = parameters(_chosen(plan, wanted.paths), cars, since_us, until_us, after)
+        return Question(flow, plan, asked, wanted.limit, after)
+
+    def let_out(self, question: Question, answer: bytes, actor: str) -> Sent:
+        """Change the lake's answer, an Arrow stream, and count whose rows it holds; return what may leave.
+
+        Raises:
+            ExportStoppedError: more people's data would leave than may; nothing leaves.
+        """
+        flow, plan = question.flow, question.plan
+        rows, place, more = page(pa.ipc.open_stream(answer).read_all(), question.limit, question.after)
+        cars = set(rows["vehicle"].unique().to_pylist())
+        if (gone := cars - self._cars(plan, cars)) != set():
+            rows = rows.filter(pa.compute.invert(pa.compute.is_in(rows["vehicle"], pa.array(sorted(gone)))))
+        sent = plan.sent(rows, lambda car, year: self._names.of(flow.name, year, car), self._ahead_us)
+        self.meter.let_out(self.flows, flow, _persons(plan, rows), sent.num_rows, actor, self.tenant)
+        return Sent(sent, self._sealed(flow, place), more)
+
+    def _ours(self) -> set[str]:
+        return {car.id for car in self._records.vehicles(limit=LIMIT_VEHICLES, tenant=self.tenant)}
+
+    def _cars(self, plan: Plan, among: set[str]) -> set[str]:
+        """Return which of these cars may be told of today."""
+        if not plan.needs_consent:
+            return among
+        agreed = self._records.consents.standing()
+        return {car for car in among if plan.flow.purpose in agreed.get(car, ())}
+
+    def _named(self, flow: Flow, names: Collection[str], cars: set[str], since_us: int, until_us: int) -> set[str]:
+        if not flow.pseudonym:
+            return cars & set(names)
+        first, last = years_of(np.array([since_us, until_us]) + self._ahead_us).tolist()
+        return self._names.vehicles(flow.name, range(first, last + 1), frozenset(names), cars)
+
+    def _sealed(self, flow: Flow, place: Place) -> str:
+        return base64.urlsafe_b64encode(self._places.seal(place.dump(), f"flow:{flow.name}")).decode()
+
+    def _opened(self, flow: Flow, after: str | None) -> Place:
+        if after is None:
+            return BEGIN
+        try:
+            sealed = base64.b64decode(after.encode(), b"-_", validate=True)
+            return Place.load(self._places.open(sealed, f"flow:{flow.name}"))
+        except (binascii.Error, UnicodeEncodeError, ConflictError):
+            do = "Give `next` of an earlier answer of the same flow, as it was."
+            raise InputError("`after` is no place in this flow.", do) from None
+
+
+def _chosen(plan: Plan, paths: Collection[str] | None) -> list[str]:
+    if paths is None:
+        return list(plan.signals)
+    chosen = set[str]()
+    for path in paths:
+        rule = Rule((path,), "", ()) if len(path) <= 256 and path.count("**") <= 2 and GLOB.fullmatch(path) else None
+        found = {signal for signal in plan.signals if rule is not None and rule.names(signal)}
+        if not found:
+            do = f"Signals of the flow: {', '.join(list(plan.signals)[:8])} …"
+            raise InputError(f"{path[:80]!r} names nothing that leaves by flow {plan.flow.name}.", do)
+        chosen |= found
+    return sorted(chosen)
+
+
+def _persons(plan: Plan, rows: pa.Table) -> dict[str, set[str]]:
+    """Return whose rows leave: class → cars."""
+    persons: dict[str, set[str]] = {}
+    for row in rows.group_by(["vehicle", "signal"]).aggregate([]).to_pylist():
+        persons.setdefault(plan.signals[row["signal"]].kind, set()).add(row["vehicle"])
+    return persons
+
+
+def _within(time_us: int) -> int:
+    return min(max(time_us, FIRST_US), END_US)
