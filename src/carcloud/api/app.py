@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from carcloud import __version__
 from carcloud.api import (
     approvals,
+    audit,
     catalogue,
     errors,
     events,
@@ -37,6 +38,7 @@ ROOMS = (
     people,
     tokens,
     approvals,
+    audit,
     pages,
 )
 

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from carcloud.api.history import History
 from carcloud.backends.records import QuarantineEntry, Records
 from carcloud.lake.workers import Reply
+from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import Policy
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.orders.server import OrderSignerClient
@@ -93,6 +94,7 @@ class Ports:
 
     catalogue, governance: return what is in force. notify: tells the zone's processes, by subject.
     open_payload: returns an entry's unsealed payload. reception: knows people and programs.
+    log: the audit log, to be read.
     orders: takes orders for cars; None where nobody signs them. map_file: the zone's base map as GeoJSON. pages: folder of the built console.
     """
 
@@ -107,6 +109,7 @@ class Ports:
     open_payload: Callable[[QuarantineEntry], bytes]
     notify: Callable[[str, bytes], Awaitable[None]]
     reception: Reception
+    log: LogReader
     orders: OrderDesk | None = None
     map_file: Path | None = None
     pages: Path = PAGES

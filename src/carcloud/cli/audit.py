@@ -10,17 +10,17 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from carcloud.assembly.log_keys import checkpoint_of, known_keys
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
 from carcloud.backends.records.audit import Wanted
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.cli.terminal import harmless
-from carcloud.errors import InputError, MissingError
+from carcloud.errors import InputError
 from carcloud.safety.audit.door import witness_app
-from carcloud.safety.audit.note import LOG, Key, parse_checkpoint, parse_key, parse_note
+from carcloud.safety.audit.note import parse_key
 from carcloud.safety.audit.witness import Witness
-from carcloud.safety.signer import load_public_key
-from carcloud.settings import Folder, Settings, load
+from carcloud.settings import Folder, load
 
 app = typer.Typer()
 audit = typer.Typer(invoke_without_command=True, help="Look into the audit log: what was done, by whom.")
@@ -42,7 +42,8 @@ def audit_list(
     if context.invoked_subcommand:
         return
     settings, folder = load(config), Folder(data).existing()
-    wanted = Wanted(actor, action, object, since=None if since is None else _time(since))
+    begin = None if since is None else _time(since)
+    wanted = Wanted(actor=actor, action=action, object=object, since=begin)
     with contextlib.closing(Records.open(folder.records(settings))) as records:
         for leaf in records.audit.leaves(wanted, limit):
             words = (f"{leaf.at:%Y-%m-%dT%H:%M:%S.%fZ}", leaf.actor, leaf.action, leaf.object, leaf.outcome)
@@ -52,14 +53,14 @@ def audit_list(
 @audit.command("checkpoint")
 def audit_checkpoint(data: Data = DATA) -> None:
     """Print the newest checkpoint: keep it elsewhere, and give it to `verify audit --since` later."""
-    typer.echo(_checkpoint(Folder(data).existing()).decode(), nl=False)
+    typer.echo(checkpoint_of(Folder(data).existing()).decode(), nl=False)
 
 
 @audit.command("keys")
 def audit_keys(data: Data = DATA, config: Config = None) -> None:
     """Print the public keys of the log and of its witnesses, one a line."""
     settings, folder = load(config), Folder(data).existing()
-    for key in (log_key(folder), *witness_keys(folder, settings)):
+    for key in known_keys(folder, settings):
         typer.echo(str(key))
 
 
@@ -85,33 +86,6 @@ def witness(
         uvicorn.Server(settings).run()
     finally:
         opened.close()
-
-
-def log_key(folder: Folder) -> Key:
-    """Return the key of a zone's log, under the origin that its checkpoint names."""
-    public = load_public_key(folder.keys / "checkpoint.pub").public_bytes_raw()
-    try:
-        origin = parse_checkpoint(parse_note(_checkpoint(folder)).text).origin
-    except InputError:
-        known = folder.witness / "log.pub"  # where the checkpoint is no more, the witness still knows the name
-        if not known.exists():
-            raise
-        origin = parse_key(known.read_text()).name
-    return Key(origin, LOG, public)
-
-
-def witness_keys(folder: Folder, settings: Settings) -> list[Key]:
-    """Return the keys of a zone's witnesses, its own first."""
-    own = folder.witness / "witness.pub"
-    texts = [own.read_text()] if own.exists() else []
-    return [parse_key(text) for text in (*texts, *(text.partition(" ")[2] for text in settings.audit.witnesses))]
-
-
-def _checkpoint(folder: Folder) -> bytes:
-    try:
-        return (folder.audit / "checkpoint").read_bytes()
-    except FileNotFoundError:
-        raise MissingError(f"There is no audit log in {folder.path} yet.", "Start the zone once.") from None
 
 
 def _time(text: str) -> datetime:

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
+from carcloud.assembly.log_keys import log_key, witness_keys
 from carcloud.backends.records import Records
-from carcloud.cli.audit import log_key, witness_keys
 from carcloud.cli.lake import verify
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.errors import InputError, MissingError

@@ -19,6 +19,8 @@ from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Certificate, QuarantineEntry, Records, Vehicle, quarantine_id
 from carcloud.errors import TryLaterError
 from carcloud.lake.workers import LakeWorkers
+from carcloud.safety.audit.note import Key
+from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import parse
 from carcloud.safety.people.accounts import first_person, make_link
 from carcloud.safety.people.policy import Policies
@@ -134,6 +136,7 @@ class Zone:
         self.reception = Reception(self.records, Policies.load(), folder / "keys")
         self.pages = folder / "pages"
         self.map_file = folder / "map.geojson"
+        self.log_folder, self.log_keys = folder / "audit", list[Key]()
         self.policy, self.notices = POLICY, list[tuple[str, bytes]]()
         self.lake = LakeWorkers(folder / "lake", list, self._vehicles)
         ports = Ports(
@@ -148,6 +151,7 @@ class Zone:
             notify=self._notify,
             open_payload=lambda entry: self.seal.open(entry.sealed or b"", entry.id),
             reception=self.reception,
+            log=LogReader(self.log_folder, lambda: self.log_keys, "default"),
             map_file=self.map_file,
             pages=self.pages,
         )

@@ -16,11 +16,13 @@ from carcloud.api.app import create_app
 from carcloud.api.history import History
 from carcloud.api.ports import Access, OrderDesk, Ports
 from carcloud.assembly.context import Context, QuietServer, tell, together
+from carcloud.assembly.log_keys import known_keys
 from carcloud.assembly.orders import cloud_view, signer_client
 from carcloud.assembly.status import ZoneStatus
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
 from carcloud.lake.workers import LakeWorkers
+from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.seal import Seal
 from carcloud.settings import load_policies
@@ -50,6 +52,7 @@ async def run(context: Context) -> None:
         governance=lambda: governance,
         open_payload=quarantine.payload,
         notify=cloud.publish,
+        log=LogReader(context.folder.audit, lambda: known_keys(context.folder, settings), settings.tenant),
         reception=Reception(records, load_policies(settings), context.folder.keys),
         orders=OrderDesk(signer_client(settings, context.folder), cloud_view(TwinReader(cloud))),
         map_file=Path(settings.map_file) if settings.map_file else None,

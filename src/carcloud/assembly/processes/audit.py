@@ -17,14 +17,14 @@ async def run(context: Context) -> None:
     """Write the audit log, and have it witnessed."""
     cloud, records, signer = await context.bus("cloud"), context.records(), SignerClient(context.folder.run)
     folder, settings = context.folder, context.settings
-    key = await log_key(context)
+    key = await key_of_log(context)
     witnesses = Witnesses([await _own_witness(context), *map(elsewhere, settings.audit.witnesses)])
     audit = AuditLog(folder.audit, records, lambda text: signer.sign("checkpoint", text).value, key, witnesses)
     part = AuditKeeper(cloud, records, audit, witnesses.alarms, context.signed(), settings.tenant)
     await together(part.run(), tell(cloud, context.name, part.metrics))
 
 
-async def log_key(context: Context) -> Key:
+async def key_of_log(context: Context) -> Key:
     """Return the key of the zone's log, once the signer has made it."""
     while True:
         try:

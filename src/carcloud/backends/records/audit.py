@@ -166,6 +166,7 @@ class Run:
 class Wanted:
     """Which acts are looked for: each word that is given must be the act's, and `since` <= at < `until`."""
 
+    tenant: str | None = None
     actor: str | None = None
     action: str | None = None
     object: str | None = None
@@ -234,7 +235,7 @@ class Audit:
     def leaves(self, wanted: Wanted, limit: int, before: int | None = None) -> list[Leaf]:
         """Return acts, the newest first, from below the leaf `before`."""
         query = select(leaves).order_by(leaves.c.number.desc()).limit(limit)
-        for name in ("actor", "action", "object", "outcome"):
+        for name in LIMITS:
             if (value := getattr(wanted, name)) is not None:
                 query = query.where(leaves.c[name] == value)
         if wanted.since is not None:
