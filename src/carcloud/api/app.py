@@ -13,6 +13,7 @@ from carcloud.api import (
     events,
     governance,
     lake,
+    orders,
     pages,
     people,
     quarantine,

@@ -2,6 +2,7 @@
 
 Rules:
 * It holds no key. It carries messages between the order signer and cars; what it changes on the way is refused there.
+* An order is delivered when its car has proved, for it, that it is there; one that is offered to nobody stays queued.
 * An order is offered when it is given, on every hello, and again with growing pauses until result or expiry. The car's
   journal makes that harmless.
 * A session is opened where the signer needs one, and anew where the car says that the old one does not fit.
@@ -52,7 +53,7 @@ class Courier:
         self._rounds: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._answers: dict[tuple[str, bytes], asyncio.Future[bytes]] = {}
-        self.counts = {"delivered": 0, "ended": 0, "refused_messages": 0}
+        self.counts = {"sessions": 0, "ended": 0, "refused_messages": 0}
 
     def metrics(self) -> dict[str, Any]:
         """Return counters for the zone's status."""
@@ -156,15 +157,14 @@ class Courier:
             return False
         key = OrderKey(order.vehicle, info.point.hex(), serial_of(info.certificate), datetime.now(UTC))
         await asyncio.to_thread(self._records.orders.register_order_key, key)
+        self.counts["sessions"] += 1
+        await self._advance(order.id, "delivered", None)
         return True
 
     async def _give(self, order: Order, message: bytes) -> bool:
         """Give a signed order; False where the car could not take it as it was signed."""
         signed = SignedOrder.decode(message)
-        answering = self._expect(order, signed.order, message)
-        moved = await self._advance(order.id, "delivered", None)
-        self.counts["delivered"] += moved
-        answer = await answering
+        answer = await self._exchange(order, signed.order, message)
         if answer is None:
             return True
         refused = read(answer)
@@ -177,25 +177,18 @@ class Courier:
         return False
 
     async def _exchange(self, order: Order, named: bytes, message: bytes) -> bytes | None:
-        return await self._expect(order, named, message)
-
-    def _expect(self, order: Order, named: bytes, message: bytes) -> asyncio.Task[bytes | None]:
-        """Send a message to a car at once; the task waits for what the car answers to it."""
+        """Send a message to a car; return what it answers, None where it says nothing in time."""
         found: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._answers[order.vehicle, named] = found
-
-        async def wait() -> bytes | None:
-            try:
-                await self._vehicles.publish(subjects.order(order.tenant, order.vehicle), message)
-                async with asyncio.timeout(ANSWER_S):
-                    return await found
-            except TimeoutError:
-                return None
-            finally:
-                if self._answers.get((order.vehicle, named)) is found:
-                    del self._answers[order.vehicle, named]
-
-        return asyncio.create_task(wait())
+        try:
+            await self._vehicles.publish(subjects.order(order.tenant, order.vehicle), message)
+            async with asyncio.timeout(ANSWER_S):
+                return await found
+        except TimeoutError:
+            return None
+        finally:
+            if self._answers.get((order.vehicle, named)) is found:
+                del self._answers[order.vehicle, named]
 
     async def _hear(self, subject: str, data: bytes) -> None:
         vehicle = subject.split(".")[3]

@@ -14,7 +14,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, String, Table, Text, insert, select, update
+from sqlalchemy import (
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, metadata
@@ -167,13 +180,12 @@ class Orders:
 
     def advance(self, id: str, state: OrderState, reason: str | None, at: datetime, actor: str) -> Order | None:  # noqa: A002
         """Move an order on, and note it. Return it as it then is; None where it stands there, or is past that."""
-        moment = {"delivered": "delivered_at", "accepted": "accepted_at"}.get(state, "ended_at")
         before: Any = orders.c.state.in_(OPEN[: OPEN.index(state)] if state in OPEN else OPEN)
         if state in ENDED and state != "expired":
             before |= (orders.c.state == "expired") & (orders.c.reason == NO_RESULT)
         change = update(orders).where(orders.c.id == id, before)
         with self._database.transaction(writing=True) as db:
-            changed = db.execute(change.values(state=state, reason=reason, **{moment: at})).rowcount
+            changed = db.execute(change.values(state=state, reason=reason, **_moments(state, at))).rowcount
             if not changed:
                 return None
             order = Order(**db.execute(select(orders).where(orders.c.id == id)).one()._mapping)
@@ -205,6 +217,16 @@ class Orders:
 
     def _found(self, query: Any) -> list[Order]:
         return [Order(**row._mapping) for row in self._database.rows(query)]
+
+
+def _moments(state: OrderState, at: datetime) -> dict[str, Any]:
+    """Return when an order came so far: who says that it is done has had it before."""
+    passed = {"delivered": 1, "accepted": 2, "rejected": 1, "done": 2, "failed": 2, "expired": 0}[state]
+    moments: dict[str, Any] = {
+        name: func.coalesce(orders.c[name], bindparam(f"{name}_now", at, type_=Instant))
+        for name in ("delivered_at", "accepted_at")[:passed]
+    }
+    return moments | ({"ended_at": at} if state in ENDED else {})
 
 
 def _facts(order: Order) -> dict[str, Any]:

@@ -1,0 +1,134 @@
+"""`carcloud operator` and `carcloud order-signer`: whose signatures count, and the process that signs for them."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from carcloud.cli.options import DATA, Config, Data
+from carcloud.errors import ConflictError, InputError, MissingError
+from carcloud.safety.identity import Authority
+from carcloud.safety.keys import write_file
+from carcloud.safety.orders.keys import certify, load_key, new_key
+from carcloud.safety.orders.people import People
+from carcloud.safety.orders.server import OrderServer, order_signer
+from carcloud.settings import Folder, load
+
+Keys = Annotated[
+    Path | None, typer.Option("--keys", help="The order signer's folder, where it is not the zone's keys/orders.")
+]
+Role = Annotated[list[str], typer.Option("--role", help="owner, fleet or operator; may be repeated.")]
+Cars = Annotated[
+    list[str] | None, typer.Option("--vehicle", help="A car the key is for; may be repeated. None: every car.")
+]
+
+app = typer.Typer()
+operator = typer.Typer(no_args_is_help=True, help="Whose signatures count when cars are ordered about.")
+app.add_typer(operator, name="operator")
+
+
+@operator.command("add")
+def operator_add(
+    name: str,
+    role: Role,
+    vehicle: Cars = None,
+    key: Annotated[Path | None, typer.Option(help="A public key, PEM, of the curve P-256.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the new development key.")] = None,
+    data: Data = DATA,
+    keys: Keys = None,
+) -> None:
+    """Register a person's public key; without one, make a development key in a file of mode 0600."""
+    people = People(_folder(data, keys))
+    if key is not None:
+        added = people.add(name, _public(key), role, vehicle or [], "given")
+        typer.echo(f"{added.key}  {name}")
+        return
+    place = out or Path(f"{name}.order.key")
+    if place.exists():
+        raise ConflictError(f"{place} exists already.", "Give another file with --out.")
+    made = new_key()
+    added = people.add(name, load_key(made).public_key(), role, vehicle or [], "development")
+    write_file(place, b"# development key: a file, guarded by nothing but its mode\n" + made)
+    typer.echo(f"{added.key}  {name}\ndevelopment key in {place}")
+
+
+@operator.command("list")
+def operator_list(data: Data = DATA, keys: Keys = None) -> None:
+    """List the registered keys."""
+    for one in People(_folder(data, keys)).all():
+        cars = ",".join(one.vehicles) or "every car"
+        typer.echo(f"{one.key}  {one.name:16}  {','.join(one.roles):14}  {one.label:12}  {cars}")
+
+
+@operator.command("remove")
+def operator_remove(name: str, data: Data = DATA, keys: Keys = None) -> None:
+    """Forget a person's keys: nothing they sign counts from now on."""
+    if not People(_folder(data, keys)).remove(name):
+        raise MissingError(f"No key is registered for {name}.", "List them: carcloud operator list.")
+    typer.echo(f"{name} is removed")
+
+
+@operator.command("pair")
+def operator_pair(name: str, role: Role, vehicle: Cars = None, data: Data = DATA, keys: Keys = None) -> None:
+    """Show a one-time code by which a browser may register a key in this name, for ten minutes."""
+    typer.echo(People(_folder(data, keys)).pair(name, role, vehicle or []))
+
+
+@operator.command("init")
+def operator_init(
+    keys: Annotated[Path, typer.Option("--keys", help="The folder to make.")], data: Data = DATA, config: Config = None
+) -> None:
+    """Make a folder for an order signer of its own user, certified by the zone's root."""
+    settings, folder = load(config), Folder(data).existing()
+    certify(keys, Authority(folder.keys), settings.tenant)
+    typer.echo(f"{keys} is certified. Give it to the order signer's user, and keep the zone's root.key elsewhere.")
+
+
+@app.command("order-signer")
+def run_order_signer(
+    keys: Annotated[Path, typer.Option("--keys", help="The folder that `carcloud operator init` made.")],
+    path: Annotated[Path, typer.Option("--socket", help="Where to listen.")],
+    user: Annotated[
+        list[int] | None, typer.Option("--user", help="A user id that gets answers; may be repeated. None: its own.")
+    ] = None,
+) -> None:
+    """Run the order signer as a user of its own until Ctrl-C."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    signer = order_signer(keys)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    path.chmod(0o666 if user else 0o600)  # who gets an answer, the kernel says
+    server = OrderServer(signer, listener, user or ())
+    server.start()
+    typer.echo(f"The order signer listens at {path}.", err=True)
+    stop.wait()
+    server.close()
+    path.unlink(missing_ok=True)
+
+
+def _folder(data: Path, keys: Path | None) -> Path:
+    folder = keys or Folder(data).existing().orders
+    if not (folder / "operator-ca.pem").exists():
+        do = "Start the zone once, or make the folder with `carcloud operator init`."
+        raise MissingError(f"{folder} is no order signer's folder.", do)
+    return folder
+
+
+def _public(path: Path) -> ec.EllipticCurvePublicKey:
+    try:
+        key = serialization.load_pem_public_key(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} holds no public key: {error}.", "Give a PEM file.") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise InputError(f"{path} holds no key of the curve P-256.", "Make one: openssl ecparam -name prime256v1.")
+    return key
