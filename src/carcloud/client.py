@@ -139,7 +139,7 @@ class Zone:
         return {row["path"]: Signal(**row) for row in self._get("/v1/catalogue")["signals"]}
 
     def vehicles(self, state: str | None = None) -> list[Vehicle]:
-        """Return all cars (of a state: `active` or `revoked`) in the order of their ids."""
+        """Return all cars (of a state, such as `active` or `quarantined`) in the order of their ids."""
         cars: list[Vehicle] = []
         query: dict[str, Any] = {"limit": PAGE} | ({"state": state} if state else {})
         while True:

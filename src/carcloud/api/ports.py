@@ -12,6 +12,7 @@ from carcloud.backends.records import QuarantineEntry, Records
 from carcloud.lake.workers import Reply
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import Policy
+from carcloud.safety.identity import Trust
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.orders.server import OrderSignerClient
 from carcloud.twin.values import Change, Last, Presence
@@ -111,6 +112,7 @@ class Ports:
     reception: Reception
     log: LogReader
     orders: OrderDesk | None = None
+    trust: Trust | None = None
     map_file: Path | None = None
     pages: Path = PAGES
 

@@ -18,7 +18,13 @@ from carcloud.errors import MissingError
 from carcloud.gateway.claims import CLAIM_HOURS, LIMIT_HOURS, Given, make_claim
 from carcloud.gateway.claims import rekey as rekey_vehicle
 from carcloud.gateway.enrolment import change
-from carcloud.gateway.identities import ZoneIdentity, identity_of, zone_identity
+from carcloud.gateway.identities import (
+    ZoneIdentity,
+    certificate_standing,
+    claim_standing,
+    identity_of,
+    zone_identity,
+)
 from carcloud.onboard.certificate import join as join_zone
 from carcloud.safety.identity import Trust
 from carcloud.settings import Folder, Settings, load
@@ -111,7 +117,10 @@ def identity(
     """Show who may come in: states, certificates that end soon, clones suspected, claims; of the zone or a car."""
     settings, folder = load(config), Folder(data).existing()
     with contextlib.closing(open_records(settings, folder)) as records:
-        lines = _vehicle_lines(records, vehicle) if vehicle else _zone_lines(zone_identity(records, Trust(folder.keys)))
+        if vehicle:
+            lines = _vehicle_lines(records, vehicle)
+        else:
+            lines = _zone_lines(zone_identity(records, Trust(folder.keys), settings.tenant))
     typer.echo("\n".join(lines))
 
 
@@ -150,11 +159,11 @@ def _vehicle_lines(records: Records, vehicle: str) -> list[str]:
     found, now = identity_of(records, vehicle), datetime.now(UTC)
     lines = [f"{found.vehicle.id}  {found.vehicle.state}  {found.vehicle.vin}  {found.vehicle.label or ''}".rstrip()]
     for each in found.certificates:
-        standing = "revoked" if each.revoked_at else "holds" if each.not_after > now else "ended"
+        standing = certificate_standing(each, now)
         lines.append(f"certificate  {each.serial}  {each.issued_at:%Y-%m-%d} to {each.not_after:%Y-%m-%d}  {standing}")
     for claim in found.claims:
-        lines.append(f"claim        {claim.id}  until {claim.ends_at:%Y-%m-%dT%H:%M:%SZ}  {found.standing(claim, now)}")
+        lines.append(f"claim        {claim.id}  until {claim.ends_at:%Y-%m-%dT%H:%M:%SZ}  {claim_standing(claim, now)}")
     for clone in found.suspicions:
-        standing = "settled" if clone.settled_at else "open"
-        lines.append(f"suspected    since {clone.since:%Y-%m-%dT%H:%M:%SZ}  {clone.why}  {standing}")
+        settled = "settled" if clone.settled_at else "open"
+        lines.append(f"suspected    since {clone.since:%Y-%m-%dT%H:%M:%SZ}  {clone.why}  {settled}")
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -50,24 +51,16 @@ class VehicleIdentity:
     claims: list[Claim]
     suspicions: list[Suspicion]
 
-    def standing(self, claim: Claim, now: datetime) -> str:
-        """Return what became of a claim: open, used, withdrawn or over."""
-        if claim.used_at is not None:
-            return "used"
-        if claim.withdrawn_at is not None:
-            return "withdrawn"
-        return "open" if claim.ends_at > now else "over"
 
-
-def zone_identity(records: Records, trust: Trust, now: datetime | None = None) -> ZoneIdentity:
-    """Return what can be seen of a zone's identities; of each list the first thousand."""
-    now = now or datetime.now(UTC)
+def zone_identity(records: Records, trust: Trust, tenant: str) -> ZoneIdentity:
+    """Return what can be seen of a zone's authorities and of a tenant's cars; of each list the first thousand."""
+    now = datetime.now(UTC)
     authorities = {name: _shown(certificate) for name, certificate in trust.authorities().items()}
     return ZoneIdentity(
-        records.life.counts(),
-        records.life.ending(now + SOON, LIMIT_LISTED),
-        records.suspicions.open(LIMIT_LISTED),
-        records.claims.open(now, LIMIT_LISTED),
+        records.life.counts(tenant),
+        records.life.ending(tenant, now + SOON, LIMIT_LISTED),
+        records.suspicions.open(LIMIT_LISTED, tenant),
+        records.claims.open(tenant, now, LIMIT_LISTED),
         authorities,
     )
 
@@ -78,6 +71,22 @@ def identity_of(records: Records, vehicle: str) -> VehicleIdentity:
     return VehicleIdentity(
         found, records.certificates(vehicle), records.claims.of(vehicle), records.suspicions.of(vehicle)
     )
+
+
+def claim_standing(claim: Claim, now: datetime) -> Literal["open", "used", "withdrawn", "over"]:
+    """Return what became of a claim."""
+    if claim.used_at is not None:
+        return "used"
+    if claim.withdrawn_at is not None:
+        return "withdrawn"
+    return "open" if claim.ends_at > now else "over"
+
+
+def certificate_standing(certificate: Certificate, now: datetime) -> Literal["holds", "revoked", "ended"]:
+    """Return whether a certificate holds."""
+    if certificate.revoked_at is not None:
+        return "revoked"
+    return "holds" if certificate.not_after > now else "ended"
 
 
 def _shown(certificate: x509.Certificate) -> AuthorityShown:

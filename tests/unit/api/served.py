@@ -22,6 +22,7 @@ from carcloud.lake.workers import LakeWorkers
 from carcloud.safety.audit.note import Key
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import parse
+from carcloud.safety.identity import Trust
 from carcloud.safety.people.accounts import first_person, make_link
 from carcloud.safety.people.policy import Policies
 from carcloud.safety.people.reception import Reception
@@ -151,6 +152,7 @@ class Zone:
             notify=self._notify,
             open_payload=lambda entry: self.seal.open(entry.sealed or b"", entry.id),
             reception=self.reception,
+            trust=Trust(folder / "keys"),
             log=LogReader(self.log_folder, lambda: self.log_keys, "default"),
             map_file=self.map_file,
             pages=self.pages,

@@ -71,7 +71,13 @@ export const en = {
       unknown: "No value has arrived yet.",
     },
   },
-  vehicleState: { active: "active", revoked: "revoked" },
+  vehicleState: {
+    claimable: "may join",
+    active: "active",
+    quarantined: "quarantined",
+    revoked: "revoked",
+    retired: "retired",
+  },
 
   overview: {
     title: "Overview",

@@ -69,7 +69,13 @@ export const zh: Words = {
       unknown: "尚未收到任何数值。",
     },
   },
-  vehicleState: { active: "有效", revoked: "已吊销" },
+  vehicleState: {
+    claimable: "待认领",
+    active: "有效",
+    quarantined: "已隔离",
+    revoked: "已吊销",
+    retired: "已退役",
+  },
 
   overview: {
     title: "总览",

@@ -23,6 +23,7 @@ from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
 from carcloud.lake.workers import LakeWorkers
 from carcloud.safety.audit.reader import LogReader
+from carcloud.safety.identity import Trust
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.seal import Seal
 from carcloud.settings import load_policies
@@ -55,6 +56,7 @@ async def run(context: Context) -> None:
         log=LogReader(context.folder.audit, lambda: known_keys(context.folder, settings), settings.tenant),
         reception=Reception(records, load_policies(settings), context.folder.keys),
         orders=OrderDesk(signer_client(settings, context.folder), cloud_view(TwinReader(cloud))),
+        trust=Trust(context.folder.keys),
         map_file=Path(settings.map_file) if settings.map_file else None,
     )
     host = context.zone.api_host

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, ForeignKey, String, Table, insert, select, update
 
 from carcloud.backends.records.database import Database, Instant, metadata
+from carcloud.backends.records.tables import vehicles
 
 LIMIT_ASKED = 100
 """Claims of one vehicle that are looked at, the newest first."""
@@ -58,9 +59,11 @@ class Claims:
         query = select(claims).where(claims.c.vehicle == vehicle).order_by(claims.c.made_at.desc()).limit(LIMIT_ASKED)
         return [Claim(**row._mapping) for row in self._database.rows(query)]
 
-    def open(self, now: datetime, limit: int) -> list[Claim]:
-        """Return the claims that can be used now, those that end first at the beginning."""
-        query = select(claims).where(_open(), claims.c.ends_at > now).order_by(claims.c.ends_at).limit(limit)
+    def open(self, tenant: str, now: datetime, limit: int) -> list[Claim]:
+        """Return a tenant's claims that can be used now, those that end first at the beginning."""
+        mine = vehicles.c.tenant == tenant
+        query = select(claims).join(vehicles).where(mine, _open(), claims.c.ends_at > now)
+        query = query.order_by(claims.c.ends_at).limit(limit)
         return [Claim(**row._mapping) for row in self._database.rows(query)]
 
 

@@ -77,21 +77,21 @@ class Life:
             self._audit.note(db, *entries)
         return Vehicle(**row._mapping)
 
-    def counts(self) -> dict[State, int]:
-        """Return how many vehicles are in each state."""
+    def counts(self, tenant: str) -> dict[State, int]:
+        """Return how many vehicles of a tenant are in each state."""
         many = func.count().label("many")
-        query = select(t.vehicles.c.state, many).group_by(t.vehicles.c.state)
+        query = select(t.vehicles.c.state, many).where(t.vehicles.c.tenant == tenant).group_by(t.vehicles.c.state)
         found = {row.state: int(row.many) for row in self._database.rows(query)}
         return {state: found.get(state, 0) for state in STATES}
 
-    def ending(self, before: datetime, limit: int) -> list[Certificate]:
-        """Return the last certificates of cars that come in, where the last ends before a time; the earliest first."""
+    def ending(self, tenant: str, before: datetime, limit: int) -> list[Certificate]:
+        """Return the last certificates of cars that come in, where it ends before a time; the earliest first."""
         c, v = t.certificates.c, t.vehicles.c
         last = func.max(c.not_after)
         query = (
             select(c.vehicle)
             .join(t.vehicles)
-            .where(v.state.in_(("active", "quarantined")), c.revoked_at.is_(None))
+            .where(v.tenant == tenant, v.state.in_(("active", "quarantined")), c.revoked_at.is_(None))
             .group_by(c.vehicle)
             .having(last < before)
             .order_by(last)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, Connection, ForeignKey, Integer, String, Table, Text, func, insert, select, update
+from sqlalchemy import Column, Connection, ForeignKey, Integer, String, Table, Text, insert, select, update
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, metadata
+from carcloud.backends.records.tables import vehicles
 
 suspicions = Table(
     "suspicions",
@@ -57,15 +58,12 @@ class Suspicions:
             self._audit.note(db, entry)
             return True
 
-    def open(self, limit: int) -> list[Suspicion]:
-        """Return the suspicions that nobody has acted on, the newest first."""
+    def open(self, limit: int, tenant: str | None = None) -> list[Suspicion]:
+        """Return the suspicions that nobody has acted on, the newest first; of a tenant, or None: of all."""
         query = select(suspicions).where(suspicions.c.settled_at.is_(None))
+        if tenant is not None:
+            query = query.join(vehicles).where(vehicles.c.tenant == tenant)
         return self._read(query.order_by(suspicions.c.since.desc()).limit(limit))
-
-    def count(self) -> int:
-        """Return how many suspicions are open."""
-        query = select(func.count()).where(suspicions.c.settled_at.is_(None))
-        return int(self._database.rows(query)[0][0])
 
     def of(self, vehicle: str, limit: int = 100) -> list[Suspicion]:
         """Return a vehicle's suspicions, settled ones too, the newest first."""

@@ -1,0 +1,229 @@
+"""Who may come in: the zone's authorities, the life of each car's identity, and the acts that change it."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, Field
+
+from carcloud.api.auth import Caller, allowed
+from carcloud.api.errors import RESPONSES
+from carcloud.api.ports import Ports, Wired
+from carcloud.api.times import Time
+from carcloud.backends.records import Certificate, Claim, State
+from carcloud.errors import TryLaterError
+from carcloud.gateway.claims import CLAIM_HOURS, LIMIT_HOURS, Given, make_claim, rekey
+from carcloud.gateway.enrolment import change
+from carcloud.gateway.identities import certificate_standing, claim_standing, identity_of, zone_identity
+from carcloud.stream import subjects
+from carcloud.vehicle.life import Act
+
+
+class ClaimWanted(BaseModel):
+    """How long a claim holds, and which control unit the car must show."""
+
+    hours: int = Field(CLAIM_HOURS, ge=1, le=LIMIT_HOURS)
+    serial_hash: str | None = Field(None, description="SHA-256 of a control unit's serial number, hexadecimal")
+
+
+class CarWanted(ClaimWanted):
+    """A car that shall join."""
+
+    vin: str
+    label: str | None = None
+
+
+class ClaimGiven(BaseModel):
+    """A claim; its token is shown this once."""
+
+    vehicle: str
+    token: str
+    ends_at: Time
+
+
+class StateShown(BaseModel):
+    """A car's state after an act."""
+
+    vehicle: str
+    state: State
+
+
+class CertificateOfCar(BaseModel):
+    """A certificate of a car."""
+
+    vehicle: str
+    serial: str
+    issued_at: Time
+    not_after: Time
+    revoked_at: Time | None
+    standing: Literal["holds", "revoked", "ended"]
+
+
+class ClaimShown(BaseModel):
+    """A claim, without its token."""
+
+    id: str
+    vehicle: str
+    made_at: Time
+    ends_at: Time
+    used_at: Time | None
+    standing: Literal["open", "used", "withdrawn", "over"]
+
+
+class SuspicionShown(BaseModel):
+    """A car that seems to be two; settled once someone has acted."""
+
+    vehicle: str
+    why: str
+    since: Time
+    last: Time
+    times: int
+    settled_at: Time | None
+
+
+class AuthorityShown(BaseModel):
+    """One of the zone's authorities."""
+
+    name: str
+    algorithm: str
+    serial: str
+    begins: Time
+    ends: Time
+
+
+class ZoneIdentities(BaseModel):
+    """Cars by state, and what someone may have to look at. `ending`: the last certificate ends within 10 days."""
+
+    states: dict[State, int]
+    ending: list[CertificateOfCar]
+    clones: list[SuspicionShown]
+    claims: list[ClaimShown]
+    authorities: list[AuthorityShown]
+
+
+class VehicleIdentities(BaseModel):
+    """The life of one car's identity, the newest first."""
+
+    vehicle: str
+    state: State
+    certificates: list[CertificateOfCar]
+    claims: list[ClaimShown]
+    suspicions: list[SuspicionShown]
+
+
+routes = APIRouter(tags=["identity"], responses=RESPONSES)
+
+
+@routes.get("/v1/identity")
+async def identities(ports: Wired, caller: Annotated[Caller, Depends(allowed("readIdentity"))]) -> ZoneIdentities:
+    """Show the zone's authorities, the cars by state, and what someone may have to look at."""
+    if ports.trust is None:
+        raise TryLaterError("The zone's authorities are not known here.", "Ask again when the zone is up.")
+    found, now = await run_in_threadpool(zone_identity, ports.records, ports.trust, caller.tenant), datetime.now(UTC)
+    return ZoneIdentities(
+        states=dict(found.states),
+        ending=[_certificate(each, now) for each in found.ending],
+        clones=[SuspicionShown(**vars(each)) for each in found.clones],
+        claims=[_claim(each, now) for each in found.claims],
+        authorities=[AuthorityShown(name=name, **vars(each)) for name, each in found.authorities.items()],
+    )
+
+
+@routes.get("/v1/vehicles/{vehicle}/identity", dependencies=[Depends(allowed("readIdentity"))])
+async def identity(ports: Wired, vehicle: str) -> VehicleIdentities:
+    """Show a car's certificates, claims and suspicions."""
+    found, now = await run_in_threadpool(identity_of, ports.records, vehicle), datetime.now(UTC)
+    certificates = [_certificate(each, now) for each in found.certificates]
+    return VehicleIdentities(
+        vehicle=found.vehicle.id,
+        state=found.vehicle.state,
+        certificates=certificates,
+        claims=[_claim(each, now) for each in found.claims],
+        suspicions=[SuspicionShown(**vars(each)) for each in found.suspicions],
+    )
+
+
+@routes.post("/v1/claims", status_code=201)
+async def claim(
+    ports: Wired, caller: Annotated[Caller, Depends(allowed("makeClaim"))], wanted: CarWanted
+) -> ClaimGiven:
+    """Let a car join: make it, claimable, and give out the token with which it gets its first certificate."""
+
+    def make() -> Given:
+        return make_claim(
+            ports.records,
+            wanted.vin,
+            caller.id,
+            label=wanted.label,
+            tenant=caller.tenant,
+            hours=wanted.hours,
+            serial_hash=wanted.serial_hash,
+        )
+
+    return _given(await run_in_threadpool(make))
+
+
+@routes.post("/v1/vehicles/{vehicle}/rekey", status_code=201)
+async def rekey_vehicle(
+    ports: Wired, vehicle: str, caller: Annotated[Caller, Depends(allowed("rekeyVehicle"))], wanted: ClaimWanted
+) -> ClaimGiven:
+    """End a car's certificates, and give out a token with which it joins anew under its id."""
+
+    def make() -> Given:
+        return rekey(ports.records, vehicle, caller.id, hours=wanted.hours, serial_hash=wanted.serial_hash)
+
+    given = await run_in_threadpool(make)
+    await ports.notify(subjects.REVOKED, vehicle.encode())
+    return _given(given)
+
+
+@routes.post("/v1/vehicles/{vehicle}/quarantine")
+async def quarantine(
+    ports: Wired, vehicle: str, caller: Annotated[Caller, Depends(allowed("quarantineVehicle"))]
+) -> StateShown:
+    """Let a car in, but take nothing from it until it is released."""
+    return await _change(ports, vehicle, "quarantine", caller)
+
+
+@routes.post("/v1/vehicles/{vehicle}/release")
+async def release(
+    ports: Wired, vehicle: str, caller: Annotated[Caller, Depends(allowed("releaseVehicle"))]
+) -> StateShown:
+    """Take a car out of quarantine."""
+    return await _change(ports, vehicle, "release", caller)
+
+
+@routes.post("/v1/vehicles/{vehicle}/revoke")
+async def revoke(
+    ports: Wired, vehicle: str, caller: Annotated[Caller, Depends(allowed("revokeVehicle"))]
+) -> StateShown:
+    """End a car's right to speak, at once."""
+    return await _change(ports, vehicle, "revoke", caller)
+
+
+@routes.post("/v1/vehicles/{vehicle}/retire")
+async def retire(
+    ports: Wired, vehicle: str, caller: Annotated[Caller, Depends(allowed("retireVehicle"))]
+) -> StateShown:
+    """End a car's identity for ever."""
+    return await _change(ports, vehicle, "retire", caller)
+
+
+async def _change(ports: Ports, vehicle: str, act: Act, caller: Caller) -> StateShown:
+    changed = await run_in_threadpool(change, ports.records, vehicle, act, caller.id)
+    await ports.notify(subjects.REVOKED, vehicle.encode())
+    return StateShown(vehicle=vehicle, state=changed.state)
+
+
+def _given(given: Given) -> ClaimGiven:
+    return ClaimGiven(vehicle=given.vehicle.id, token=given.token, ends_at=given.claim.ends_at)
+
+
+def _certificate(found: Certificate, now: datetime) -> CertificateOfCar:
+    return CertificateOfCar(**vars(found), standing=certificate_standing(found, now))
+
+
+def _claim(found: Claim, now: datetime) -> ClaimShown:
+    shown = {name: value for name, value in vars(found).items() if name in ClaimShown.model_fields}
+    return ClaimShown(**shown, standing=claim_standing(found, now))
