@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.lake.settings import LakeSettings, QueryLimits
 from carcloud.safety.audit.settings import AuditSettings
+from carcloud.safety.flows.flow import NOTHING, Flows
+from carcloud.safety.flows.flow import parse as parse_flows
 from carcloud.safety.governance.policy import Policy, pack, packs
 from carcloud.safety.governance.policy import parse as parse_policy
 from carcloud.safety.identity import LIMIT_DAYS, VEHICLE_DAYS
@@ -69,6 +71,7 @@ class Settings:
 
     `catalogue`: a VSS JSON or compact YAML file instead of the core profile; `overlays`: a maker's own signals on top.
     `governance`: what may be kept, and for what: a governance file, or the name of one that comes with carcloud.
+    `flows`: the file that says what may leave for other zones; without one nothing does.
     `policies`: a folder of Cedar policies beside ours.
     `map_file`: GeoJSON drawn under the fleet. `gateways`: processes that answer connecting cars.
     `vehicle_days`: how long a car's certificate holds that it was given at a door.
@@ -80,6 +83,7 @@ class Settings:
     catalogue: str = ""
     overlays: tuple[str, ...] = ()
     governance: str = "laboratory"
+    flows: str = ""
     map_file: str = ""
     policies: str = ""
     gateways: int = 2
@@ -163,6 +167,11 @@ class Folder:
     def governance(self) -> Path:
         """The governance in force, and below `governance/` every one that ever was, named by its hash."""
         return self.path / "governance.yaml"
+
+    @property
+    def flows(self) -> Path:
+        """The flows in force."""
+        return self.path / "flows.yaml"
 
     def records(self, settings: Settings) -> str:
         """Return the URL of the records."""
@@ -321,6 +330,24 @@ def governance_in_force(settings: Settings, folder: Folder) -> Policy:
     if not folder.governance.exists():
         return load_governance(settings)
     return parse_policy(folder.governance.read_bytes(), folder.governance.name)
+
+
+def load_flows(settings: Settings) -> Flows:
+    """Return the flows the settings ask for. Raise MissingError where there is no file, InputError where it is none."""
+    if not settings.flows:
+        return NOTHING
+    path = Path(settings.flows)
+    try:
+        return parse_flows(path.read_bytes(), path.name)
+    except FileNotFoundError:
+        raise MissingError(f"There is no flows file {path}.", "Check the path, or leave `flows` out.") from None
+    except OSError as error:
+        raise InputError(f"The flows file {path} cannot be read: {error.strerror}.", "Check the path.") from None
+
+
+def flows_in_force(folder: Folder) -> Flows:
+    """Return the flows the zone took when it last started; none before its first start."""
+    return parse_flows(folder.flows.read_bytes(), folder.flows.name) if folder.flows.exists() else NOTHING
 
 
 def read_catalogue(path: Path) -> Catalogue:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from carcloud.api.history import History
 from carcloud.backends.records import QuarantineEntry, Records
+from carcloud.lake.border import Border
 from carcloud.lake.workers import Reply
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import Policy
@@ -96,7 +97,8 @@ class Ports:
     catalogue, governance: return what is in force. notify: tells the zone's processes, by subject.
     open_payload: returns an entry's unsealed payload. reception: knows people and programs.
     log: the audit log, to be read.
-    orders: takes orders for cars; None where nobody signs them. map_file: the zone's base map as GeoJSON. pages: folder of the built console.
+    orders: takes orders for cars; None where nobody signs them. border: lets rows out by flows; None: nothing leaves.
+    map_file: the zone's base map as GeoJSON. pages: folder of the built console.
     """
 
     zone: str
@@ -113,6 +115,7 @@ class Ports:
     log: LogReader
     orders: OrderDesk | None = None
     trust: Trust | None = None
+    border: Border | None = None
     map_file: Path | None = None
     pages: Path = PAGES
 

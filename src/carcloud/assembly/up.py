@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import orjson
 
+from carcloud.assembly.flows import take_flows
 from carcloud.assembly.governance import take_governance
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile, new_zone_file, sole_instance
@@ -96,6 +97,7 @@ def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[Zone
     records = open_records(settings, folder)
     try:
         changed = take_governance(settings, folder, records, catalogue)
+        changed = " ".join(filter(None, (changed, take_flows(settings, folder, records, catalogue))))
         first_person(records, settings.tenant, datetime.now(UTC))
     finally:
         records.close()

@@ -18,7 +18,9 @@ from carcloud.api.ports import Access, Change, Last, Ports, Presence
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Certificate, QuarantineEntry, Records, Vehicle, quarantine_id
 from carcloud.errors import TryLaterError
+from carcloud.lake.border import Border
 from carcloud.lake.workers import LakeWorkers
+from carcloud.safety.flows.flow import parse as parse_flows
 from carcloud.safety.audit.note import Key
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import parse
@@ -126,6 +128,28 @@ rules:
 )
 
 
+FLOWS = parse_flows(
+    """
+limits: {personal: 100}
+flows:
+  research-eu:
+    to: eu
+    purpose: research
+    why: Driving functions are developed there.
+    classes: [personal]
+    signals: [{paths: [Vehicle.Speed], exactness: 10}]
+    limits: {personal: 2}
+    stop_at: 1
+    time: 60
+    until: 2030-12-31
+  ended:
+    {to: eu, purpose: operation, why: It was., classes: [personal], signals: [{paths: ["**"]}], limits: {personal: 2},
+    until: 2020-12-31}
+""",
+    "tests",
+)
+
+
 class Zone:
     """A served API and the parts behind it."""
 
@@ -139,6 +163,7 @@ class Zone:
         self.map_file = folder / "map.geojson"
         self.log_folder, self.log_keys = folder / "audit", list[Key]()
         self.policy, self.notices = POLICY, list[tuple[str, bytes]]()
+        self.border = Border(self.records, FLOWS, POLICY, CATALOGUE, folder / "keys", "default")
         self.lake = LakeWorkers(folder / "lake", list, self._vehicles)
         ports = Ports(
             zone="test",
@@ -154,6 +179,7 @@ class Zone:
             reception=self.reception,
             trust=Trust(folder / "keys"),
             log=LogReader(self.log_folder, lambda: self.log_keys, "default"),
+            border=self.border,
             map_file=self.map_file,
             pages=self.pages,
         )

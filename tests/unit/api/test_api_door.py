@@ -147,6 +147,8 @@ def test_openapi_describes_every_route_and_the_error_shape(api: httpx.Client) ->
         "/v1/vehicles/{vehicle}/signals",
         "/v1/signals",
         "/v1/governance",
+        "/v1/flows",
+        "/v1/flows/{flow}/read",
         "/v1/vehicles/{vehicle}/consents",
         "/v1/identity",
         "/v1/claims",

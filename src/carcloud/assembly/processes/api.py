@@ -16,11 +16,13 @@ from carcloud.api.app import create_app
 from carcloud.api.history import History
 from carcloud.api.ports import Access, OrderDesk, Ports
 from carcloud.assembly.context import Context, QuietServer, tell, together
+from carcloud.assembly.flows import border_numbers, border_of
 from carcloud.assembly.log_keys import known_keys
 from carcloud.assembly.orders import cloud_view, signer_client
 from carcloud.assembly.status import ZoneStatus
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
+from carcloud.errors import TryLaterError
 from carcloud.lake.workers import LakeWorkers
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.identity import Trust
@@ -31,6 +33,8 @@ from carcloud.stream.quarantine import Quarantine
 from carcloud.twin.reader import TwinReader
 from carcloud.twin.values import Change, Last, Presence
 from carcloud.vehicle.catalogue import Catalogue
+
+LOOK_EVERY_S = 3.0
 
 
 async def run(context: Context) -> None:
@@ -57,6 +61,7 @@ async def run(context: Context) -> None:
         reception=Reception(records, load_policies(settings), context.folder.keys),
         orders=OrderDesk(signer_client(settings, context.folder), cloud_view(TwinReader(cloud))),
         trust=Trust(context.folder.keys),
+        border=border_of(context, records),
         map_file=Path(settings.map_file) if settings.map_file else None,
     )
     host = context.zone.api_host
@@ -71,6 +76,14 @@ async def run(context: Context) -> None:
         lifespan="off",
     )
 
+    numbers: dict[str, Any] = {}
+
+    async def watch_border() -> None:
+        while ports.border:
+            with contextlib.suppress(TryLaterError):
+                numbers.update(await asyncio.to_thread(border_numbers, ports.border))
+            await asyncio.sleep(LOOK_EVERY_S)
+
     async def remember() -> None:
         await lake.start()
         while True:
@@ -78,7 +91,8 @@ async def run(context: Context) -> None:
                 history.record(latest)
             await asyncio.sleep(1.0)
 
-    await together(QuietServer(config).serve(), remember(), tell(cloud, context.name, dict))
+    works = [QuietServer(config).serve(), remember(), watch_border()]
+    await together(*works, tell(cloud, context.name, lambda: dict(numbers)))
 
 
 class _TypedTwin:

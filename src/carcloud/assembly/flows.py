@@ -1,0 +1,47 @@
+"""Taking a flows file into force: an act in the audit log, and a copy that the zone keeps to until it starts anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from carcloud.assembly.context import Context
+from carcloud.backends.files import write_flushed
+from carcloud.backends.records import Entry, Records
+from carcloud.lake.border import Border
+from carcloud.safety.flows.plan import Plan
+from carcloud.settings import Folder, Settings, flows_in_force, governance_in_force, load_flows
+from carcloud.vehicle.catalogue import Catalogue
+
+NONE = "flows: {}\n"
+
+
+def take_flows(settings: Settings, folder: Folder, records: Records, catalogue: Catalogue) -> str:
+    """Take the flows that the settings ask for into force, where others are; return a sentence on it, or nothing.
+
+    Raises:
+        MissingError: there is no such file.
+        InputError: it is none, or does not fit governance and catalogue; the flows in force stay.
+    """
+    wanted, governance = load_flows(settings), governance_in_force(settings, folder)
+    for flow in wanted.flows.values():
+        Plan(flow, governance, catalogue)
+    before = flows_in_force(folder)
+    if before.hash == wanted.hash:
+        return ""
+    facts = {"from": before.hash, "to": wanted.hash, "flows": sorted(wanted.flows)}
+    records.audit.add(Entry("machine", "changeFlows", "zone", facts=facts, tenant=settings.tenant))
+    write_flushed(folder.flows, (wanted.text or NONE).encode())
+    names = ", ".join(sorted(wanted.flows))
+    return f"Flows out of the zone now: {names}." if names else "Nothing leaves the zone by flows any more."
+
+
+def border_of(context: Context, records: Records) -> Border:
+    """Return the border by the flows in force."""
+    settings, folder = context.settings, context.folder
+    flows = flows_in_force(folder)
+    return Border(records, flows, context.governance(), context.catalogue(), folder.keys, settings.tenant)
+
+
+def border_numbers(border: Border) -> dict[str, Any]:
+    """Return what the API tells of the border every second: the alarms of reads that were stopped."""
+    return {"alarms": list(border.meter.alarms(border.flows))}
