@@ -18,3 +18,12 @@ def prepare() -> None:
     have = subprocess.run([PYTHON, "-c", "import chdb"], capture_output=True, check=False).returncode == 0
     if not have:
         subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", *NEEDS], check=True)
+
+
+def prepare_with(package: str) -> None:
+    """Make the environment where it is missing, with one package of this name and nothing else."""
+    if not PYTHON.exists():
+        subprocess.run([sys.executable, "-m", "venv", FOLDER], check=True)
+    have = subprocess.run([PYTHON, "-c", f"import {package}"], capture_output=True, check=False).returncode == 0
+    if not have:
+        subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", package], check=True)

@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -210,7 +210,7 @@ class Audit:
             if _size(db) > start:
                 return
             if acts:
-                db.execute(insert(leaves), [asdict(leaf) for leaf in acts])
+                db.execute(insert(leaves), [vars(leaf) for leaf in acts])
             if kept:
                 rows = [{"number": one.number, "salt": one.salt, "details": one.text} for one in kept]
                 db.execute(insert(details), rows)
@@ -274,7 +274,7 @@ class Audit:
         if (last.number + last.count, last.chunk + last.count) == (run.number, run.chunk) and last.count:
             db.execute(update(chunks).where(chunks.c.number == last.number).values(count=last.count + run.count))
         else:
-            db.execute(insert(chunks).values(**asdict(run)))
+            db.execute(insert(chunks).values(**vars(run)))
         self._set_position(db, run.chunk + run.count - 1)
 
     def _set_position(self, db: Connection, position: int) -> None:

@@ -15,8 +15,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from carcloud.backends.files import flush, write_flushed
-from carcloud.errors import ConflictError, TryLaterError
+from carcloud.backends.files import write_all_flushed
+from carcloud.errors import ConflictError
 from carcloud.safety.audit.tree import HASH_BYTES, HashOf, leaf_hash, root_of
 
 WIDTH = 256
@@ -121,19 +121,21 @@ class Tiles:
 
     def append(self, size: int, entries: Sequence[bytes]) -> None:
         """Write leaves behind the first `size`; doing it again changes nothing. Raise TryLaterError without room."""
+        files: dict[str, bytes] = {}
         for index, mine in _grouped(size, entries):
             before = self.entries(index, size % WIDTH) if index == size // WIDTH and size % WIDTH else []
-            self._write(ENTRIES, index, len(before) + len(mine), bundled([*before, *mine]))
+            files[tile_path(ENTRIES, index, len(before) + len(mine))] = bundled([*before, *mine])
         hashes, start, level = [leaf_hash(entry) for entry in entries], size, 0
         while hashes:
             above: list[bytes] = []
             for index, mine in _grouped(start, hashes):
                 before = self.hashes(level, index, start % WIDTH) if index == start // WIDTH and start % WIDTH else []
                 tile = [*before, *mine]
-                self._write(level, index, len(tile), b"".join(tile))
+                files[tile_path(level, index, len(tile))] = b"".join(tile)
                 if len(tile) == WIDTH:
                     above.append(root_of(tile))
             hashes, start, level = above, start // WIDTH, level + 1
+        write_all_flushed({self.folder / name: data for name, data in files.items() if not self._has(name, data)})
 
     def tidy(self, old: int, new: int) -> None:
         """Remove the partial tiles that became full between these sizes, once a checkpoint covers the newer."""
@@ -146,15 +148,9 @@ class Tiles:
                     with contextlib.suppress(FileNotFoundError):
                         folder.rmdir()
 
-    def _write(self, level: int | str, index: int, width: int, data: bytes) -> None:
-        path = self.folder / tile_path(level, index, width)
-        if path.exists() and path.read_bytes() == data:
-            return
-        try:
-            _make_folder(path.parent)
-        except OSError as error:
-            raise TryLaterError(f"The audit log cannot write: {error.strerror}.", "Make room on its disk.") from error
-        write_flushed(path, data)
+    def _has(self, name: str, data: bytes) -> bool:
+        path = self.folder / name
+        return path.exists() and path.read_bytes() == data
 
 
 def _grouped(start: int, items: Sequence[bytes]) -> Iterator[tuple[int, Sequence[bytes]]]:
@@ -165,10 +161,3 @@ def _grouped(start: int, items: Sequence[bytes]) -> Iterator[tuple[int, Sequence
         count = WIDTH - within
         yield index, items[at : at + count]
         at += count
-
-
-def _make_folder(path: Path) -> None:
-    if not path.is_dir():
-        _make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        flush(path.parent)
