@@ -308,6 +308,206 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/flows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Flows
+         * @description Show what may leave, to whom, how changed, and how many people's data left this year.
+         */
+        get: operations["flows_v1_flows_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/flows/{flow}/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Read
+         * @description Let another zone read what leaves by a flow, in the order in which the lake took it.
+         */
+        post: operations["read_v1_flows__flow__read_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Identities
+         * @description Show the zone's authorities, the cars by state, and what someone may have to look at.
+         */
+        get: operations["identities_v1_identity_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Identity
+         * @description Show a car's certificates, claims and suspicions.
+         */
+        get: operations["identity_v1_vehicles__vehicle__identity_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/claims": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Claim
+         * @description Let a car join: make it, claimable, and give out the token with which it gets its first certificate.
+         */
+        post: operations["claim_v1_claims_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/rekey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rekey Vehicle
+         * @description End a car's certificates, and give out a token with which it joins anew under its id.
+         */
+        post: operations["rekey_vehicle_v1_vehicles__vehicle__rekey_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Quarantine
+         * @description Let a car in, but take nothing from it until it is released.
+         */
+        post: operations["quarantine_v1_vehicles__vehicle__quarantine_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Release
+         * @description Take a car out of quarantine.
+         */
+        post: operations["release_v1_vehicles__vehicle__release_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke
+         * @description End a car's right to speak, at once.
+         */
+        post: operations["revoke_v1_vehicles__vehicle__revoke_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/retire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Retire
+         * @description End a car's identity for ever.
+         */
+        post: operations["retire_v1_vehicles__vehicle__retire_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/quarantine": {
         parameters: {
             query?: never;
@@ -337,9 +537,365 @@ export interface paths {
         };
         /**
          * Entry
-         * @description Show one entry with its payload.
+         * @description Show one entry with its payload; who did is noted for the audit log.
          */
         get: operations["entry_v1_quarantine__entry__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Myself
+         * @description Tell who calls, and what they may do.
+         */
+        get: operations["myself_v1_session_get"];
+        put?: never;
+        /**
+         * Sign In
+         * @description Sign in by login and password, and by code where the person has a second factor.
+         */
+        post: operations["sign_in_v1_session_post"];
+        /**
+         * Sign Out
+         * @description Sign out: the session ends here, whoever else may hold its cookie.
+         */
+        delete: operations["sign_out_v1_session_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set Password
+         * @description Set one's password; all other sessions end.
+         */
+        post: operations["set_password_v1_session_password_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session/factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begin Factor
+         * @description Begin a second factor; it takes effect when its first code is confirmed.
+         */
+        post: operations["begin_factor_v1_session_factor_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session/factor/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Confirm Factor
+         * @description Let a second factor take effect; all other sessions end, and this one has shown it.
+         */
+        post: operations["confirm_factor_v1_session_factor_confirm_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session/factor/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Remove Factor
+         * @description Remove one's second factor; all other sessions end.
+         */
+        post: operations["remove_factor_v1_session_factor_remove_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * People
+         * @description List everybody.
+         */
+        get: operations["people_v1_people_get"];
+        put?: never;
+        /**
+         * Add
+         * @description Add a person.
+         */
+        post: operations["add_v1_people_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Roles
+         * @description List the roles and what each may do.
+         */
+        get: operations["roles_v1_roles_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/people/{person}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change
+         * @description Change a person.
+         */
+        patch: operations["change_v1_people__person__patch"];
+        trace?: never;
+    };
+    "/v1/people/{person}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Link
+         * @description Make a one-time link that lets a person in, such as one who forgot their password.
+         */
+        post: operations["link_v1_people__person__link_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tokens
+         * @description List one's own tokens; who may change people sees those of everybody.
+         */
+        get: operations["tokens_v1_tokens_get"];
+        put?: never;
+        /**
+         * Make
+         * @description Make a token with some of one's own roles.
+         */
+        post: operations["make_v1_tokens_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tokens/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke
+         * @description End a token: one's own, or any where one may change people.
+         */
+        delete: operations["revoke_v1_tokens__token__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Approvals
+         * @description List what was asked, the newest first.
+         */
+        get: operations["approvals_v1_approvals_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/approvals/{approval}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide
+         * @description Approve or refuse what somebody else asked.
+         */
+        post: operations["decide_v1_approvals__approval__post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Leaves
+         * @description List acts, the newest first. Receipts of chunks are listed for `action=governChunk` or `object=chunk:NUMBER`.
+         */
+        get: operations["leaves_v1_audit_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Checkpoint
+         * @description Show the newest checkpoint and who signed it; to `Accept: text/plain`, return the signed note alone.
+         */
+        get: operations["checkpoint_v1_audit_checkpoint_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/tile/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tile
+         * @description Return a file of the log as c2sp.org/tlog-tiles names it; leaves of all only to the tenant that runs the zone.
+         */
+        get: operations["tile_v1_audit_tile__path__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Leaf
+         * @description Show one act with its proof; who saw its details is noted in the log.
+         */
+        get: operations["leaf_v1_audit__number__get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -352,6 +908,14 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Added
+         * @description A person who was added, and their first link.
+         */
+        Added: {
+            person: components["schemas"]["Person"];
+            link: components["schemas"]["Link"];
+        };
         /**
          * AgedValue
          * @description A value and how old it is, in seconds.
@@ -383,6 +947,116 @@ export interface components {
             since: string;
         };
         /**
+         * ApprovalPage
+         * @description The newest first.
+         */
+        ApprovalPage: {
+            /** Approvals */
+            approvals: components["schemas"]["ApprovalShown"][];
+        };
+        /**
+         * ApprovalShown
+         * @description What was asked, by whom, and what became of it.
+         */
+        ApprovalShown: {
+            /** Id */
+            id: string;
+            /** Action */
+            action: string;
+            /** Object */
+            object: string;
+            /**
+             * Asked
+             * @description What exactly would be done
+             */
+            asked: {
+                [key: string]: unknown;
+            };
+            asked_by: components["schemas"]["Who"];
+            /** Asked At */
+            asked_at: string;
+            /** Ends At */
+            ends_at: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "asked" | "approved" | "refused" | "expired" | "used";
+            decided_by: components["schemas"]["Who"] | null;
+            /** Decided At */
+            decided_at: string | null;
+            /**
+             * Mine
+             * @description Whether the caller asked it
+             */
+            mine: boolean;
+        };
+        /**
+         * AuthorityShown
+         * @description One of the zone's authorities.
+         */
+        AuthorityShown: {
+            /** Name */
+            name: string;
+            /** Algorithm */
+            algorithm: string;
+            /** Serial */
+            serial: string;
+            /** Begins */
+            begins: string;
+            /** Ends */
+            ends: string;
+        };
+        /**
+         * BeginFactor
+         * @description The password, before a second factor is set up.
+         */
+        BeginFactor: {
+            /** Password */
+            password: string;
+        };
+        /**
+         * CarWanted
+         * @description A car that shall join.
+         */
+        CarWanted: {
+            /**
+             * Hours
+             * @default 72
+             */
+            hours: number;
+            /**
+             * Serial Hash
+             * @description SHA-256 of a control unit's serial number, hexadecimal
+             */
+            serial_hash?: string | null;
+            /** Vin */
+            vin: string;
+            /** Label */
+            label?: string | null;
+        };
+        /**
+         * CertificateOfCar
+         * @description A certificate of a car.
+         */
+        CertificateOfCar: {
+            /** Vehicle */
+            vehicle: string;
+            /** Serial */
+            serial: string;
+            /** Issued At */
+            issued_at: string;
+            /** Not After */
+            not_after: string;
+            /** Revoked At */
+            revoked_at: string | null;
+            /**
+             * Standing
+             * @enum {string}
+             */
+            standing: "holds" | "revoked" | "ended";
+        };
+        /**
          * CertificateShown
          * @description The newest certificate issued to a car.
          */
@@ -393,6 +1067,75 @@ export interface components {
             not_after: string;
         };
         /**
+         * Checkpoint
+         * @description The newest checkpoint. `text` is the signed note itself: keep it elsewhere.
+         */
+        Checkpoint: {
+            /** Size */
+            size: number;
+            /** Root */
+            root: string;
+            /** Origin */
+            origin: string;
+            /** At */
+            at: string;
+            /** Age S */
+            age_s: number;
+            /** Signatures */
+            signatures: components["schemas"]["Signature"][];
+            /** Text */
+            text: string;
+        };
+        /**
+         * ClaimGiven
+         * @description A claim; its token is shown this once.
+         */
+        ClaimGiven: {
+            /** Vehicle */
+            vehicle: string;
+            /** Token */
+            token: string;
+            /** Ends At */
+            ends_at: string;
+        };
+        /**
+         * ClaimShown
+         * @description A claim, without its token.
+         */
+        ClaimShown: {
+            /** Id */
+            id: string;
+            /** Vehicle */
+            vehicle: string;
+            /** Made At */
+            made_at: string;
+            /** Ends At */
+            ends_at: string;
+            /** Used At */
+            used_at: string | null;
+            /**
+             * Standing
+             * @enum {string}
+             */
+            standing: "open" | "used" | "withdrawn" | "over";
+        };
+        /**
+         * ClaimWanted
+         * @description How long a claim holds, and which control unit the car must show.
+         */
+        ClaimWanted: {
+            /**
+             * Hours
+             * @default 72
+             */
+            hours: number;
+            /**
+             * Serial Hash
+             * @description SHA-256 of a control unit's serial number, hexadecimal
+             */
+            serial_hash?: string | null;
+        };
+        /**
          * Column
          * @description A column of an answer; `type` as Arrow names it.
          */
@@ -401,6 +1144,17 @@ export interface components {
             name: string;
             /** Type */
             type: string;
+        };
+        /**
+         * Confirm
+         * @description The first code of a new second factor.
+         */
+        Confirm: {
+            /**
+             * Code
+             * @description Six digits, as the authenticator app shows them now
+             */
+            code: string;
         };
         /**
          * ConsentChange
@@ -460,6 +1214,17 @@ export interface components {
             standing: components["schemas"]["ConsentState"][];
             /** Changes */
             changes: components["schemas"]["ConsentShown"][];
+        };
+        /**
+         * Decision
+         * @description What the second person says.
+         */
+        Decision: {
+            /**
+             * Decision
+             * @enum {string}
+             */
+            decision: "approve" | "refuse";
         };
         /**
          * Delay
@@ -538,7 +1303,7 @@ export interface components {
         ErrorDetail: {
             /**
              * Code
-             * @description input, not_allowed, missing, conflict, try_later or error
+             * @description input, not_allowed, code_needed, factor_needed, missing, conflict, try_later or error
              */
             code: string;
             /**
@@ -551,6 +1316,19 @@ export interface components {
              * @description What to do about it
              */
             do: string;
+        };
+        /**
+         * Factor
+         * @description A second factor to put into an authenticator app; it takes effect with its first code.
+         */
+        Factor: {
+            /** Secret */
+            secret: string;
+            /**
+             * Address
+             * @description otpauth:// address, for a QR code
+             */
+            address: string;
         };
         /**
          * FleetSignals
@@ -584,6 +1362,95 @@ export interface components {
             provenance: (string | null)[];
         };
         /**
+         * FlowList
+         * @description All flows. `meters`: of all together. `calendar`: how far its years begin ahead of UTC.
+         */
+        FlowList: {
+            /** Zone */
+            zone: string;
+            /** Hash */
+            hash: string;
+            /** Calendar */
+            calendar: string;
+            /** Year */
+            year: number;
+            /** Flows */
+            flows: components["schemas"]["FlowShown"][];
+            /** Meters */
+            meters: components["schemas"]["MeterShown"][];
+        };
+        /**
+         * FlowQuestion
+         * @description What another zone wants: all that leaves, or a part. `until` itself is not in.
+         *
+         *     `paths`: signals, * is one name and ** one or more. `vehicles`: names under which cars left.
+         *     `after`: `next` of an earlier answer, to go on from there.
+         */
+        FlowQuestion: {
+            /** Since */
+            since?: string | null;
+            /** Until */
+            until?: string | null;
+            /** Paths */
+            paths?: string[] | null;
+            /** Vehicles */
+            vehicles?: string[] | null;
+            /** After */
+            after?: string | null;
+            /**
+             * Limit
+             * @default 10000
+             */
+            limit: number;
+        };
+        /**
+         * FlowRows
+         * @description Rows that left. `next`: where to go on; `more`: whether there is more already. Times are RFC 3339.
+         */
+        FlowRows: {
+            /** Columns */
+            columns: components["schemas"]["Column"][];
+            /** Rows */
+            rows: unknown[][];
+            /** Next */
+            next: string;
+            /** More */
+            more: boolean;
+        };
+        /**
+         * FlowShown
+         * @description What may leave, to which zone, for what, and how it is changed.
+         *
+         *     `time_s`: times are cut to steps of so many seconds. `pseudonym`: whether a car leaves under another name, new each
+         *     calendar year.
+         */
+        FlowShown: {
+            /** Name */
+            name: string;
+            /** To */
+            to: string;
+            /** Purpose */
+            purpose: string;
+            /** Why */
+            why: string;
+            /** Needs Consent */
+            needs_consent: boolean;
+            /** Pseudonym */
+            pseudonym: boolean;
+            /** Time S */
+            time_s: number;
+            /** Until */
+            until: string | null;
+            /** Ended */
+            ended: boolean;
+            /** Assessment */
+            assessment: string;
+            /** Signals */
+            signals: components["schemas"]["SignalShown"][];
+            /** Meters */
+            meters: components["schemas"]["MeterShown"][];
+        };
+        /**
          * Governance
          * @description The governance in force. `dropped`: signals of the catalogue that no rule names.
          */
@@ -602,6 +1469,16 @@ export interface components {
             dropped: string[];
             /** Text */
             text: string;
+        };
+        /**
+         * Head
+         * @description What a checkpoint says of the log: how many leaves, and their root in base64.
+         */
+        Head: {
+            /** Size */
+            size: number;
+            /** Root */
+            root: string;
         };
         /**
          * Health
@@ -651,6 +1528,171 @@ export interface components {
             version: number;
         };
         /**
+         * Leaf
+         * @description One act: `number` is its place in the log.
+         */
+        Leaf: {
+            /** Number */
+            number: number;
+            /** At */
+            at: string;
+            /** Tenant */
+            tenant: string;
+            /**
+             * Actor
+             * @description person:ID, token:ID, vehicle:ID, process:NAME, or machine
+             */
+            actor: string;
+            /** Action */
+            action: string;
+            /** Object */
+            object: string;
+            /**
+             * Outcome
+             * @description allowed, denied, done or failed
+             */
+            outcome: string;
+        };
+        /**
+         * LeafDetail
+         * @description An act with all that the log and the records hold of it, and the proof that it is in the checkpoint.
+         */
+        LeafDetail: {
+            /** Number */
+            number: number;
+            /** At */
+            at: string;
+            /** Tenant */
+            tenant: string;
+            /**
+             * Actor
+             * @description person:ID, token:ID, vehicle:ID, process:NAME, or machine
+             */
+            actor: string;
+            /** Action */
+            action: string;
+            /** Object */
+            object: string;
+            /**
+             * Outcome
+             * @description allowed, denied, done or failed
+             */
+            outcome: string;
+            /** Facts */
+            facts: {
+                [key: string]: unknown;
+            };
+            /**
+             * Details
+             * @description What only a salted hash of is in the log; null: none is kept
+             */
+            details: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Details Were
+             * @enum {string}
+             */
+            details_were: "none" | "kept" | "erased";
+            /**
+             * Entry Base64
+             * @description The leaf's bytes, as hashed
+             */
+            entry_base64: string;
+            /**
+             * Proof
+             * @description Hashes in base64, from the leaf up, as RFC 6962 has them
+             */
+            proof: string[];
+            checkpoint: components["schemas"]["Head"];
+        };
+        /**
+         * LeafPage
+         * @description Acts, the newest first; ask again with `after=next` until `next` is null.
+         */
+        LeafPage: {
+            /** Leaves */
+            leaves: components["schemas"]["Leaf"][];
+            /** Next */
+            next: number | null;
+        };
+        /**
+         * Link
+         * @description A one-time link: whoever opens it is signed in as that person. It is shown this once.
+         */
+        Link: {
+            /**
+             * Path
+             * @description To be put behind the console's address
+             */
+            path: string;
+            /** Ends At */
+            ends_at: string;
+        };
+        /**
+         * MadeToken
+         * @description A token with its secret, which is shown this once.
+         */
+        MadeToken: {
+            token: components["schemas"]["Token"];
+            /** Secret */
+            secret: string;
+        };
+        /**
+         * MeterShown
+         * @description How many people's data of a class left this calendar year. At `stop` nothing more leaves; null: no limit.
+         */
+        MeterShown: {
+            /** Class */
+            class: string;
+            /** People */
+            people: number;
+            /** Limit */
+            limit: number | null;
+            /** Stop */
+            stop: number | null;
+        };
+        /**
+         * NewPassword
+         * @description The password as it is and as it shall be; `present` is empty where there is none yet.
+         */
+        NewPassword: {
+            /**
+             * Present
+             * @default
+             */
+            present: string;
+            /** New */
+            new: string;
+        };
+        /**
+         * NewPerson
+         * @description Somebody to add; they set their password when they open the link in the answer.
+         */
+        NewPerson: {
+            /** Login */
+            login: string;
+            /** Name */
+            name: string;
+            /** Roles */
+            roles: string[];
+        };
+        /**
+         * NewToken
+         * @description A token to make: some of one's own roles, for some days.
+         */
+        NewToken: {
+            /** Name */
+            name: string;
+            /** Roles */
+            roles: string[];
+            /**
+             * Days
+             * @default 90
+             */
+            days: number;
+        };
+        /**
          * Part
          * @description One process of the zone.
          */
@@ -669,6 +1711,66 @@ export interface components {
              * @default 0
              */
             restarts: number;
+        };
+        /**
+         * PeoplePage
+         * @description Everybody, in the order of their logins.
+         */
+        PeoplePage: {
+            /** People */
+            people: components["schemas"]["Person"][];
+        };
+        /**
+         * Person
+         * @description Somebody who uses the zone.
+         */
+        Person: {
+            /** Id */
+            id: string;
+            /** Login */
+            login: string;
+            /** Name */
+            name: string;
+            /** Roles */
+            roles: string[];
+            /** Tenant */
+            tenant: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "suspended";
+            /** Created At */
+            created_at: string;
+            /**
+             * Password
+             * @description Whether a password is set
+             */
+            password: boolean;
+            /** Second Factor */
+            second_factor: boolean;
+            /**
+             * External
+             * @description Who vouches for the person, where it is not this zone
+             */
+            external: string | null;
+        };
+        /**
+         * PersonChange
+         * @description What to change; what is left out stays. `reset`: forget password and second factor, end all sessions.
+         */
+        PersonChange: {
+            /** Name */
+            name?: string | null;
+            /** Roles */
+            roles?: string[] | null;
+            /** State */
+            state?: ("active" | "suspended") | null;
+            /**
+             * Reset
+             * @default false
+             */
+            reset: boolean;
         };
         /**
          * PurposeShown
@@ -704,6 +1806,39 @@ export interface components {
              * @default 10000
              */
             limit: number;
+        };
+        /**
+         * RemoveFactor
+         * @description Password and code, before the second factor is removed.
+         */
+        RemoveFactor: {
+            /** Password */
+            password: string;
+            /**
+             * Code
+             * @description Six digits, as the authenticator app shows them now
+             */
+            code: string;
+        };
+        /**
+         * Role
+         * @description A role: what it may do, and what besides with a second factor.
+         */
+        Role: {
+            /** Role */
+            role: string;
+            /** May */
+            may: string[];
+            /** May With Factor */
+            may_with_factor: string[];
+        };
+        /**
+         * Roles
+         * @description The roles there are, as the policies in force have them.
+         */
+        Roles: {
+            /** Roles */
+            roles: components["schemas"]["Role"][];
         };
         /**
          * Rows
@@ -743,6 +1878,77 @@ export interface components {
             signals: string[];
         };
         /**
+         * Self
+         * @description Who calls, and what they may do. A token has no login, password or end of session.
+         */
+        Self: {
+            /**
+             * Id
+             * @description `person:…` or `token:…`, as the audit log names who acted
+             */
+            id: string;
+            /** Name */
+            name: string;
+            /** Login */
+            login?: string | null;
+            /** Roles */
+            roles: string[];
+            /** Tenant */
+            tenant: string;
+            /**
+             * Mfa
+             * @description Whether a second factor was shown when signing in
+             */
+            mfa: boolean;
+            /**
+             * Password
+             * @description Whether the person has set a password
+             * @default false
+             */
+            password: boolean;
+            /**
+             * Second Factor
+             * @description Whether the person has a second factor
+             * @default false
+             */
+            second_factor: boolean;
+            /**
+             * External
+             * @description Who vouches for the person, where it is not this zone
+             */
+            external?: string | null;
+            /** Signed In At */
+            signed_in_at?: string | null;
+            /** Ends At */
+            ends_at?: string | null;
+            /**
+             * May
+             * @description The acts that the caller may do now
+             */
+            may: string[];
+            /**
+             * May With Factor
+             * @description The acts that a second factor would open besides
+             */
+            may_with_factor: string[];
+        };
+        /**
+         * SignIn
+         * @description Who wants to come in, and what proves it.
+         */
+        SignIn: {
+            /** Login */
+            login: string;
+            /** Password */
+            password: string;
+            /**
+             * Code
+             * @description Six digits, as the authenticator app shows them now
+             * @default
+             */
+            code: string;
+        };
+        /**
          * Signal
          * @description A signal: its VSS path, type, unit and bounds.
          */
@@ -765,12 +1971,48 @@ export interface components {
             retired: boolean;
         };
         /**
+         * SignalShown
+         * @description A signal that leaves. `exactness`: the step its values are rounded to; null: as they came.
+         */
+        SignalShown: {
+            /** Path */
+            path: string;
+            /** Class */
+            class: string;
+            /** Unit */
+            unit: string | null;
+            /** Exactness */
+            exactness: number | null;
+        };
+        /**
          * Signals
          * @description The catalogue in force.
          */
         Signals: {
             /** Signals */
             signals: components["schemas"]["Signal"][];
+        };
+        /**
+         * Signature
+         * @description Who signed a checkpoint; `good` is null where the key is not known. `at`: when a witness did.
+         */
+        Signature: {
+            /** Name */
+            name: string;
+            /**
+             * Key
+             * @description The key's id, 8 hexadecimal digits
+             */
+            key: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "log" | "witness" | "unknown";
+            /** Good */
+            good: boolean | null;
+            /** At */
+            at: string | null;
         };
         /**
          * Spread
@@ -781,6 +2023,19 @@ export interface components {
             p50?: number | null;
             /** P99 */
             p99?: number | null;
+        };
+        /**
+         * StateShown
+         * @description A car's state after an act.
+         */
+        StateShown: {
+            /** Vehicle */
+            vehicle: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "claimable" | "active" | "quarantined" | "revoked" | "retired";
         };
         /**
          * Status
@@ -936,6 +2191,24 @@ export interface components {
             governed_bytes: number;
         };
         /**
+         * SuspicionShown
+         * @description A car that seems to be two; settled once someone has acted.
+         */
+        SuspicionShown: {
+            /** Vehicle */
+            vehicle: string;
+            /** Why */
+            why: string;
+            /** Since */
+            since: string;
+            /** Last */
+            last: string;
+            /** Times */
+            times: number;
+            /** Settled At */
+            settled_at: string | null;
+        };
+        /**
          * Table
          * @description A table that can be asked.
          */
@@ -964,6 +2237,34 @@ export interface components {
         Tables: {
             /** Tables */
             tables: components["schemas"]["Table"][];
+        };
+        /**
+         * Token
+         * @description A program's right to come in, without its secret.
+         */
+        Token: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Roles */
+            roles: string[];
+            /** @description Whose right it is a part of; null where the zone's machine made it */
+            made_by: components["schemas"]["Who"] | null;
+            /** Made At */
+            made_at: string;
+            /** Ends At */
+            ends_at: string;
+            /** Revoked At */
+            revoked_at: string | null;
+        };
+        /**
+         * Tokens
+         * @description The newest first.
+         */
+        Tokens: {
+            /** Tokens */
+            tokens: components["schemas"]["Token"][];
         };
         /**
          * Vehicle
@@ -1038,6 +2339,25 @@ export interface components {
             clock_offset_s: number | null;
         };
         /**
+         * VehicleIdentities
+         * @description The life of one car's identity, the newest first.
+         */
+        VehicleIdentities: {
+            /** Vehicle */
+            vehicle: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "claimable" | "active" | "quarantined" | "revoked" | "retired";
+            /** Certificates */
+            certificates: components["schemas"]["CertificateOfCar"][];
+            /** Claims */
+            claims: components["schemas"]["ClaimShown"][];
+            /** Suspicions */
+            suspicions: components["schemas"]["SuspicionShown"][];
+        };
+        /**
          * VehiclePage
          * @description Cars in the order of their ids; ask again with `after=next` until `next` is null.
          */
@@ -1060,6 +2380,41 @@ export interface components {
             signals: {
                 [key: string]: components["schemas"]["AgedValue"];
             };
+        };
+        /**
+         * Waits
+         * @description The answer to what needs a second person: do the same again once it is approved.
+         */
+        Waits: {
+            approval: components["schemas"]["ApprovalShown"];
+        };
+        /**
+         * Who
+         * @description A person or token, by id and name.
+         */
+        Who: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+        };
+        /**
+         * ZoneIdentities
+         * @description Cars by state, and what someone may have to look at. `ending`: the last certificate ends within 10 days.
+         */
+        ZoneIdentities: {
+            /** States */
+            states: {
+                [key: string]: number;
+            };
+            /** Ending */
+            ending: components["schemas"]["CertificateOfCar"][];
+            /** Clones */
+            clones: components["schemas"]["SuspicionShown"][];
+            /** Claims */
+            claims: components["schemas"]["ClaimShown"][];
+            /** Authorities */
+            authorities: components["schemas"]["AuthorityShown"][];
         };
     };
     responses: never;
@@ -1722,6 +3077,415 @@ export interface operations {
             };
         };
     };
+    flows_v1_flows_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    read_v1_flows__flow__read_post: {
+        parameters: {
+            query?: never;
+            header?: {
+                accept?: string;
+            };
+            path: {
+                flow: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FlowQuestion"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FlowRows"];
+                    "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    identities_v1_identity_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ZoneIdentities"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    identity_v1_vehicles__vehicle__identity_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VehicleIdentities"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    claim_v1_claims_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CarWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaimGiven"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    rekey_vehicle_v1_vehicles__vehicle__rekey_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClaimWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClaimGiven"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    quarantine_v1_vehicles__vehicle__quarantine_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StateShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    release_v1_vehicles__vehicle__release_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StateShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_v1_vehicles__vehicle__revoke_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StateShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retire_v1_vehicles__vehicle__retire_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StateShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     entries_v1_quarantine_get: {
         parameters: {
             query?: {
@@ -1781,6 +3545,889 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EntryDetail"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    myself_v1_session_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Self"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    sign_in_v1_session_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Self"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    sign_out_v1_session_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    set_password_v1_session_password_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPassword"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Self"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_factor_v1_session_factor_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BeginFactor"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Factor"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    confirm_factor_v1_session_factor_confirm_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Confirm"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Self"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    remove_factor_v1_session_factor_remove_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RemoveFactor"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Self"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    people_v1_people_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PeoplePage"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_v1_people_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPerson"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Added"] | components["schemas"]["Waits"];
+                };
+            };
+            /** @description Nothing was done yet: a second person has to approve it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Waits"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    roles_v1_roles_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Roles"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    change_v1_people__person__patch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                person: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonChange"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"] | components["schemas"]["Waits"];
+                };
+            };
+            /** @description Nothing was done yet: a second person has to approve it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Waits"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    link_v1_people__person__link_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                person: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Link"] | components["schemas"]["Waits"];
+                };
+            };
+            /** @description Nothing was done yet: a second person has to approve it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Waits"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    tokens_v1_tokens_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tokens"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    make_v1_tokens_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewToken"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MadeToken"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_v1_tokens__token__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    approvals_v1_approvals_get: {
+        parameters: {
+            query?: {
+                state?: ("asked" | "approved" | "refused" | "expired" | "used") | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalPage"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    decide_v1_approvals__approval__post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                approval: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Decision"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    leaves_v1_audit_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description Only leaves before this one: `next` of the last page */
+                after?: number | null;
+                actor?: string | null;
+                action?: string | null;
+                object?: string | null;
+                outcome?: string | null;
+                since?: string | null;
+                until?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeafPage"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    checkpoint_v1_audit_checkpoint_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checkpoint"];
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    tile_v1_audit_tile__path__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    leaf_v1_audit__number__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeafDetail"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

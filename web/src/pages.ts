@@ -1,10 +1,22 @@
-/** The console's pages in the order and groups in which they are offered. */
+/** The console's pages in the order and groups in which they are offered, and which acts open them. */
 import type { PageName } from "./route.svelte";
 
 export const FLEET = ["overview", "map", "vehicles", "sql"] as const satisfies PageName[];
-export const SAFETY = ["governance"] as const satisfies PageName[];
+export const SAFETY = ["governance", "people"] as const satisfies PageName[];
 
 export type Offered = (typeof FLEET)[number] | (typeof SAFETY)[number];
+
+/** One of these acts must be allowed to whoever opens a page; an empty list is open to everybody. */
+export const NEEDS: Record<PageName, string[]> = {
+  overview: ["readStatus"],
+  map: ["readTwin"],
+  vehicles: ["readVehicles"],
+  sql: ["queryLake"],
+  safety: [],
+  governance: ["readGovernance"],
+  people: ["readPeople", "readApprovals"],
+  account: [],
+};
 
 export const pageLink = (page: PageName) => (page === "overview" ? "#/" : `#/${page}`);
 export const isSafety = (page: string) => page === "safety" || SAFETY.some((one) => one === page);

@@ -6,9 +6,6 @@ const PAGES = {
   sql: "sql",
   safety: "safety",
   governance: "governance",
-  identity: "identity",
-  orders: "orders",
-  audit: "audit",
   people: "people",
   account: "account",
 } as const;

@@ -23,6 +23,16 @@ export type GovernanceRule = Schemas["RuleShown"];
 export type Consents = Schemas["ConsentsOf"];
 export type ConsentState = Schemas["ConsentState"];
 export type CatalogueSignal = Catalogue["signals"][number];
+export type Self = Schemas["Self"];
+export type Factor = Schemas["Factor"];
+export type Person = Schemas["Person"];
+export type Role = Schemas["Role"];
+export type Link = Schemas["Link"];
+export type Added = Schemas["Added"];
+export type Waits = Schemas["Waits"];
+export type Approval = Schemas["ApprovalShown"];
+export type Token = Schemas["Token"];
+export type MadeToken = Schemas["MadeToken"];
 export type Refusal = Partial<Schemas["ErrorBody"]>;
 
 /** A value of a signal; its age is known only where it was asked for, not where it arrived live. */

@@ -1,10 +1,13 @@
 /** What the zone says of itself, asked each second while the page is in sight. */
 import { ApiError, readHistory, readStatus } from "./calls";
+import { session } from "./session.svelte";
 import type { History, Status } from "./types";
 
 const STATUS_MS = 1000;
 const HISTORY_MS = 2000;
 const AWAY_MS = 3000;
+/** How often somebody is asked for who may not know the zone's status: only whether they are still known. */
+const SELF_MS = 15_000;
 
 class Zone {
   status = $state.raw<Status | null>(null);
@@ -32,18 +35,24 @@ class Zone {
     clearTimeout(this.#timer);
     this.asking = true;
     try {
-      this.status = await readStatus();
-      await this.#askHistory();
+      if (!session.may("readStatus")) await session.ask();
+      this.status = session.may("readStatus") ? await readStatus() : null;
+      if (this.status) await this.#askHistory();
       this.reach = "here";
       this.answeredAt = Date.now();
     } catch (failure) {
       if (!(failure instanceof ApiError)) throw failure;
-      this.reach = failure.status === 401 || failure.status === 403 ? "locked" : "away";
+      if (failure.status === 401 || failure.status === 403) session.me = null;
+      this.reach = failure.status === 401 ? "locked" : failure.status === 403 ? "waiting" : "away";
     } finally {
       this.asking = false;
-      if (document.visibilityState === "visible")
-        this.#timer = setTimeout(() => void this.ask(), this.reach === "here" ? STATUS_MS : AWAY_MS);
+      if (document.visibilityState === "visible") this.#timer = setTimeout(() => void this.ask(), this.#pause());
     }
+  }
+
+  #pause(): number {
+    if (this.reach !== "here") return AWAY_MS;
+    return this.status ? STATUS_MS : SELF_MS;
   }
 
   async #askHistory(): Promise<void> {

@@ -1,6 +1,9 @@
+import { en as actions } from "./actions";
 import { en as consents } from "./consents";
 import { en as governance } from "./governance";
+import { en as people } from "./people";
 import { en as safety } from "./safety";
+import { en as signin } from "./signin";
 
 /** English. Every other dictionary has exactly these keys, or the type check fails. */
 /** What a cause of refusal means, and what to do about it. */
@@ -50,7 +53,6 @@ export const en = {
     text: "The zone shows its data only to people it knows. Open a one-time link: `carcloud up` prints one when it starts, and `carcloud link` on the zone's machine prints another. It ends in:",
     link: "/?link=…",
     again: "A link holds for 15 minutes and opens the console once; the browser then stays signed in for 12 hours.",
-    check: "I opened it; check again",
   },
   personal: {
     title: "Not yet for personal data.",
@@ -147,6 +149,9 @@ export const en = {
   safety,
   governance,
   consents,
+  signin,
+  actions,
+  people,
 
   noVehicles: {
     title: "No vehicles yet",

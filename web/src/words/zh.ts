@@ -1,8 +1,11 @@
 /** 中文 */
+import { zh as actions } from "./actions";
 import { zh as consents } from "./consents";
 import type { Words } from "./en";
 import { zh as governance } from "./governance";
+import { zh as people } from "./people";
 import { zh as safety } from "./safety";
+import { zh as signin } from "./signin";
 
 export const zh: Words = {
   name: "carcloud",
@@ -48,7 +51,6 @@ export const zh: Words = {
     text: "本域的数据只向已知的人开放。请打开一次性链接：`carcloud up` 启动时会打印一个，在域所在的机器上运行 `carcloud link` 可再打印一个。链接的结尾是：",
     link: "/?link=…",
     again: "链接在 15 分钟内有效，只能打开控制台一次；此后浏览器保持登录 12 小时。",
-    check: "已打开，重新检查",
   },
   personal: {
     title: "暂不可用于个人数据。",
@@ -145,6 +147,9 @@ export const zh: Words = {
   safety,
   governance,
   consents,
+  signin,
+  actions,
+  people,
 
   noVehicles: {
     title: "还没有车辆",
