@@ -210,7 +210,7 @@ def test_data_folder_table_names_what_the_zone_writes(tmp_path):
 
 # commands and routes
 
-PARTS = re.compile(r"carcloud ([a-z]+)((?: +[^|`\n#]+)?)")
+PARTS = re.compile(r"carcloud ([a-z][a-z-]*)((?: +[^|`\n#]+)?)")
 
 
 def commands() -> list[tuple[str, str, str]]:

@@ -43,6 +43,7 @@ ROOMS = (
     people,
     tokens,
     approvals,
+    orders,
     audit,
     pages,
 )

@@ -21,7 +21,8 @@ from typing import Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from carcloud.errors import CarcloudError, InputError
 from carcloud.onboard.credentials import Credentials
@@ -235,7 +236,7 @@ def _said(state: str, reason: str | None = None) -> bytes:
 
 
 def _prove(key: ec.EllipticCurvePrivateKey, statement: bytes) -> bytes:
-    r, s = utils.decode_dss_signature(key.sign(statement, ec.ECDSA(hashes.SHA256())))
+    r, s = decode_dss_signature(key.sign(statement, ec.ECDSA(hashes.SHA256())))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 

@@ -19,7 +19,8 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from carcloud.errors import InputError
 from carcloud.safety.orders.session import point
@@ -102,7 +103,7 @@ def draft(
 
 def sign(key: ec.EllipticCurvePrivateKey, text: bytes) -> Signature:
     """Return a person's signature over an authorisation."""
-    r, s = utils.decode_dss_signature(key.sign(PURPOSE + text, ec.ECDSA(hashes.SHA256())))
+    r, s = decode_dss_signature(key.sign(PURPOSE + text, ec.ECDSA(hashes.SHA256())))
     return Signature(key_id(key.public_key()), r.to_bytes(32, "big") + s.to_bytes(32, "big"))
 
 
@@ -112,7 +113,7 @@ def signed(key: ec.EllipticCurvePublicKey, message: bytes, signature: bytes) -> 
         return False
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
     try:
-        key.verify(utils.encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
+        key.verify(encode_dss_signature(r, s), message, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
         return False
     return True

@@ -1,0 +1,91 @@
+"""The outbox of orders, on both databases."""
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from carcloud.backends.records import Records
+from carcloud.backends.records.audit import pending
+from carcloud.backends.records.orders import ENDED, NO_RESULT, OPEN, Given, Order, OrderKey
+from carcloud.errors import MissingError
+
+AT = datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
+GIVEN = Given("d" * 64, b'{"command":"unlock"}', "[]", AT)
+ORDER = Order(
+    "1" * 32, GIVEN.id, "default", "car1", "unlock", "{}", "fleet", "k" * 16, "queued", None, AT + timedelta(60), AT
+)
+
+
+def noted(records: Records) -> list[tuple[str, str, str, str]]:
+    rows = records.rows(select(pending.c.actor, pending.c.action, pending.c.object, pending.c.outcome))
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+class TestOrders:
+    def test_orders_of_an_authorisation_are_queued_once_and_noted(self, records: Records) -> None:
+        second = replace(ORDER, id="2" * 32, vehicle="car2")
+        assert records.orders.add(GIVEN, [ORDER, second], "person:ada") == [ORDER, second]
+        assert records.orders.add(GIVEN, [ORDER, second], "person:ada") == [ORDER, second]
+        assert noted(records) == [
+            ("person:ada", "sendOrder", f"order:{ORDER.id}", "done"),
+            ("person:ada", "sendOrder", f"order:{second.id}", "done"),
+        ]
+        assert records.orders.given(GIVEN.id) == GIVEN
+        assert records.orders.open("car1") == [ORDER]
+        assert records.orders.waiting() == {"car1", "car2"}
+        assert [one.id for one in records.orders.listed("default", vehicle="car2")] == [second.id]
+        assert records.orders.listed("other") == []
+        assert records.orders.listed("default", before=AT) == []
+
+    def test_order_moves_on_with_its_times_and_never_back(self, records: Records) -> None:
+        records.orders.add(GIVEN, [ORDER], "machine")
+        times = [AT + timedelta(seconds=second) for second in (1, 2, 3)]
+        for state, at in zip(("delivered", "accepted", "done"), times, strict=True):
+            moved = records.orders.advance(ORDER.id, state, None, at, "vehicle:car1")  # type: ignore[arg-type]
+            assert moved is not None
+            assert moved.state == state
+        for state in (*OPEN[1:], *ENDED):
+            assert records.orders.advance(ORDER.id, state, None, AT, "vehicle:car1") is None
+        order = records.orders.order(ORDER.id)
+        assert [order.delivered_at, order.accepted_at, order.ended_at] == times
+        assert records.orders.open("car1") == []
+        assert [row[1:] for row in noted(records)] == [
+            ("sendOrder", f"order:{ORDER.id}", "done"),
+            ("orderResult", f"order:{ORDER.id}", "allowed"),
+            ("orderResult", f"order:{ORDER.id}", "done"),
+        ]
+
+    def test_word_of_a_car_counts_after_the_time_is_over_but_not_after_another_word(self, records: Records) -> None:
+        records.orders.add(GIVEN, [ORDER], "machine")
+        assert records.orders.overdue(AT) == []
+        assert records.orders.overdue(AT + timedelta(61)) == [ORDER]
+        assert records.orders.advance(ORDER.id, "expired", NO_RESULT, AT, "process:orders")
+        late = records.orders.advance(ORDER.id, "done", None, AT + timedelta(seconds=9), "vehicle:car1")
+        assert late is not None
+        assert (late.state, late.reason, late.delivered_at) == ("done", None, AT + timedelta(seconds=9))
+        assert records.orders.advance(ORDER.id, "failed", "broken", AT, "vehicle:car1") is None
+
+    @pytest.mark.parametrize(("first", "second"), list(itertools.permutations(ENDED, 2)))
+    def test_of_two_ends_the_first_stands(self, records: Records, first: str, second: str) -> None:
+        records.orders.add(GIVEN, [ORDER], "machine")
+        assert records.orders.advance(ORDER.id, first, None, AT, "x") is not None  # type: ignore[arg-type]
+        assert records.orders.advance(ORDER.id, second, None, AT, "x") is None  # type: ignore[arg-type]
+
+    def test_unknown_order_and_authorisation_are_missing(self, records: Records) -> None:
+        with pytest.raises(MissingError):
+            records.orders.order("nothing")
+        with pytest.raises(MissingError):
+            records.orders.given("nothing")
+        assert records.orders.advance("nothing", "done", None, AT, "x") is None
+
+    def test_cars_key_is_recorded_and_a_change_is_told(self, records: Records) -> None:
+        key = OrderKey("car1", "04" * 65, "1f", AT)
+        assert records.orders.order_key("car1") is None
+        assert records.orders.register_order_key(key)
+        assert not records.orders.register_order_key(replace(key, seen_at=AT + timedelta(1)))
+        assert not records.orders.register_order_key(replace(key, serial="2f")), "a renewed certificate, the same key"
+        assert records.orders.register_order_key(replace(key, point="05" * 65))
+        assert records.orders.order_key("car1") == replace(key, point="05" * 65)
