@@ -28,6 +28,7 @@ from carcloud.safety.governance.policy import Policy, pack, packs
 from carcloud.safety.governance.policy import parse as parse_policy
 from carcloud.safety.identity import LIMIT_DAYS, VEHICLE_DAYS
 from carcloud.safety.people.policy import Policies
+from carcloud.safety.people.settings import OidcSettings
 from carcloud.stream.settings import GovernorSettings
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.catalogue import Catalogue, parse
@@ -92,6 +93,7 @@ class Settings:
     governor: GovernorSettings = field(default_factory=GovernorSettings)
     lake: LakeSettings = field(default_factory=LakeSettings)
     query: QueryLimits = field(default_factory=QueryLimits)
+    oidc: OidcSettings = field(default_factory=OidcSettings)
     orders: OrderSettings = field(default_factory=OrderSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
 
@@ -271,6 +273,7 @@ def load(file: Path | None) -> Settings:
     for name in ("zone", "tenant"):
         if not TOKEN.fullmatch(getattr(settings, name)):
             raise InputError(f"{file}: {name} is no name.", "Use 1 to 64 letters, digits, _ and -.")
+    settings.oidc.check()
     if settings.listen.tls not in TLS:
         raise InputError(f"{file}: listen.tls is {settings.listen.tls!r}.", f"Use one of {', '.join(TLS)}.")
     if not 1 <= settings.vehicle_days <= LIMIT_DAYS:

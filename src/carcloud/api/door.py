@@ -29,7 +29,14 @@ from carcloud.safety.people.secrets import TOKEN_PREFIX
 BODY_TIMEOUT_S = 10.0
 LIMIT_BODY_BYTES = 1_000_000
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-FOR_STRANGERS = frozenset({("POST", "/v1/session")})
+FOR_STRANGERS = frozenset(
+    {
+        ("POST", "/v1/session"),
+        ("GET", "/v1/session/ways"),
+        ("GET", "/v1/session/oidc"),
+        ("GET", "/v1/session/oidc/answer"),
+    }
+)
 """What one calls to become known, and so before one is."""
 SECURITY_HEADERS = {
     "content-security-policy": (
@@ -151,9 +158,14 @@ def set_cookie(response: Response, access: Access, headers: Headers, signed_in: 
         max_age=int(SESSION_LASTS.total_seconds()) if signed_in else 0,
         httponly=True,
         samesite="strict",
-        secure=headers.get("x-forwarded-proto", "").lower() == "https",
+        secure=is_https(headers),
         path="/",
     )
+
+
+def is_https(headers: Headers) -> bool:
+    """Tell whether the browser came by TLS, through a proxy that ended it."""
+    return headers.get("x-forwarded-proto", "").lower() == "https"
 
 
 def _check_origin(headers: Headers, *, known: bool) -> None:

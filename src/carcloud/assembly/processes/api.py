@@ -58,7 +58,9 @@ async def run(context: Context) -> None:
         open_payload=quarantine.payload,
         notify=cloud.publish,
         log=LogReader(context.folder.audit, lambda: known_keys(context.folder, settings), settings.tenant),
-        reception=Reception(records, load_policies(settings), context.folder.keys),
+        reception=Reception(
+            records, load_policies(settings), context.folder.keys, settings.oidc, settings.tenant
+        ),
         orders=OrderDesk(signer_client(settings, context.folder), cloud_view(TwinReader(cloud))),
         trust=Trust(context.folder.keys),
         border=border_of(context, records),
