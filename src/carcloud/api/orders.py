@@ -1,12 +1,15 @@
 """Orders to cars: given under a person's own signature, and followed until the car has said what became of them."""
 
+import contextlib
+from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
+from starlette.responses import StreamingResponse
 
 from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
@@ -120,6 +123,33 @@ async def orders(
     """List orders, the newest first."""
     found = await run_in_threadpool(ports.records.orders.listed, caller.tenant, vehicle, state, limit, before)
     return OrderList(orders=[_shown(one) for one in found])
+
+
+@routes.get(
+    "/v1/orders/events",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}, "description": "Events named `order`"}},
+)
+async def order_events(ports: Wired, request: Request, caller: Reader, vehicle: str | None = None) -> StreamingResponse:
+    """Follow orders as they move on: data {"id", "vehicle", "state", "reason"}."""
+    desk, places = _desk(ports.orders), request.app.state.places
+    places.take()
+
+    async def told() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b": welcome\n\n"
+            async with contextlib.aclosing(desk.watch()) as changes:
+                async for change in changes:
+                    if change is None:
+                        yield b": still here\n\n"
+                    elif change["tenant"] == caller.tenant and vehicle in (None, change["vehicle"]):
+                        shown = {name: change[name] for name in ("id", "vehicle", "state", "reason")}
+                        yield b"event: order\ndata: " + orjson.dumps(shown) + b"\n\n"
+        finally:
+            places.give_back()
+
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
 
 
 @routes.get("/v1/orders/keys")

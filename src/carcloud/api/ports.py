@@ -84,10 +84,14 @@ class Access:
 
 @dataclass(frozen=True)
 class OrderDesk:
-    """Where orders go: who signs them, and what the cloud knows of a car's state now."""
+    """Where orders go: who signs them, what the cloud knows of a car's state now, and how orders move on.
+
+    watch: yields each order that moves on, as it moves, until closed; None after a while without any.
+    """
 
     signer: OrderSignerClient
     look: Callable[[str], Awaitable[CarState]]
+    watch: Callable[[], AsyncGenerator[Mapping[str, Any] | None, None]]
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import uvicorn
 
 from carcloud.api.app import create_app
 from carcloud.api.history import History
-from carcloud.api.ports import Access, OrderDesk, Ports
+from carcloud.api.ports import Access, Ports
 from carcloud.assembly.context import Context, QuietServer, tell, together
 from carcloud.assembly.flows import border_numbers, border_of
 from carcloud.assembly.log_keys import known_keys
-from carcloud.assembly.orders import cloud_view, signer_client
+from carcloud.assembly.orders import order_desk
 from carcloud.assembly.status import ZoneStatus
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
@@ -61,7 +61,7 @@ async def run(context: Context) -> None:
         reception=Reception(
             records, load_policies(settings), context.folder.keys, settings.oidc, settings.tenant
         ),
-        orders=OrderDesk(signer_client(settings, context.folder), cloud_view(TwinReader(cloud))),
+        orders=order_desk(settings, context.folder, cloud),
         trust=Trust(context.folder.keys),
         border=border_of(context, records),
         map_file=Path(settings.map_file) if settings.map_file else None,
