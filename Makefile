@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PAGES := src/carcloud/api/pages/index.html
 WEB := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
-.PHONY: demo test check bench soak setup console lock clean
+.PHONY: demo test check bench soak setup console sbom lock clean
 
 demo: setup console
 	$(BIN)/carcloud demo $(if $(RECORDINGS),--recordings "$(RECORDINGS)")
@@ -18,6 +18,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pip check
 
 bench: setup console
 	$(BIN)/python bench/ingest.py $(BENCH)
@@ -37,6 +38,11 @@ console: setup $(PAGES)
 
 $(PAGES): $(WEB)
 	$(BIN)/python web/build.py
+
+# What is installed here, as CycloneDX. Known weaknesses are looked up elsewhere: that needs a database from the internet.
+sbom: setup
+	mkdir -p dist
+	$(BIN)/python -m carcloud.assembly.sbom > dist/sbom.json
 
 # Rewrites the pinned, hashed requirements from pyproject.toml; addresses of an index never enter the file.
 lock:

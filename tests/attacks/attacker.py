@@ -65,11 +65,11 @@ class Car:
         self._granted = [not reason.is_failure for reason in reasons]  # type: ignore[attr-defined]
         self._answered.set()
 
-    def connect(self) -> str:
-        """Connect and return the broker's answer, "" where there was none."""
-        self.mqtt.connect(HOST, self._port, 30)
+    def connect(self, address: str = "", patience_s: float = 10) -> str:
+        """Connect, from an address of one's own, and return the broker's answer, "" where there was none in time."""
+        self.mqtt.connect(HOST, self._port, 30, bind_address=address)
         self.mqtt.loop_start()
-        self.connected.wait(10)
+        self.connected.wait(patience_s)
         return self.reason
 
     def up(self, kind: str = "batch") -> str:

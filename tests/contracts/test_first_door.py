@@ -54,7 +54,7 @@ class Zone:
         files = ServerFiles(self.folder / "store", chain, key, self.authority.vehicle_trust)
         issuer = AccountKey(self.folder / "keys").public
         log = self.folder / "nats-server.log"
-        text = configuration("test", files, self.ports, PASSWORDS, issuer, 64 << 20, 64 << 20, log)
+        text = configuration("test", files, self.ports, PASSWORDS, issuer, 64 << 20, 64 << 20, log, "1.2")
         (self.folder / "nats.conf").write_text(text)
         self._log = (self.folder / "log").open("wb")
         self._broker = subprocess.Popen([executable(), "-c", self.folder / "nats.conf"], stderr=self._log)

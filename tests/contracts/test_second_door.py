@@ -20,7 +20,7 @@ from carcloud.errors import TryLaterError
 from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol, revoke, write_credentials
 from carcloud.gateway.gate import Gate
 from carcloud.gateway.https import CertificateProtocol, second_door, ssl_context
-from carcloud.safety.identity import Authority, Credentials
+from carcloud.safety.identity import Authority, Credentials, Trust
 from carcloud.vehicle.batch import Batch, encode
 
 BATCH = {"content-type": "application/vnd.carcloud.batch"}
@@ -57,14 +57,13 @@ class Stream:
 
 
 class Zone:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, oldest: str = "1.2") -> None:
         self.folder = folder
         self.records = Records.open(f"sqlite:///{folder}/records.db")
         self.authority = Authority(folder / "keys")
         self.gate, self.stream = Gate(self.records, "default"), Stream()
         app = second_door(self.gate, self.stream.publish, self.stream.wait_ack)
-        chain, key = self.authority.server_certificate(["127.0.0.1"])
-        trust = self.authority.vehicle_trust
+        self.authority.server_certificate(["127.0.0.1"])
         config = uvicorn.Config(
             app,
             "127.0.0.1",
@@ -73,7 +72,7 @@ class Zone:
             log_level="error",
             log_config=None,
             lifespan="off",
-            ssl_context_factory=lambda _config, _default: ssl_context(chain, key, trust),
+            ssl_context_factory=lambda _config, _default: ssl_context(Trust(folder / "keys"), oldest),
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run)
@@ -269,6 +268,14 @@ def test_servers_certificate_does_not_come_in_as_a_car(zone: Zone, car: Enrolmen
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_downgrade_to_old_tls_is_refused(zone: Zone, car: Enrolment, version: ssl.TLSVersion) -> None:
     assert refused_in_handshake(zone.client(car.credentials, version))
+
+
+@pytest.mark.parametrize(("oldest", "refused"), [("1.2", False), ("1.3", True)])
+def test_tls_1_2_is_spoken_only_where_the_settings_allow_it(tmp_path: Path, oldest: str, refused: bool) -> None:
+    (tmp_path / oldest).mkdir()
+    with Zone(tmp_path / oldest, oldest) as zone:
+        client = zone.client(zone.car().credentials, ssl.TLSVersion.TLSv1_2)
+        assert refused_in_handshake(client) == refused
 
 
 def test_plain_http_is_refused(zone: Zone) -> None:

@@ -156,12 +156,13 @@ class Desk:
             raise TooOftenError("Too many wrong claims from this address.", f"Try again in {wait_s:.0f} s.")
 
     def _refused(self, error: CarcloudError, claim: Claim | None, address: str) -> None:
-        """Count a refusal against its address and note it; of one that proved a claim, with the car's name."""
+        """Note a refusal: of one that proved a claim with the car's name, else it counts against the address."""
         now = self._clock()
-        recent = [at for at in self._wrong.get(address, []) if now - at < WRONG_S]
-        if len(self._wrong) >= LIMIT_ADDRESSES:
-            self._wrong.clear()
-        self._wrong[address] = [*recent, now]
+        if claim is None:
+            recent = [at for at in self._wrong.get(address, []) if now - at < WRONG_S]
+            if len(self._wrong) >= LIMIT_ADDRESSES:
+                self._wrong.clear()
+            self._wrong[address] = [*recent, now]
         self._noted = [at for at in self._noted if now - at < WRONG_S]
         if len(self._noted) < LIMIT_NOTED:
             self._noted.append(now)

@@ -155,6 +155,7 @@ class Authority:
         self._keys = private_folder(keys)
         self._folder = keys / "authority"
         self._clock = clock
+        self._held: dict[str, ec.EllipticCurvePrivateKey] = {}
         if not self._folder.exists():
             self._make()
         for name in ("vehicle-ca", "server-ca"):
@@ -231,12 +232,16 @@ class Authority:
         return builder.sign(authority_key, hashes.SHA256())
 
     def _load(self, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-        path = self._folder / f"{name}.key"
-        if not path.exists():
-            raise MissingError(f"The key {path} is missing.", "Bring it back from where you keep it, then start again.")
-        key = serialization.load_pem_private_key(read_key(path), None)
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        return x509.load_pem_x509_certificate(self._read(f"{name}.pem")), key
+        """Return an authority's certificate as it is now, and its key, which is read once and held from then on."""
+        if name not in self._held:
+            path = self._folder / f"{name}.key"
+            if not path.exists():
+                do = "Bring it back from where you keep it, then start again."
+                raise MissingError(f"The key {path} is missing.", do)
+            key = serialization.load_pem_private_key(read_key(path), None)
+            assert isinstance(key, ec.EllipticCurvePrivateKey)
+            self._held[name] = key
+        return x509.load_pem_x509_certificate(self._read(f"{name}.pem")), self._held[name]
 
     def _read(self, name: str) -> bytes:
         return (self._folder / name).read_bytes()
