@@ -124,7 +124,7 @@ def governed(rows: Sequence[Row]) -> pa.RecordBatch:
 def chunk(number: int, rows: Sequence[Row] = (), received_us: int = NOW_US, signer: Signer | None = None) -> Chunk:
     """Return a chunk; signed where a signer is given."""
     batch = governed(rows) if rows else pa.RecordBatch.from_pylist([], SCHEMA)
-    record = Record(number, 0, NOW_US, RawPosition("x", number), 1, len(rows), len(rows), received_us)
+    record = Record(number, 0, NOW_US, RawPosition("x", number), 1, len(rows), len(rows), received_us=received_us)
     if signer is not None:
         record.receipt = receipt(number, batch, signer, content(record, encoded_rows(batch)))
     return Chunk(record, batch)

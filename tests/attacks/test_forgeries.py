@@ -18,7 +18,7 @@ from nats.aio.client import Client
 
 from carcloud.backends.nats import Bus
 from carcloud.lake.verify import verify_lake
-from carcloud.safety.signer import load_public_key, verify
+from carcloud.safety.signer import Verifier
 from carcloud.safety.signer import statement as signed_statement
 from carcloud.stream import subjects
 from carcloud.stream.chunk import Chunk, content, decode, encode, encoded_rows
@@ -37,8 +37,8 @@ def driven(zone: RunningZone, speed: float) -> str:
 
 
 def verified(data: Path) -> tuple[bool, str]:
-    key = load_public_key(data / "keys" / "receipt.pub")
-    verdict = verify_lake(data / "lake", lambda text, signature: verify(key, "receipt", text, signature))
+    receipts, tombstones = (Verifier(data / "keys", kind) for kind in ("receipt", "erasure"))
+    verdict = verify_lake(data / "lake", receipts, tombstones)
     return not verdict.faults, "\n".join(verdict.faults)
 
 

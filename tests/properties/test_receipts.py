@@ -5,13 +5,14 @@ import itertools
 import math
 import struct
 
+import numpy as np
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carcloud.lake.rows import Part, by_day, joined, part_of_chunk
-from carcloud.lake.verify import _as_chunk, _rows_of
+from carcloud.lake.windows import as_chunk
 from carcloud.safety.audit.tree import tree_root
 from carcloud.stream.receipts import car_digests, root, statement
 from tests.stream import CAR, DAY_US, NOW_US, OTHER, chunk, governed
@@ -31,8 +32,12 @@ ROWS = st.lists(
 )
 
 
+def of_chunk(part: Part, number: int) -> Part:
+    return part.taken(np.flatnonzero(part.chunk == number))
+
+
 def lake_root(parts: list[Part]) -> str:
-    return root(_as_chunk(joined(parts))).hex()
+    return root(as_chunk(joined(parts))).hex()
 
 
 @settings(max_examples=200)
@@ -45,7 +50,7 @@ def test_the_root_does_not_depend_on_how_rows_lie_in_parts_and_days(rows, data):
         mine = [row for row, cut in zip(rows, cuts, strict=True) if cut == which]
         parts.append(part_of_chunk(chunk(7, mine)))
     assert lake_root(parts) == expected
-    files = [_rows_of(part_of_lake(table), 7) for part in parts for _, table in by_day(joined([part]))]
+    files = [of_chunk(part_of_lake(table), 7) for part in parts for _, table in by_day(joined([part]))]
     assert lake_root(data.draw(st.permutations(files))) == expected
     twice = [part_of_lake(joined(files[at : at + 2])) for at in range(0, len(files), 2)]
     assert lake_root(twice) == expected

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from carcloud.twin.state import PROVENANCES, TwinState
 from tests.stream import NOW_US, chunk
 
+CARS = st.sampled_from([f"car{number}" for number in range(6)])
 ROWS = st.lists(
     st.tuples(
         st.sampled_from([f"car{number}" for number in range(5)]),
@@ -19,7 +20,7 @@ ROWS = st.lists(
     ),
     max_size=12,
 )
-STEPS = st.lists(st.one_of(ROWS, st.sampled_from(["replay", "save and load"])), max_size=12)
+STEPS = st.lists(st.one_of(ROWS, st.sampled_from(["replay", "save and load"]), CARS), max_size=12)
 
 
 def saved_and_loaded(state: TwinState) -> TwinState:
@@ -36,6 +37,10 @@ def test_the_twin_holds_the_newest_sample_of_every_signal(steps):
     for step in steps:
         if step == "save and load":
             state = saved_and_loaded(state)
+        elif isinstance(step, str) and step.startswith("car"):  # it is erased
+            assert state.forget(step) == any(vehicle == step for vehicle, _ in known)
+            known = {key: value for key, value in known.items() if key[0] != step}
+            assert state.presence(step) is None
         elif step == "replay":
             for old in chunks:
                 assert len(state.apply(old)[0]) == 0

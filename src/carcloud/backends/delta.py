@@ -161,6 +161,31 @@ class Table:
         """Read one file, the named columns as dictionaries."""
         return pq.ParquetFile(self.path / file.name, read_dictionary=dictionaries).read()
 
+    def holds(self, name: str, column: str, value: str) -> bool:
+        """Tell whether a file, in the table or left over on the disk, has a row with this text in a column."""
+        file = pq.ParquetFile(self.path / name, read_dictionary=[column])
+        at = file.metadata.schema.names.index(column)
+        for group in range(file.num_row_groups):
+            edges = file.metadata.row_group(group).column(at).statistics
+            if edges is not None and edges.has_min_max and not edges.min <= value <= edges.max:
+                continue
+            if pc.any(pc.equal(file.read_row_group(group, [column])[column].cast(pa.string()), value)).as_py():
+                return True
+        return False
+
+    def on_disk(self) -> set[str]:
+        """Return the names of all files below the table's folder, those included that are no part of it any more."""
+        return {str(file.relative_to(self.path)) for file in self.path.glob(f"{self._partition}=*/*.parquet")}
+
+    def delete(self, names: list[str]) -> None:
+        """Delete files that left the table; whoever still reads them must be given time before."""
+        live = {file.name for file in self.live()}
+        for name in names:
+            if name not in live:
+                (self.path / name).unlink(missing_ok=True)
+        for folder in {(self.path / name).parent for name in names}:
+            flush(folder)
+
     def lowest(self, file: LiveFile, column: str) -> Any:
         """Return the lowest value of a column by the file's own statistics."""
         footer = pq.read_metadata(self.path / file.name)
@@ -251,14 +276,15 @@ def _create(path: Path, schema: pa.Schema, partition: str) -> DeltaTable:
 
 
 def _statistics(rows: pa.Table) -> str:
+    """Return what the log says of a file: edges of its columns, but not of numbers and of texts that were said."""
     low, high, nulls = {}, {}, {}
     for name in rows.schema.names:
         column = rows[name]
         nulls[name] = column.null_count
+        if pa.types.is_floating(column.type) or pa.types.is_string(column.type):
+            continue
         if pa.types.is_dictionary(column.type):
             column = pa.chunked_array([_used(chunk) for chunk in column.chunks])
-        if pa.types.is_floating(column.type) or column.null_count == len(column):
-            continue
         edges = pc.min_max(column).as_py()
         low[name], high[name] = _plain(edges["min"]), _plain(edges["max"])
     return json.dumps({"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls})

@@ -66,6 +66,36 @@ def consent(
             typer.echo(f"{purpose.name:20} {said:12} {purpose.basis}: {purpose.why}")
 
 
+@app.command()
+def erase(
+    vehicle: Annotated[str, typer.Argument(help="The car's id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether you mean it.")] = False,
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """Erase all that the zone holds of a car; it cannot be undone."""
+    settings, folder = load(config), Folder(data).existing()
+    if not yes:
+        typer.confirm(f"Erase everything the zone holds of {vehicle}? It cannot be undone.", abort=True)
+    with contextlib.closing(open_records(settings, folder)) as records:
+        erasure = records.erasures.begin(vehicle, "machine")
+    for subject in (subjects.REVOKED, subjects.ERASE):
+        tell(folder, subject, vehicle.encode())
+    said = f"done at {erasure.done_at:%Y-%m-%d %H:%M:%S}" if erasure.done_at else "under way; see `carcloud erasures`"
+    typer.echo(f"{vehicle}: {said}")
+
+
+@app.command()
+def erasures(data: Data = DATA, config: Config = None) -> None:
+    """List what was erased, and how far it has come."""
+    settings, folder = load(config), Folder(data).existing()
+    with contextlib.closing(open_records(settings, folder)) as records:
+        for erasure in records.erasures.all():
+            state = f"done {erasure.done_at:%Y-%m-%d %H:%M:%S}" if erasure.done_at else "under way"
+            parts = ", ".join(sorted(erasure.parts)) or "nothing yet"
+            typer.echo(f"{erasure.vehicle}  {erasure.at:%Y-%m-%d %H:%M:%S}  {state}  {parts}")
+
+
 def _refuse_unknown(policy: Policy, name: str) -> None:
     needing = [known.name for known in policy.purposes.values() if known.needs_consent]
     if name not in needing:

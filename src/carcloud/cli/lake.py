@@ -21,8 +21,7 @@ from carcloud.errors import InputError, MissingError
 from carcloud.lake.query import LakeQuery
 from carcloud.lake.settings import QueryLimits
 from carcloud.lake.verify import verify_lake
-from carcloud.safety.signer import load_public_key
-from carcloud.safety.signer import verify as verify_signature
+from carcloud.safety.signer import Verifier
 from carcloud.settings import Folder, Settings, catalogue_in_force, load
 
 EXPORT_TIME_S = 3600.0
@@ -90,13 +89,12 @@ def export(
 def verify_lake_command(data: Data = DATA) -> None:
     """Check every row of the lake against the governor's signed receipts."""
     folder = Folder(data).existing()
-    key = load_public_key(folder.keys / "receipt.pub")
-    verdict = verify_lake(
-        folder.lake, lambda statement, signature: verify_signature(key, "receipt", statement, signature)
-    )
+    verdict = verify_lake(folder.lake, Verifier(folder.keys, "receipt"), Verifier(folder.keys, "erasure"))
     for fault in verdict.faults:
         typer.secho(fault, fg=typer.colors.RED)
-    typer.echo(f"{verdict.chunks} chunks, {verdict.rows} rows: {'good' if not verdict.faults else 'NOT as signed'}")
+    erased = f", {verdict.erased} erased" if verdict.erased else ""
+    said = "good" if not verdict.faults else "NOT as signed"
+    typer.echo(f"{verdict.chunks} chunks, {verdict.rows} rows{erased}: {said}")
     if verdict.faults:
         raise typer.Exit(1)
 

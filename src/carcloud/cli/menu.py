@@ -51,6 +51,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "governance",
         "Show, give or withdraw a car's consents; what is withdrawn is dropped from the stream at once.",
     ),
+    "erase": ("governance", "Erase all that the zone holds of a car; it cannot be undone."),
+    "erasures": ("governance", "List what was erased, and how far it has come."),
+    "flow": ("flows", "What may leave the zone for another."),
     "catalogue": ("catalogue", "The signals the zone knows."),
 }
 """Each command: the file it lives in, and its line of help."""

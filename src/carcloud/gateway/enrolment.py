@@ -211,7 +211,6 @@ def card_of(vehicle: Vehicle, endpoints: Endpoints) -> dict[str, object]:
     return {
         "id": vehicle.id,
         "tenant": vehicle.tenant,
-        "vin": vehicle.vin,
         "mqtt": {"host": endpoints.mqtt_host, "port": endpoints.mqtt_port},
         "https": {"url": endpoints.https_url},
     }

@@ -8,7 +8,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -48,6 +48,19 @@ class Part:
     provenance: NDArray[np.uint8]
     chunk: NDArray[np.int64]
     text: pa.Array | None
+
+    def taken(self, at: NDArray[np.int64]) -> Part:
+        """Return the rows at these places, in their order."""
+        return replace(
+            self,
+            vehicle=self.vehicle[at],
+            signal=self.signal[at],
+            time_us=self.time_us[at],
+            value=self.value[at],
+            provenance=self.provenance[at],
+            chunk=self.chunk[at],
+            text=None if self.text is None else self.text.take(pa.array(at)),
+        )
 
 
 def part_of_chunk(chunk: Chunk) -> Part:

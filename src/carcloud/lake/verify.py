@@ -4,38 +4,39 @@ Rules:
 * Rows are regrouped by chunk, whatever files they are in; their Merkle root must be the one in the chunk's receipt.
 * Every chunk up to the table's position has a receipt, empty ones too: a missing one, one whose signature does not
   hold, and one that kept other rows than the lake has, are faults.
+* Where a car was erased its tombstones stand in for its rows; those of all others must still give the signed root.
 * A file that cannot be read, and a row that lies in another day than its own, are faults.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
-import pyarrow as pa
 
-from carcloud.backends.delta import LiveFile, Table
+from carcloud.backends.delta import Table
 from carcloud.errors import MissingError
-from carcloud.lake.rows import DAY_US, PROVENANCES, SCHEMA, Part, joined, part_of_file
-from carcloud.lake.writer import DICTIONARIES
-from carcloud.stream.chunk import SCHEMA as CHUNK_SCHEMA
+from carcloud.lake.rows import SCHEMA, Part, joined
+from carcloud.lake.tombstones import Tombstone, read
+from carcloud.lake.windows import as_chunk, windows
+from carcloud.safety.audit.tree import root_of
 from carcloud.stream.genuine import Verify
-from carcloud.stream.receipts import root, statement
+from carcloud.stream.receipts import car_digests, leaf, statement
 
 SHOWN_FAULTS = 20
 
 
 @dataclass
 class Verdict:
-    """What was found: chunks and rows checked, and what is wrong, at most the first of many."""
+    """What was found: chunks and rows checked, rows that were erased, and what is wrong, at most the first of many."""
 
     chunks: int = 0
     rows: int = 0
     faults: list[str] = field(default_factory=list)
+    erased: int = 0
 
     def fault(self, text: str) -> None:
         """Note something wrong."""
@@ -43,8 +44,8 @@ class Verdict:
             self.faults.append(text)
 
 
-def verify_lake(folder: Path, signed: Verify, partition: int = 0) -> Verdict:
-    """Check the whole lake. `signed(statement, signature)` tells whether the governor's key made the signature.
+def verify_lake(folder: Path, signed: Verify, erased: Verify, partition: int = 0) -> Verdict:
+    """Check the whole lake. `signed`, `erased`: whether the signer made a signature on a receipt, on tombstones.
 
     Raises:
         MissingError: the folder holds no lake.
@@ -55,49 +56,25 @@ def verify_lake(folder: Path, signed: Verify, partition: int = 0) -> Verdict:
     receipts = _receipts(folder / "receipts", verdict)
     table = Table(folder / "samples", SCHEMA, "day")
     checked = set[int]()
-    for by_chunk in _windows(table, verdict):
+    stones = read(folder / "erased", erased, verdict.fault)
+    for by_chunk in windows(table, table.live(), lambda part: part, verdict.fault):
         for number, parts in sorted(by_chunk.items()):
-            _check(number, parts, receipts.get(number), signed, verdict)
+            _check(number, parts, receipts.get(number), stones.get(number, {}), signed, verdict)
         checked |= by_chunk.keys()
     expected = range(1, table.position(f"lake/{partition}") + 1)
     for number in sorted((receipts.keys() | set(expected)) - checked):
-        _check(number, [], receipts.get(number), signed, verdict)
+        _check(number, [], receipts.get(number), stones.get(number, {}), signed, verdict)
     return verdict
 
 
-def _windows(table: Table, verdict: Verdict) -> Iterator[dict[int, list[Part]]]:
-    """Yield the rows by chunk, as soon as no later file has more of a chunk: the lake may be larger than memory."""
-    files = sorted((_first_chunk(table, file), file.name, file) for file in table.live())
-    open_: dict[int, list[Part]] = {}
-    for at, (_, _, file) in enumerate(files):
-        if part := _part(table, file, verdict):
-            for number in np.unique(part.chunk).tolist():
-                open_.setdefault(number, []).append(_rows_of(part, number))
-        settled = files[at + 1][0] if at + 1 < len(files) else None
-        done = {number: parts for number, parts in open_.items() if settled is None or number < settled}
-        open_ = {number: parts for number, parts in open_.items() if number not in done}
-        yield done
-
-
-def _first_chunk(table: Table, file: LiveFile) -> int:
-    try:
-        return int(table.lowest(file, "chunk"))
-    except (OSError, pa.ArrowException, AttributeError, TypeError, ValueError):
-        return 0  # what is wrong with it is said when its rows are read
-
-
-def _part(table: Table, file: LiveFile, verdict: Verdict) -> Part | None:
-    try:
-        part = part_of_file(table.read(file, DICTIONARIES))
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        verdict.fault(f"{file.name}: cannot be read as the lake's rows, {type(error).__name__}")
-        return None
-    if (part.time_us // DAY_US != np.datetime64(file.partition, "D").astype(np.int64)).any():
-        verdict.fault(f"{file.name}: holds rows of other days")
-    return part
-
-
-def _check(number: int, parts: list[Part], receipt: dict[str, Any] | None, signed: Verify, verdict: Verdict) -> None:
+def _check(
+    number: int,
+    parts: list[Part],
+    receipt: dict[str, Any] | None,
+    erased: Mapping[str, Tombstone],
+    signed: Verify,
+    verdict: Verdict,
+) -> None:
     rows = sum(len(part.value) for part in parts)
     verdict.chunks += 1
     verdict.rows += rows
@@ -107,10 +84,23 @@ def _check(number: int, parts: list[Part], receipt: dict[str, Any] | None, signe
     fields = receipt["statement"]
     if not signed(statement(fields), bytes.fromhex(receipt["signature"])):
         verdict.fault(f"chunk {number}: the receipt's signature does not hold")
-    elif rows != fields["kept"]:
-        verdict.fault(f"chunk {number}: {rows} rows, the receipt says {fields['kept']}")
-    elif rows and root(_as_chunk(joined(parts))).hex() != fields["root"]:
+        return
+    digests = car_digests(as_chunk(joined(parts))) if rows else {}
+    stones = {vehicle: stone for vehicle, stone in erased.items() if vehicle not in digests}
+    gone = sum(stone.rows for stone in stones.values())
+    verdict.erased += gone
+    if rows + gone != fields["kept"]:
+        also = f" and {gone} erased" if gone else ""
+        verdict.fault(f"chunk {number}: {rows} rows{also}, the receipt says {fields['kept']}")
+    elif fields["kept"] and _root(digests, stones).hex() != fields["root"]:
         verdict.fault(f"chunk {number}: the rows are not those the governor signed")
+
+
+def _root(digests: Mapping[str, bytes], stones: Mapping[str, Tombstone]) -> bytes:
+    """Return the root over the cars that are there and the leaves of those that were erased."""
+    leaves = {vehicle: stone.leaf for vehicle, stone in stones.items()}
+    leaves |= {vehicle: leaf(vehicle, digest) for vehicle, digest in digests.items()}
+    return root_of([leaves[vehicle] for vehicle in sorted(leaves)])
 
 
 def _receipts(folder: Path, verdict: Verdict) -> dict[int, dict[str, Any]]:
@@ -139,18 +129,3 @@ def _is_receipt(value: object) -> bool:
         return isinstance(value["statement"]["chunk"], int) and len(bytes.fromhex(value["signature"])) > 0  # type: ignore[index]
     except (KeyError, TypeError, ValueError):
         return False
-
-
-def _rows_of(part: Part, number: int) -> Part:
-    at = np.flatnonzero(part.chunk == number)
-    columns = (part.vehicle[at], part.signal[at], part.time_us[at], part.value[at], part.provenance[at], part.chunk[at])
-    text = None if part.text is None else part.text.take(pa.array(at))
-    return Part(part.vehicles, part.signals, *columns, text)
-
-
-def _as_chunk(rows: pa.Table) -> pa.RecordBatch:
-    batch = rows.drop_columns(["chunk"]).combine_chunks().to_batches()[0]
-    codes = batch["provenance"].indices.cast(pa.uint8())
-    assert batch["provenance"].dictionary.to_pylist() == PROVENANCES
-    columns = [batch[name] for name in CHUNK_SCHEMA.names if name != "provenance"]
-    return pa.RecordBatch.from_arrays([*columns, codes], schema=CHUNK_SCHEMA)

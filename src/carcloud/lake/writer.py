@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ from carcloud.backends.files import flush
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, TryLaterError
+from carcloud.lake.eraser import Eraser
 from carcloud.lake.rows import SCHEMA, bins, by_day, joined, part_of_chunk, part_of_file
 from carcloud.lake.settings import LakeSettings
+from carcloud.lake.tombstones import Sign
+from carcloud.lake.windows import DICTIONARIES
 from carcloud.stream.chunk import Chunk
 from carcloud.stream.delays import Delays
 from carcloud.stream.follower import Follower
@@ -32,17 +36,26 @@ from carcloud.stream.genuine import FORGED, ForgedError, Verify
 
 log = logging.getLogger(__name__)
 
-DICTIONARIES = ["vehicle", "signal", "provenance"]
+ERASE_EVERY_S = 2.0
 
 
 class LakeWriter:
     """One partition's writer. `folder` holds the table `samples` and the folder `receipts`.
 
-    `signed(statement, signature)` tells whether the governor's key made the signature.
+    `signed(statement, signature)` tells whether the governor's key made the signature; `sign` signs tombstones.
+    `patience_s`: how long a query may still read a file that was replaced.
     """
 
     def __init__(
-        self, cloud: Bus, records: Records, folder: Path, settings: LakeSettings, signed: Verify, partition: int = 0
+        self,
+        cloud: Bus,
+        records: Records,
+        folder: Path,
+        settings: LakeSettings,
+        signed: Verify,
+        sign: Sign,
+        patience_s: float,
+        partition: int = 0,
     ) -> None:
         self._cloud, self._records, self._settings, self._partition = cloud, records, settings, partition
         self._signed = signed
@@ -50,6 +63,8 @@ class LakeWriter:
         self._table = Table(folder / "samples", SCHEMA, "day")
         self._receipts = folder / "receipts"
         self._receipts.mkdir(exist_ok=True)
+        self._sign, self._patience_s = sign, patience_s
+        self._replacing = threading.Lock()
         self._delays = Delays()
         self._alarm: dict[str, str] | None = None
         self._position = 0
@@ -61,6 +76,7 @@ class LakeWriter:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write_forever())
             tasks.create_task(self._compact_forever())
+            tasks.create_task(self._erase_forever())
 
     def metrics(self) -> dict[str, Any]:
         """Return what the lake holds and how far behind it is, for the bus."""
@@ -157,6 +173,26 @@ class LakeWriter:
             since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
             self._alarm = {"code": code, "message": message, "do": do, "since": since}
 
+    # erasing
+
+    async def _erase_forever(self) -> None:
+        """Erase the cars that the ledger names, once the lake stands beyond the last chunk that may hold them."""
+        while True:
+            await asyncio.sleep(ERASE_EVERY_S)
+            try:
+                for erasure in await asyncio.to_thread(self._records.erasures.open, "lake"):
+                    if self._position >= (erasure.fence or 0):
+                        facts = await asyncio.to_thread(self._erase, erasure.id, erasure.vehicle)
+                        await asyncio.to_thread(self._records.erasures.finish, erasure.id, "lake", facts)
+                        log.info("a car is erased from the lake", extra=facts)
+            except (ConflictError, TryLaterError) as error:
+                log.warning("erasing waits", extra={"reason": str(error)})
+
+    def _erase(self, erasure: str, vehicle: str) -> dict[str, Any]:
+        with self._replacing:
+            table = Table(self._table.path, SCHEMA, "day")
+            return Eraser(table, self._folder / "erased", self._sign, self._patience_s).erase(erasure, vehicle)
+
     # compaction
 
     async def _compact_forever(self) -> None:
@@ -173,6 +209,10 @@ class LakeWriter:
 
     def compact(self) -> int:
         """Join small files day by day; return how many were replaced. Runs beside the writer, on its own handle."""
+        with self._replacing:
+            return self._compact()
+
+    def _compact(self) -> int:
         table, gone = Table(self._table.path, SCHEMA, "day"), 0
         by_partition: dict[str, list[LiveFile]] = {}
         for file in table.live():

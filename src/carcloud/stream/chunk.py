@@ -87,9 +87,10 @@ def encoded_rows(rows: pa.RecordBatch) -> memoryview:
     return memoryview(sink.getvalue())
 
 
-def assembled(record: Record, rows: memoryview) -> bytes:
-    """Return a chunk's bytes, given its rows as `encoded_rows` made them."""
+def assembled(record: Record, rows: memoryview, least_bytes: int = 0) -> bytes:
+    """Return a chunk's bytes, given its rows as `encoded_rows` made them; at least so many, filled up with blanks."""
     said = orjson.dumps(asdict(record))
+    said += b" " * max(least_bytes - _HEAD.size - len(said), 0)
     said += b" " * (-(_HEAD.size + len(said)) % 8)
     return b"".join((_HEAD.pack(_MAGIC, len(said)), said, rows))
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from carcloud.backends.files import write_flushed
 from carcloud.backends.nats import Bus, Message
+from carcloud.errors import InputError
 from carcloud.safety.keys import private_folder
 from carcloud.stream import subjects
-from carcloud.stream.chunk import Record
+from carcloud.stream.chunk import Record, decode
 from carcloud.stream.genuine import FORGED_DO, ForgedError, Verify, genuine
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,16 @@ class Evidence:
                     number = record.number
                     yield message.sequence, record
             sequence = messages[-1].sequence
+
+    def erase(self, vehicle: str) -> None:
+        """Delete the files that hold rows of a car whose data are erased."""
+        for file in self._folder.glob("*.arrow"):
+            try:
+                found = vehicle in decode(file.read_bytes()).rows["vehicle"].dictionary.to_pylist()
+            except InputError:  # no chunk at all, so no rows either
+                found = vehicle.encode() in file.read_bytes()
+            if found:
+                file.unlink()
 
     def alarm(self) -> tuple[str, str] | None:
         """Return what to say and what to do as long as files are kept, None where there are none."""

@@ -52,9 +52,10 @@ FOLDS = ("marks", "lake", "twin", "audit")
 MESSAGES_A_READ = 1000
 BYTES_A_READ = 16 * 1024 * 1024
 SNAPSHOT_EVERY_S = 10.0
+BLOCK_BYTES = 8 * 1024 * 1024 + 1  # the broker purges a block whole, or leaves the bytes in it
 UNANSWERED = 2  # appends in a row, 10 s each, before the broker is taken for stuck
 RENEWAL_BYTES = 16 * 1024 * 1024
-PURGE_EVERY_S = 2.0
+PURGE_EVERY_S = ERASE_EVERY_S = 2.0
 
 
 @dataclass
@@ -107,14 +108,16 @@ class Governor:
         self._tenants: dict[str, str] = {}
         self._alarms: dict[str, dict[str, str]] = {}
         self._totals = Totals()
-        self._number = self._sequence = self._stream_last = 0
+        self._number = self._sequence = self._stream_last = self._purged = 0
         self._raw_bytes = self._governed_bytes = 0
         self._intake = Intake(catalogue, Marks(), {}, self._tenant_of, settings.flood)
+        self._erase_at = 0.0
 
     async def run(self) -> None:
         """Govern until cancelled, starting again from durable state after every failure."""
         await self._cloud.listen(subjects.REVOKED, self._on_revoked)
         await self._cloud.listen(subjects.CONSENT, self._consents.changed)
+        await self._cloud.listen(subjects.ERASE, self._on_erase)
         while True:
             try:
                 await self._recover()
@@ -194,6 +197,8 @@ class Governor:
         began: float | None = None
         while True:
             await self._wait_for_room()
+            if time.monotonic() >= self._erase_at:
+                await self._erase()
             limit = self._messages_wanted()
             messages = await self._vehicles.read(subjects.RAW, subjects.RAW_UP, self._raw_next, limit, BYTES_A_READ)
             for message in messages:
@@ -219,16 +224,16 @@ class Governor:
         room = self._settings.chunk_samples - samples
         return max(1, min(MESSAGES_A_READ, room * have // max(samples, 1) + 1))
 
-    async def _close_chunk(self) -> None:
+    async def _close_chunk(self, least_bytes: int = 0) -> None:
         intake = self._intake
-        if intake.needs_chunk:
+        if intake.needs_chunk or least_bytes:
             made = draft(intake.arrivals, self._terms, self._consents.bits)
             refusals = [*intake.refusals, *self._row_refusals(made.refused)]
             record, rows = self._record(made, refusals), encoded_rows(made.rows)
             record.receipt = await self._receipt(record, root(made.rows), content(record, rows))
             await self._store_first(refusals)
             self._stream_last = self._sequence = await self._cloud.append(
-                self._subject, assembled(record, rows), expected_last=self._sequence
+                self._subject, assembled(record, rows, least_bytes), expected_last=self._sequence
             )
             self._number = record.number
             self._totals.add(record)
@@ -315,6 +320,33 @@ class Governor:
             log.warning("a car floods; its session is closed", extra={"vehicle": origin.vehicle})
             await self._cloud.publish(subjects.FLOODING, origin.vehicle.encode())
 
+    # erasing
+
+    async def _on_erase(self, _: str, vehicle: bytes) -> None:
+        await self._on_revoked(_, vehicle)
+        self._erase_at = 0.0
+
+    async def _erase(self) -> None:
+        """Drop what is held of cars that are to be erased, and write a chunk from which on the stream has none of them.
+
+        That chunk is too large for the block of the broker's file that is being written, so it begins a new one; once
+        every fold is past it and what lies before it is purged, the older blocks are deleted from the disk.
+        """
+        self._erase_at = time.monotonic() + ERASE_EVERY_S
+        if begun := await asyncio.to_thread(self._records.erasures.unfenced):
+            for erasure in begun:
+                self._tenants.pop(erasure.vehicle, None)
+                self._consents.bits.pop(erasure.vehicle, None)
+                self._intake.drop(erasure.vehicle)
+                await asyncio.to_thread(self._evidence.erase, erasure.vehicle)
+            await self._close_chunk(BLOCK_BYTES)
+            await self._take_snapshot()
+            for erasure in begun:
+                await asyncio.to_thread(self._records.erasures.set_fence, erasure.id, self._number)
+        for erasure in await asyncio.to_thread(self._records.erasures.open, "stream"):
+            if self._purged >= (erasure.fence or 0):
+                await asyncio.to_thread(self._records.erasures.finish, erasure.id, "stream", {"fence": erasure.fence})
+
     # keeping house
 
     async def _renew_broker(self) -> None:
@@ -377,6 +409,7 @@ class Governor:
         below = min(self._sequence - (self._number - lowest) + 1 - governed.removed, self._sequence)
         if below > 1:
             await self._cloud.purge(subjects.GOVERNED, self._subject, below)
+        self._purged = lowest
         raw = await self._vehicles.state(subjects.RAW)
         if raw.created != self._raw_created:
             raise TryLaterError("The broker began a new RAW.")

@@ -160,6 +160,23 @@ class Intake:
         """Ask again who a vehicle is, since it was revoked or enrolled."""
         self._origins = {subject: who for subject, who in self._origins.items() if who and who.vehicle != vehicle}
 
+    def drop(self, vehicle: str) -> None:
+        """Drop all there is of a car whose data are erased: what waits, and what has arrived for the next chunk."""
+        self.forget(vehicle)
+        self.marks.forget(vehicle)
+        mine = [arrival for arrival in self.arrivals if arrival.origin.vehicle == vehicle]
+        self.arrivals = [arrival for arrival in self.arrivals if arrival.origin.vehicle != vehicle]
+        self.samples -= sum(len(arrival.values) for arrival in mine)
+        self.size -= sum(_size(len(arrival.values), arrival.texts) for arrival in mine)
+        self.refusals = [refusal for refusal in self.refusals if refusal.origin.vehicle != vehicle]
+        self.answers = {key: want for key, want in self.answers.items() if key[0].vehicle != vehicle}
+        self.moved = {key: number for key, number in self.moved.items() if key[0] != vehicle}
+        self._delayed = {key for key in self._delayed if key[0] != vehicle}
+        for key in [key for key in self._waiting if key[0] == vehicle]:
+            self._waiting_bytes -= sum(waiting.size for waiting in self._waiting.pop(key).values())
+        self._rates.pop(vehicle, None)
+        self._announced.pop(vehicle, None)
+
     def _identify(self, subject: str) -> Origin | None:
         sender = origin(subject)
         if sender is None or self._tenant_of(sender.vehicle) != sender.tenant:

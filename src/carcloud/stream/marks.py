@@ -45,6 +45,10 @@ class Marks:
         if len(queues) > LIMIT_QUEUES:
             del queues[next(iter(queues))]
 
+    def forget(self, vehicle: str) -> None:
+        """Drop every mark of a car whose data are erased."""
+        self._marks.pop(vehicle, None)
+
     def dump(self) -> dict[str, dict[str, int]]:
         """Return all marks, ready for JSON; queues as 16 hexadecimal digits, least recently used first."""
         return {

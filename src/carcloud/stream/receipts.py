@@ -22,13 +22,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from carcloud.safety.audit.tree import tree_root
+from carcloud.safety.audit.tree import leaf_hash, root_of
 
 
 def root(rows: pa.RecordBatch) -> bytes:
     """Return the Merkle root over the cars of rows sorted by (vehicle, signal, time), dictionaries in sorted order."""
     digests = car_digests(rows)
-    return tree_root([vehicle.encode() + b"\x00" + digests[vehicle] for vehicle in sorted(digests)])
+    return root_of([leaf(vehicle, digests[vehicle]) for vehicle in sorted(digests)])
+
+
+def leaf(vehicle: str, digest: bytes) -> bytes:
+    """Return the hash of a car's leaf in the tree."""
+    return leaf_hash(vehicle.encode() + b"\x00" + digest)
 
 
 def car_digests(rows: pa.RecordBatch) -> dict[str, bytes]:

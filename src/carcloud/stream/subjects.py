@@ -24,6 +24,7 @@ REVOKED = "zone.revoked"  # and every other change of a car's state
 CAME = "zone.came"
 FLOODING = "zone.flooding"
 CONSENT = "zone.consent"
+ERASE = "zone.erase"
 ORDERED = "zone.ordered"
 ORDER_CHANGED = "zone.order"
 CHUNK = "zone.chunk"

@@ -30,6 +30,7 @@ from carcloud.twin.state import Cells, TwinState
 log = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 5.0
+ERASE_EVERY_S = 2.0
 TELL_EVERY_S = 0.25
 LEASE_S = 15.0
 LIMIT_WATCHES = 500
@@ -55,11 +56,13 @@ class TwinKeeper:
         self._file = folder / f"state-{partition}.arrow"
         self._state = TwinState.load(self._file)
         self._watches: dict[str, _Watch] = {}
-        self._delays = Delays()
+        self._delays, self._saving = Delays(), asyncio.Lock()
         self._alarms: dict[str, dict[str, str]] = {}
+        self._erased = frozenset[str]()
 
     async def run(self) -> None:
         """Follow the stream and answer until cancelled."""
+        await self._cloud.listen(subjects.ERASE, self._on_erase)
         await self._cloud.answer(subjects.TWIN_GET, self._get)
         await self._cloud.answer(subjects.TWIN_FLEET, self._fleet)
         await self._cloud.answer(subjects.TWIN_PRESENCE, self._presence)
@@ -68,6 +71,7 @@ class TwinKeeper:
             tasks.create_task(self._save_forever())
             tasks.create_task(self._tell_forever())
             tasks.create_task(self._follow())
+            tasks.create_task(self._erase_forever())
 
     def metrics(self) -> dict[str, Any]:
         """Return how many cars report and how far behind the twin is, for the bus."""
@@ -87,7 +91,8 @@ class TwinKeeper:
             try:
                 async for chunk in follower.chunks(position):
                     changed = self._state.apply(chunk)
-                    self._note(changed)
+                    if not self._forget():
+                        self._note(changed)
                     self._alarms.pop(FORGED, None)
                     self._delays.note([chunk.record.received_us])
             except ForgedError as error:
@@ -132,14 +137,46 @@ class TwinKeeper:
         pause_s = SAVE_EVERY_S
         while True:
             await asyncio.sleep(pause_s)
-            position, began = self._state.chunk, time.monotonic()
-            data = self._state.dump()
-            pause_s = max(SAVE_EVERY_S, 20 * (time.monotonic() - began))
+            began = time.monotonic()
             try:
-                await asyncio.to_thread(write_flushed, self._file, data)
-                await asyncio.to_thread(self._records.set_position, "twin", self._partition, position)
+                await self._save()
             except TryLaterError as error:  # the stream keeps what is not saved
                 log.warning("the twin is not saved", extra={"reason": str(error)})
+            pause_s = max(SAVE_EVERY_S, 20 * (time.monotonic() - began))
+
+    async def _save(self) -> None:
+        async with self._saving:
+            position, data = self._state.chunk, self._state.dump()
+            await asyncio.to_thread(write_flushed, self._file, data)
+            await asyncio.to_thread(self._records.set_position, "twin", self._partition, position)
+
+    # erasing
+
+    def _forget(self) -> bool:
+        """Drop what is held of erased cars; tell whether there was anything, and then drop what was to be told too."""
+        found = [self._state.forget(vehicle) for vehicle in self._erased]
+        if any(found):
+            for watch in self._watches.values():
+                watch.cells = []
+        return any(found)
+
+    async def _on_erase(self, _: str, vehicle: bytes) -> None:
+        self._erased |= {vehicle.decode()}
+        self._forget()
+
+    async def _erase_forever(self) -> None:
+        """Erase what the ledger says, and say so once a saved state stands beyond the last chunk that may hold it."""
+        while True:
+            try:
+                self._erased |= await asyncio.to_thread(self._records.erasures.vehicles)
+                self._forget()
+                for erasure in await asyncio.to_thread(self._records.erasures.open, "twin"):
+                    if self._state.chunk >= (erasure.fence or 0):
+                        await self._save()
+                        await asyncio.to_thread(self._records.erasures.finish, erasure.id, "twin", {})
+            except TryLaterError as error:
+                log.warning("erasing waits", extra={"reason": str(error)})
+            await asyncio.sleep(ERASE_EVERY_S)
 
     # answers
 

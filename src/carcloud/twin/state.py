@@ -107,6 +107,25 @@ class TwinState:
             new[:rows, :columns] = filled
         self._seen_us = np.append(self._seen_us, np.zeros(wanted_rows - rows, np.int64))
 
+    def forget(self, vehicle: str) -> bool:
+        """Drop a car; the last one takes its row, so rows named before mean other cars now. Tell whether it was there.
+
+        A caller that holds cells must drop them.
+        """
+        if vehicle not in self._vehicles:
+            return False
+        names = list(self._vehicles)
+        row, last = self._vehicles[vehicle], len(names) - 1
+        names[row] = names[last]
+        self._vehicles = {name: at for at, name in enumerate(names[:last])}
+        for column, empty in zip(self._columns, (NEVER, np.nan, 0), strict=True):
+            column[row] = column[last]
+            column[last] = empty
+        self._seen_us[row], self._seen_us[last] = self._seen_us[last], 0
+        texts = {key: text for key, text in self._texts.items() if key[0] != row}
+        self._texts = {(row if at == last else at, column): text for (at, column), text in texts.items()}
+        return True
+
     # reading
 
     @property

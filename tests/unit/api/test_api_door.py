@@ -149,6 +149,8 @@ def test_openapi_describes_every_route_and_the_error_shape(api: httpx.Client) ->
         "/v1/governance",
         "/v1/flows",
         "/v1/flows/{flow}/read",
+        "/v1/erasures",
+        "/v1/vehicles/{vehicle}/erase",
         "/v1/vehicles/{vehicle}/consents",
         "/v1/identity",
         "/v1/claims",

@@ -83,7 +83,6 @@ def test_credentials_folder_holds_all_a_car_needs(
     assert json.loads((folder / "vehicle.json").read_text()) == {
         "id": enrolment.vehicle.id,
         "tenant": "default",
-        "vin": VIN,
         "mqtt": {"host": "cloud.example", "port": 8883},
         "https": {"url": "https://cloud.example:8443"},
     }

@@ -20,12 +20,16 @@ from carcloud.lake import writer as rooms
 from carcloud.lake.settings import LakeSettings
 from carcloud.lake.verify import Verdict, verify_lake
 from carcloud.lake.writer import LakeWriter
-from carcloud.safety.signer import Signer, Verifier
+from carcloud.safety.signer import Signature, Signer, Verifier
 from carcloud.stream import subjects
 from carcloud.stream.chunk import Chunk, encode
 from tests.stream import CAR, DAY_US, NOW_US, OTHER, Broker, chunk, receipt, running_broker
 
 QUICK = LakeSettings(rhythm_s=0.05)
+
+
+def unasked(_: bytes) -> Signature:
+    raise AssertionError("nothing is erased here")
 
 
 class Lake:
@@ -39,7 +43,7 @@ class Lake:
         self._signed = Verifier(folder / "keys", "receipt")
 
     def writer(self, cloud: Bus | None = None, settings: LakeSettings = QUICK) -> LakeWriter:
-        return LakeWriter(cloud or Bus(), self.records, self.folder, settings, self._signed)
+        return LakeWriter(cloud or Bus(), self.records, self.folder, settings, self._signed, unasked, 0.0)
 
     def chunk(self, number: int, days: tuple[int, ...] = (0,), empty: bool = False) -> Chunk:
         rows = [
@@ -68,7 +72,7 @@ class Lake:
         )
 
     def verdict(self) -> Verdict:
-        return verify_lake(self.folder, self._signed)
+        return verify_lake(self.folder, self._signed, self._signed)
 
 
 @pytest.fixture
@@ -525,5 +529,5 @@ def test_a_file_moved_to_another_day_is_found(proven):
 
 def test_where_there_is_no_lake_there_is_nothing_to_check_and_none_is_made(tmp_path):
     with pytest.raises(MissingError, match="no lake"):
-        verify_lake(tmp_path, lambda *_: True)
+        verify_lake(tmp_path, lambda *_: True, lambda *_: True)
     assert list(tmp_path.iterdir()) == []

@@ -5,6 +5,7 @@ from carcloud.backends.records.audit import Entry
 from carcloud.backends.records.claims import Claim
 from carcloud.backends.records.consents import Consent
 from carcloud.backends.records.core import Records
+from carcloud.backends.records.erasures import Erasure
 from carcloud.backends.records.passes import ApiToken, Session
 from carcloud.backends.records.people import Person
 from carcloud.backends.records.suspicions import Suspicion
@@ -25,6 +26,7 @@ __all__ = [
     "Claim",
     "Consent",
     "Entry",
+    "Erasure",
     "Person",
     "QuarantineEntry",
     "Records",

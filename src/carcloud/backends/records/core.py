@@ -18,6 +18,7 @@ from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.claims import Claim, Claims, put
 from carcloud.backends.records.consents import Consents
 from carcloud.backends.records.database import Database
+from carcloud.backends.records.erasures import Erasures
 from carcloud.backends.records.exports import Exports
 from carcloud.backends.records.life import Life
 from carcloud.backends.records.orders import Orders
@@ -52,8 +53,9 @@ class Records(Database):
         self.life = Life(self, self.audit)
         self.suspicions = Suspicions(self, self.audit)
         self.consents = Consents(self, self.audit)
-        self.orders = Orders(self, self.audit)
         self.exports = Exports(self)
+        self.erasures = Erasures(self, self.audit)
+        self.orders = Orders(self, self.audit)
 
     # vehicles
 

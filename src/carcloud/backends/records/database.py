@@ -154,9 +154,14 @@ class Database:
             ConflictError: the records hold it already.
             TryLaterError: the database is locked, away or full.
         """
+        with self._reached(), (self._writing if writing else self._engine).begin() as db:
+            yield db
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """Turn the vendor's errors into ours."""
         try:
-            with (self._writing if writing else self._engine).begin() as db:
-                yield db
+            yield
         except sql_errors.IntegrityError as error:
             raise ConflictError(f"The records hold this already: {_reason(error)}.") from None
         except (sql_errors.OperationalError, sql_errors.InterfaceError, sql_errors.TimeoutError) as error:
@@ -167,6 +172,11 @@ class Database:
         """Let one writing transaction at a time go on from here, until it ends. SQLite's writers are alone anyway."""
         if db.dialect.name == "postgresql":
             db.execute(select(func.pg_advisory_xact_lock(lock)))
+
+    def clean(self) -> None:
+        """Have the database overwrite what was deleted, as far as no reader still needs it."""
+        with self._reached(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+            db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)" if db.dialect.name == "sqlite" else "VACUUM")
 
     def _prepare_schema(self) -> None:
         with self.transaction(writing=True) as db:

@@ -1,0 +1,171 @@
+"""The ledger of erasures: which cars' data were erased, and how far every part of the zone has come with it.
+
+Rules:
+* An erasure begins by deleting all that the records say of the car; what joins its id to a person is gone with that.
+* The ledger keeps the car's random id, so that a restored backup can be told; nothing else of the car.
+* Each part does its share and says so once; the last one completes the erasure, which is noted for the audit log.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    ForeignKey,
+    String,
+    Table,
+    Text,
+    delete,
+    exists,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from carcloud.backends.records.audit import Audit, Entry
+from carcloud.backends.records.database import Database, Instant, metadata
+from carcloud.errors import MissingError
+
+Part = Literal["stream", "twin", "lake"]
+PARTS: tuple[Part, ...] = get_args(Part)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("vehicle", String(64), nullable=False, unique=True),
+    Column("tenant", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(96), nullable=False),
+    Column("fence", BigInteger),
+    Column("done_at", Instant),
+)
+erasure_parts = Table(
+    "erasure_parts",
+    metadata,
+    Column("erasure", String(32), ForeignKey("erasures.id"), primary_key=True),
+    Column("part", String(16), primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("facts", Text, nullable=False),
+)
+_KEPT = frozenset({"erasures"})
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """One erasure. `fence`: the chunk from which on nothing of the car is in the stream, once the governor said so.
+
+    `parts`: part → what it did, for those that are done.
+    """
+
+    id: str
+    vehicle: str
+    tenant: str
+    at: datetime
+    actor: str
+    fence: int | None
+    done_at: datetime | None
+    parts: Mapping[str, Mapping[str, Any]]
+
+
+class Erasures:
+    """The erasures of a zone."""
+
+    def __init__(self, database: Database, audit: Audit) -> None:
+        self._database, self._audit = database, audit
+
+    def begin(self, vehicle: str, actor: str) -> Erasure:
+        """Delete what the records say of a car, and let all parts erase theirs; again is the same erasure.
+
+        Raises:
+            MissingError: no such car, and none was erased.
+        """
+        vehicles = metadata.tables["vehicles"]
+        with self._database.transaction(writing=True) as db:
+            known = db.execute(select(erasures.c.id).where(erasures.c.vehicle == vehicle)).scalar()
+            if known is None:
+                tenant = db.execute(select(vehicles.c.tenant).where(vehicles.c.id == vehicle)).scalar()
+                if tenant is None:
+                    raise MissingError(f"No vehicle {vehicle!r}.", "List the enrolled ones with `carcloud vehicles`.")
+                row = {"vehicle": vehicle, "tenant": tenant, "at": datetime.now(UTC), "actor": actor}
+                db.execute(insert(erasures).values(id=secrets.token_hex(8), **row))
+                self._audit.note(db, Entry(actor, "eraseVehicle", f"vehicle:{vehicle}", "allowed", tenant=tenant))
+            _delete(db, vehicle)
+        self._clean()
+        (erasure,) = self._read(erasures.c.vehicle == vehicle)
+        return erasure
+
+    def all(self) -> list[Erasure]:
+        """Return every erasure, the newest first."""
+        return self._read(text("1 = 1"))
+
+    def vehicles(self) -> frozenset[str]:
+        """Return the ids of all cars that were erased."""
+        return frozenset(row.vehicle for row in self._database.rows(select(erasures.c.vehicle)))
+
+    def unfenced(self) -> list[Erasure]:
+        """Return those of which the governor has not yet said that the stream holds nothing new."""
+        return self._read(erasures.c.fence.is_(None))
+
+    def open(self, part: Part) -> list[Erasure]:
+        """Return the fenced ones that a part has not done yet."""
+        mine = exists().where(erasure_parts.c.erasure == erasures.c.id, erasure_parts.c.part == part)
+        return self._read(erasures.c.fence.is_not(None) & ~mine)
+
+    def set_fence(self, id: str, chunk: int) -> None:  # noqa: A002
+        """Say that from this chunk on nothing of the car is in the stream."""
+        with self._database.transaction(writing=True) as db:
+            db.execute(update(erasures).where(erasures.c.id == id).values(fence=chunk))
+
+    def finish(self, id: str, part: Part, facts: Mapping[str, Any]) -> None:  # noqa: A002
+        """Say that a part has erased its share, and complete the erasure with the last."""
+        now = datetime.now(UTC)
+        with self._database.transaction(writing=True) as db:
+            self._database.alone(db, _LOCK)
+            mine = select(erasure_parts).where(erasure_parts.c.erasure == id)
+            if any(found.part == part for found in db.execute(mine).all()):
+                return
+            row = {"erasure": id, "part": part, "at": now, "facts": orjson.dumps(facts).decode()}
+            db.execute(insert(erasure_parts).values(**row))
+            done = db.execute(mine).all()
+            if {found.part for found in done} == set(PARTS):
+                db.execute(update(erasures).where(erasures.c.id == id).values(done_at=now))
+                about = db.execute(select(erasures).where(erasures.c.id == id)).one()
+                what = {found.part: orjson.loads(found.facts) for found in done} | {"erasure": id}
+                entry = Entry(f"process:{part}", "eraseVehicle", f"vehicle:{about.vehicle}", facts=what)
+                self._audit.note(db, entry)
+        self._clean()
+
+    def _read(self, where: Any) -> list[Erasure]:
+        found = self._database.rows(select(erasures).where(where).order_by(erasures.c.at.desc(), erasures.c.id))
+        ids = [row.id for row in found]
+        parts: dict[str, dict[str, Any]] = {}
+        for row in self._database.rows(select(erasure_parts).where(erasure_parts.c.erasure.in_(ids))):
+            parts.setdefault(row.erasure, {})[row.part] = orjson.loads(row.facts)
+        return [Erasure(**row._mapping, parts=parts.get(row.id, {})) for row in found]
+
+    def _clean(self) -> None:
+        """Have the database overwrite what was deleted."""
+        self._database.clean()
+
+
+_LOCK = 0x65726173  # any constant: on PostgreSQL one part at a time says that it is done
+
+
+def _delete(db: Connection, vehicle: str) -> None:
+    """Delete the car's rows from every table that has its id, those that point at others first."""
+    for table in reversed(metadata.sorted_tables):
+        if "vehicle" in table.c and table.name not in _KEPT:
+            db.execute(delete(table).where(table.c.vehicle == vehicle))
+    db.execute(delete(metadata.tables["vehicles"]).where(metadata.tables["vehicles"].c.id == vehicle))
+    pending = metadata.tables["audit_pending"]
+    db.execute(update(pending).where(pending.c.object == f"vehicle:{vehicle}").values(details=None))

@@ -1,0 +1,145 @@
+"""What a zone keeps of people: only what its governance allows, no finer, no longer, and nothing of whom it erased."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.attacker import Car
+from tests.unpacked import holding, spellings
+from tests.zone import RunningZone, carcloud, running_zone, until
+
+VIN = "WVWZZZ1JZ3W386752"
+LATITUDE, LONGITUDE = 48.77532819, 9.18293417
+POSITION = ("Vehicle.CurrentLocation.Latitude", "Vehicle.CurrentLocation.Longitude")
+PEDAL, SPEED, NAME = "Vehicle.Chassis.Accelerator.PedalPosition", "Vehicle.Speed", "Vehicle.Cabin.Note"
+OVERLAY = f"signals:\n  {NAME}: {{type: string, kind: sensor, description: A note somebody left.}}\n"
+
+
+@pytest.fixture(scope="module")
+def lawful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningZone]:
+    """Give a zone with the governance `eu`."""
+    folder = tmp_path_factory.mktemp("lawful")
+    (folder / "overlay.yaml").write_text(OVERLAY)
+    config = f'governance = "eu"\noverlays = ["{folder / "overlay.yaml"}"]\n[query]\ntime_s = 2.0\n'
+    with running_zone(folder / "data", config=config) as zone:
+        yield zone
+
+
+class Person(Car):
+    """A person's car, which says exact places, names and how it is driven."""
+
+    def __init__(self, zone: RunningZone, name: str) -> None:
+        enrolled, place = zone.enrol(name)
+        super().__init__(zone, place)
+        self.zone, self.vin = zone, enrolled.vehicle.vin
+        assert self.connect() == "Success"
+
+    def drive(self, **more: object) -> None:
+        """Say one moment of a drive."""
+        at = int(time.time() * 1e6)
+        values = {POSITION[0]: LATITUDE, POSITION[1]: LONGITUDE, PEDAL: 37, SPEED: 51.5} | more
+        samples = [{"signal": path, "value": value, "time": at} for path, value in values.items()]
+        self.say(json.dumps({"samples": samples}).encode())
+
+    def rows(self, path: str) -> list[object]:
+        """Return what the lake has of a signal, oldest first."""
+        sql = "SELECT coalesce(text, value::VARCHAR) FROM samples WHERE vehicle = $v AND signal = $s ORDER BY time"
+        return [row[0] for row in self.zone.sql(sql, v=self.id, s=path)]
+
+
+@pytest.fixture
+def person(lawful: RunningZone, request: pytest.FixtureRequest) -> Iterator[Person]:
+    car = Person(lawful, request.node.name[:40])
+    yield car
+    car.stop()
+
+
+def test_a41_vin_inside_a_text_is_masked(person: Person) -> None:
+    person.drive(**{NAME: f"lent to Bo, {VIN.lower()}"})
+    until(lambda: person.rows(NAME), "not in the lake")
+    assert person.rows(NAME) == ["lent to Bo, [VIN]"]
+
+
+def test_a42_consent_withdrawn_in_mid_stream_drops_the_next_record(person: Person) -> None:
+    path = f"/v1/vehicles/{person.id}/consents"
+
+    def agree(state: str) -> None:
+        answer = person.zone.client.post(path, json={"purpose": "research", "state": state})
+        assert answer.status_code == 200, answer.text
+
+    def lost() -> int:
+        return int(person.zone.status()["stream"]["refused"].get("no_consent", 0))
+
+    before = lost()
+    person.drive()
+    until(lambda: lost() > before, "kept without a consent")
+    agree("given")
+    time.sleep(0.5)
+    person.drive(**{PEDAL: 61})
+    until(lambda: person.rows(PEDAL) == ["61.0"], "not kept with a consent")
+    agree("withdrawn")
+    withdrawn, sent_at = time.monotonic(), list[float]()
+    for pedal in range(60):
+        sent_at.append(time.monotonic() - withdrawn)
+        person.drive(**{PEDAL: pedal})
+        time.sleep(0.03)
+    until(lambda: len(person.rows(SPEED)) == 62, "the rest of the batches did not pass")
+    late = {f"{pedal}.0" for pedal in range(60) if sent_at[pedal] >= 1.0}
+    assert late
+    assert not late & set(person.rows(PEDAL))
+
+
+def test_a45_no_byte_of_the_zone_holds_a_canarys_vin_or_exact_place(person: Person) -> None:
+    person.drive(**{NAME: f"car {VIN}"})
+    person.drive(**{SPEED: "fast", NAME: VIN})  # goes to quarantine, with all that was said beside it
+    until(lambda: person.rows(POSITION[0]), "not in the lake")
+    until(lambda: [e for e in person.zone.get("/v1/quarantine")["entries"] if e["vehicle"] == person.id], "not kept")
+    assert float(str(person.rows(POSITION[0])[0])) == pytest.approx(48.7755)
+    words = [VIN.encode(), person.vin.encode(), *spellings(LATITUDE), *spellings(LONGITUDE)]
+    assert holding(person.zone.data, words) == []
+
+
+def test_erased_car_is_found_nowhere_and_the_lake_still_verifies(person: Person) -> None:
+    other = Person(person.zone, "another")
+    place = person.place
+    for number in range(3):
+        person.drive(**{NAME: f"left by Anna {number}"})
+        person.drive(**{SPEED: "fast", NAME: "said by Anna"})
+        other.drive()
+    until(lambda: len(person.rows(NAME)) == 6 and other.rows(SPEED), "not in the lake")
+    mine = [b"by Anna", person.vin.encode()]
+    assert any("rows" in where for where in holding(person.zone.data, mine))
+    assert person.zone.client.post(f"/v1/vehicles/{person.id}/erase").status_code == 403  # an operator may not
+    assert carcloud("erase", person.id, "--yes", "--data", str(person.zone.data)).returncode == 0
+    until(lambda: not person.mqtt.is_connected(), "the session goes on", 5)
+    until(lambda: _done(person.zone, person.id), "the erasure does not end")
+    assert person.zone.client.get(f"/v1/vehicles/{person.id}").status_code == 404
+    assert person.rows(SPEED) == []
+    assert other.rows(SPEED) == ["51.5"] * 3
+    assert holding(person.zone.data, mine) == []
+    assert "good" in carcloud("verify", "lake", "--data", str(person.zone.data)).stdout
+    until(lambda: person.zone.health() == "ok", "the zone is not well")
+    again = Car(person.zone, place)
+    assert again.connect() != "Success"
+    for car in (again, other):
+        car.stop()
+
+
+def _done(zone: RunningZone, vehicle: str) -> bool:
+    found = [erasure for erasure in zone.get("/v1/erasures")["erasures"] if erasure["vehicle"] == vehicle]
+    return bool(found and found[0]["done_at"])
+
+
+def test_governance_that_changes_is_taken_at_the_next_start_and_kept(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running_zone(data) as zone:
+        first = zone.get("/v1/governance")["hash"]
+    with running_zone(data, config='governance = "cn-shanghai"\n') as zone:
+        second = zone.get("/v1/governance")
+    assert second["name"] == "cn-shanghai"
+    assert sorted(file.stem for file in (data / "governance").iterdir()) == sorted([first, second["hash"]])

@@ -1,0 +1,82 @@
+"""The ledger of erasures on both databases, and that nothing of the car stays in the records."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from carcloud.backends.records import Certificate, Entry, QuarantineEntry, Records, Vehicle
+from carcloud.backends.records.database import metadata
+from carcloud.backends.records.erasures import PARTS
+from carcloud.errors import MissingError
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CAR = Vehicle("aaaaaaaaaaaaaaaa", "default", "WVWZZZ1JZXW000001", "Anna's", "active", AT)
+OTHER = Vehicle("bbbbbbbbbbbbbbbb", "default", "WVWZZZ1JZXW000002", None, "active", AT)
+
+
+def filled(records: Records) -> None:
+    for number, car in enumerate((CAR, OTHER)):
+        records.add_vehicle(car, Certificate(f"{number:x}1", car.id, AT, AT + timedelta(days=30)))
+        records.consents.change(car.id, "research", True, "person:a", "hash")
+        records.put_quarantine(
+            [QuarantineEntry(f"q{number}", AT, car.id, "bad_json", "", 5, b"sealed" + car.id.encode())]
+        )
+        records.audit.add(Entry("person:a", "revokeVehicle", f"vehicle:{car.id}", details={"why": "Anna moved"}))
+
+
+def mentions(records: Records, word: str) -> list[str]:
+    found = []
+    with records.transaction() as db:
+        for table in metadata.sorted_tables:
+            found += [table.name for row in db.execute(select(table)).all() if word in str(tuple(row))]
+    return found
+
+
+def test_all_that_the_records_say_of_a_car_goes_and_its_id_stays_in_the_ledger(records: Records) -> None:
+    filled(records)
+    erasure = records.erasures.begin(CAR.id, "person:dpo")
+    assert set(mentions(records, CAR.id)) <= {"erasures", "audit_pending"}
+    assert mentions(records, "Anna's") == []
+    assert len(mentions(records, "Anna moved")) == 1
+    assert records.vehicle(OTHER.id) == OTHER
+    assert records.consents.standing() == {OTHER.id: {"research"}}
+    assert len(records.quarantine_entries()) == 1
+    assert records.erasures.begin(CAR.id, "person:other") == erasure
+    assert records.erasures.vehicles() == {CAR.id}
+    with pytest.raises(MissingError):
+        records.erasures.begin("nobody", "person:dpo")
+
+
+def test_an_erasure_is_done_when_every_part_said_so_once(records: Records) -> None:
+    filled(records)
+    erasure = records.erasures.begin(CAR.id, "person:dpo")
+    assert records.erasures.unfenced() == [erasure]
+    assert records.erasures.open("lake") == []
+    records.erasures.set_fence(erasure.id, 7)
+    assert records.erasures.unfenced() == []
+    for part in PARTS:
+        (waiting,) = records.erasures.open(part)
+        assert (waiting.fence, waiting.done_at) == (7, None)
+        records.erasures.finish(erasure.id, part, {"rows": 3})
+        records.erasures.finish(erasure.id, part, {"rows": 0})
+        assert records.erasures.open(part) == []
+    (done,) = records.erasures.all()
+    assert done.done_at is not None
+    assert done.parts == {part: {"rows": 3} for part in PARTS}
+    with records.transaction() as db:
+        query = "SELECT outcome FROM audit_pending WHERE action = 'eraseVehicle' ORDER BY id"
+        assert [row[0] for row in db.exec_driver_sql(query).all()] == ["allowed", "done"]
+
+
+def test_deleted_rows_leave_no_byte_in_the_file(tmp_path: Path) -> None:
+    records = Records.open(f"sqlite:///{tmp_path}/records.db")
+    filled(records)
+    records.erasures.begin(CAR.id, "person:dpo")
+    lying = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert CAR.vin.encode() not in lying
+    assert b"Anna" not in lying.replace(b"Anna moved", b"", 1)
+    assert b"sealed" + CAR.id.encode() not in lying
+    assert OTHER.vin.encode() in lying
+    records.close()
