@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ class AuditLog:
     ) -> None:
         self._folder, self._records, self._sign, self._key, self._witness = folder, records, sign, key, witness
         self._tiles = Tiles(folder)
+        self._alone = threading.Lock()  # a write whose caller was cancelled goes on in its thread
         self._note: Note | None = None
         self.checkpoint = Checkpoint(key.name, 0, EMPTY_ROOT)
 
@@ -98,6 +100,25 @@ class AuditLog:
             ConflictError: the log was changed by another, or is not this zone's.
             TryLaterError: the signer or the records are away, or the disk is full.
         """
+        with self._alone:
+            self._recover()
+
+    def write(self, acts: Sequence[Pending], receipts: Sequence[bytes]) -> None:
+        """Write acts and receipts as the log's next leaves, under a new checkpoint. Raises as `recover` does."""
+        with self._alone:
+            draft = drafted(self.checkpoint.size, acts, receipts)
+            write_flushed(self._folder / DRAFT, draft.dump())
+            self._finish(draft)
+
+    def ask_again(self) -> None:
+        """Ask witnesses for what they have not cosigned yet. Raise TryLaterError where the disk is full."""
+        with self._alone:
+            if self._note is not None:
+                lines = self._witness(self._note, self.checkpoint, self._tiles)
+                if lines:
+                    self._show(self._note.with_lines(lines), self.checkpoint)
+
+    def _recover(self) -> None:
         self._read_checkpoint()
         draft = self._folder / DRAFT
         if draft.exists():
@@ -110,19 +131,6 @@ class AuditLog:
             raise ConflictError(f"The audit log has {size} leaves, the records know of {known}.", DO_RESTORE)
         if known < size:
             self._index(known)
-
-    def write(self, acts: Sequence[Pending], receipts: Sequence[bytes]) -> None:
-        """Write acts and receipts as the log's next leaves, under a new checkpoint. Raises as `recover` does."""
-        draft = drafted(self.checkpoint.size, acts, receipts)
-        write_flushed(self._folder / DRAFT, draft.dump())
-        self._finish(draft)
-
-    def ask_again(self) -> None:
-        """Ask witnesses for what they have not cosigned yet. Raise TryLaterError where the disk is full."""
-        if self._note is not None:
-            lines = self._witness(self._note, self.checkpoint, self._tiles)
-            if lines:
-                self._show(self._note.with_lines(lines), self.checkpoint)
 
     def _finish(self, draft: Draft) -> None:
         end = draft.start + len(draft.leaves)
