@@ -134,13 +134,18 @@ def _checked(file: Path, schema: Schema) -> str:
     if len(raw) > LIMIT_FILE_BYTES:
         raise InputError(f"{file} is larger than {LIMIT_FILE_BYTES} bytes.", "Divide it.")
     for line, statement in _statements(text):
-        errors = validate_policies(statement, schema).errors
-        if errors:
-            said = re.sub(r"^for policy `\w+`, ", "", errors[0].error)
-            raise InputError(
-                f"{file}, the policy at line {line}: {said}.", "Mend it; schema.cedarschema has the words."
-            )
+        if said := _fault(statement, schema):
+            do = "Mend it; schema.cedarschema has the words."
+            raise InputError(f"{file}, the policy at line {line}: {said}.", do)
     return text
+
+
+def _fault(statement: str, schema: Schema) -> str:
+    """Return what is wrong with one policy, or nothing."""
+    errors = validate_policies(statement, schema).errors
+    if errors:
+        return re.sub(r"^for policy `\w+`, ", "", errors[0].error)
+    return "it is a template, which nothing here fills in" if PolicySet.from_str(statement).templates() else ""
 
 
 def _statements(text: str) -> Iterator[tuple[int, str]]:
