@@ -1,7 +1,8 @@
 """The ledger of erasures: which cars' data were erased, and how far every part of the zone has come with it.
 
 Rules:
-* An erasure begins by deleting all that the records say of the car; what joins its id to a person is gone with that.
+* An erasure begins by deleting all that the records say of the car, details of the audit log too; what joins its id to
+  a person is gone with that. The log itself keeps salted hashes only, which say nothing without them.
 * The ledger keeps the car's random id, so that a restored backup can be told; nothing else of the car.
 * Each part does its share and says so once; the last one completes the erasure, which is noted for the audit log.
 """
@@ -167,5 +168,8 @@ def _delete(db: Connection, vehicle: str) -> None:
         if "vehicle" in table.c and table.name not in _KEPT:
             db.execute(delete(table).where(table.c.vehicle == vehicle))
     db.execute(delete(metadata.tables["vehicles"]).where(metadata.tables["vehicles"].c.id == vehicle))
-    pending = metadata.tables["audit_pending"]
-    db.execute(update(pending).where(pending.c.object == f"vehicle:{vehicle}").values(details=None))
+    pending, leaves, details = (metadata.tables[f"audit_{name}"] for name in ("pending", "leaves", "details"))
+    about = f"vehicle:{vehicle}"
+    db.execute(update(pending).where(pending.c.object == about).values(details=None))
+    mine = select(leaves.c.number).where(leaves.c.object == about)
+    db.execute(delete(details).where(details.c.number.in_(mine)))
