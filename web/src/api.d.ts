@@ -308,6 +308,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/erasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Erasures
+         * @description List what was erased, and how far it has come.
+         */
+        get: operations["erasures_v1_erasures_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erase
+         * @description Erase all that the zone holds of a car. It cannot be undone; ask again to see how far it is.
+         */
+        post: operations["erase_v1_vehicles__vehicle__erase_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/flows": {
         parameters: {
             query?: never;
@@ -656,6 +696,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/session/ways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ways
+         * @description Tell how one may sign in here.
+         */
+        get: operations["ways_v1_session_ways_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Begin
+         * @description Lead the browser to the provider.
+         */
+        get: operations["begin_v1_session_oidc_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session/oidc/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Answer
+         * @description Take the provider's answer, and sign in.
+         */
+        get: operations["answer_v1_session_oidc_answer_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/people": {
         parameters: {
             query?: never;
@@ -818,6 +918,94 @@ export interface paths {
          * @description Approve or refuse what somebody else asked.
          */
         post: operations["decide_v1_approvals__approval__post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Orders
+         * @description List orders, the newest first.
+         */
+        get: operations["orders_v1_orders_get"];
+        put?: never;
+        /**
+         * Order
+         * @description Give an order to one car or many.
+         */
+        post: operations["order_v1_orders_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/orders/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Order Events
+         * @description Follow orders as they move on: data {"id", "vehicle", "state", "reason"}.
+         */
+        get: operations["order_events_v1_orders_events_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/orders/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Keys
+         * @description List the keys of people that the order signer knows.
+         */
+        get: operations["keys_v1_orders_keys_get"];
+        put?: never;
+        /**
+         * Pair
+         * @description Register a browser's key by a one-time code that `carcloud operator pair` shows.
+         */
+        post: operations["pair_v1_orders_keys_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/orders/{order}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One Order
+         * @description Show one order.
+         */
+        get: operations["one_order_v1_orders__order__get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1290,6 +1478,39 @@ export interface components {
             } | null;
         };
         /**
+         * ErasureShown
+         * @description One erasure. `parts`: what stream, twin and lake did, once they are done; `done_at` is null until all are.
+         */
+        ErasureShown: {
+            /** Id */
+            id: string;
+            /** Vehicle */
+            vehicle: string;
+            /** At */
+            at: string;
+            /** Actor */
+            actor: string;
+            /** Done At */
+            done_at: string | null;
+            /**
+             * Parts
+             * @description Part of the zone → what it erased
+             */
+            parts: {
+                [key: string]: {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        /**
+         * Erasures
+         * @description The ledger, the newest first.
+         */
+        Erasures: {
+            /** Erasures */
+            erasures: components["schemas"]["ErasureShown"][];
+        };
+        /**
          * ErrorBody
          * @description The body of every answer that is not a success.
          */
@@ -1502,6 +1723,30 @@ export interface components {
             alarms: components["schemas"]["Alarm"][];
         };
         /**
+         * KeyList
+         * @description The keys the order signer knows; they are registered on its own side only.
+         */
+        KeyList: {
+            /** Keys */
+            keys: components["schemas"]["KeyShown"][];
+        };
+        /**
+         * KeyShown
+         * @description A person's key that the order signer knows. `vehicles`: the cars it is for; empty means all.
+         */
+        KeyShown: {
+            /** Name */
+            name: string;
+            /** Key */
+            key: string;
+            /** Roles */
+            roles: string[];
+            /** Vehicles */
+            vehicles: string[];
+            /** Label */
+            label: string;
+        };
+        /**
          * LakeSize
          * @description What the lake holds.
          */
@@ -1691,6 +1936,82 @@ export interface components {
              * @default 90
              */
             days: number;
+        };
+        /**
+         * OrderList
+         * @description Orders, the newest first; ask again with `before` the last one's `queued_at` for more.
+         */
+        OrderList: {
+            /** Orders */
+            orders: components["schemas"]["OrderShown"][];
+        };
+        /**
+         * OrderShown
+         * @description An order to one car. `reason` says why it was rejected, failed or expired.
+         */
+        OrderShown: {
+            /** Id */
+            id: string;
+            /** Authorisation */
+            authorisation: string;
+            /** Vehicle */
+            vehicle: string;
+            /** Command */
+            command: string;
+            /** Parameters */
+            parameters: {
+                [key: string]: number;
+            };
+            /** Role */
+            role: string;
+            /** Keys */
+            keys: string[];
+            /** State */
+            state: string;
+            /** Reason */
+            reason: string | null;
+            /** Expires At */
+            expires_at: string;
+            /** Queued At */
+            queued_at: string;
+            /** Delivered At */
+            delivered_at: string | null;
+            /** Accepted At */
+            accepted_at: string | null;
+            /** Ended At */
+            ended_at: string | null;
+        };
+        /**
+         * OrderWanted
+         * @description An authorisation, as it was signed: canonical JSON; docs/orders.md says what is in it.
+         */
+        OrderWanted: {
+            /** Authorisation */
+            authorisation: string;
+            /** Signatures */
+            signatures: components["schemas"]["SignatureGiven"][];
+        };
+        /**
+         * Paired
+         * @description The id under which the key is registered, and its roles.
+         */
+        Paired: {
+            /** Key */
+            key: string;
+            /** Roles */
+            roles: string[];
+        };
+        /**
+         * Pairing
+         * @description A browser's public key, with the proof that it was shown the one-time code. Both base64.
+         */
+        Pairing: {
+            /** Name */
+            name: string;
+            /** Point */
+            point: string;
+            /** Proof */
+            proof: string;
         };
         /**
          * Part
@@ -2013,6 +2334,16 @@ export interface components {
             good: boolean | null;
             /** At */
             at: string | null;
+        };
+        /**
+         * SignatureGiven
+         * @description A person's signature over the authorisation. `signature`: r and s, 64 bytes, base64.
+         */
+        SignatureGiven: {
+            /** Key */
+            key: string;
+            /** Signature */
+            signature: string;
         };
         /**
          * Spread
@@ -2387,6 +2718,22 @@ export interface components {
          */
         Waits: {
             approval: components["schemas"]["ApprovalShown"];
+        };
+        /**
+         * Ways
+         * @description The ways to sign in that this zone offers.
+         */
+        Ways: {
+            /**
+             * Password
+             * @default true
+             */
+            password: boolean;
+            /**
+             * Oidc
+             * @description The issuer, where one is set up; then begin at /v1/session/oidc
+             */
+            oidc: string | null;
         };
         /**
          * Who
@@ -3055,6 +3402,84 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ConsentsOf"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    erasures_v1_erasures_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erasures"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    erase_v1_vehicles__vehicle__erase_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErasureShown"];
                 };
             };
             /** @description Refused; `error.do` says what to do */
@@ -3851,6 +4276,116 @@ export interface operations {
             };
         };
     };
+    ways_v1_session_ways_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ways"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_v1_session_oidc_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    answer_v1_session_oidc_answer_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     people_v1_people_get: {
         parameters: {
             query?: never;
@@ -4261,6 +4796,251 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApprovalShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    orders_v1_orders_get: {
+        parameters: {
+            query?: {
+                vehicle?: string | null;
+                state?: ("queued" | "delivered" | "accepted" | "rejected" | "done" | "failed" | "expired") | null;
+                before?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    order_v1_orders_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OrderWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    order_events_v1_orders_events_get: {
+        parameters: {
+            query?: {
+                vehicle?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Events named `order` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    keys_v1_orders_keys_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeyList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    pair_v1_orders_keys_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Pairing"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Paired"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    one_order_v1_orders__order__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                order: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderShown"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

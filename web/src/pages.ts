@@ -2,7 +2,7 @@
 import type { PageName } from "./route.svelte";
 
 export const FLEET = ["overview", "map", "vehicles", "sql"] as const satisfies PageName[];
-export const SAFETY = ["governance", "people"] as const satisfies PageName[];
+export const SAFETY = ["governance", "identity", "audit", "people"] as const satisfies PageName[];
 
 export type Offered = (typeof FLEET)[number] | (typeof SAFETY)[number];
 
@@ -14,6 +14,8 @@ export const NEEDS: Record<PageName, string[]> = {
   sql: ["queryLake"],
   safety: [],
   governance: ["readGovernance"],
+  identity: ["readIdentity"],
+  audit: ["readAudit"],
   people: ["readPeople", "readApprovals"],
   account: [],
 };

@@ -6,6 +6,8 @@ const PAGES = {
   sql: "sql",
   safety: "safety",
   governance: "governance",
+  identity: "identity",
+  audit: "audit",
   people: "people",
   account: "account",
 } as const;

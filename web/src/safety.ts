@@ -1,6 +1,6 @@
 /** Calls about what is lawful, who may do what, and what was done. */
 import { call, send } from "./calls";
-import type { Consents, Governance } from "./types";
+import type { Checkpoint, ClaimGiven, Consents, Flows, Governance, LeafDetail, LeafPage, VehicleIdentities, ZoneIdentities } from "./types";
 
 const id = encodeURIComponent;
 
@@ -8,3 +8,18 @@ export const readGovernance = () => call<Governance>("/v1/governance");
 export const readConsents = (vehicle: string) => call<Consents>(`/v1/vehicles/${id(vehicle)}/consents`);
 export const changeConsent = (vehicle: string, purpose: string, state: "given" | "withdrawn") =>
   send<Consents>("POST", `/v1/vehicles/${id(vehicle)}/consents`, { purpose, state });
+
+export const readFlows = () => call<Flows>("/v1/flows");
+
+export const readIdentity = () => call<ZoneIdentities>("/v1/identity");
+export const readVehicleIdentity = (vehicle: string) => call<VehicleIdentities>(`/v1/vehicles/${id(vehicle)}/identity`);
+export const makeClaim = (car: { vin: string; label: string | null; hours: number; serial_hash: string | null }) =>
+  send<ClaimGiven>("POST", "/v1/claims", car);
+export const changeIdentity = (vehicle: string, act: "quarantine" | "release" | "revoke" | "retire") =>
+  send<{ vehicle: string; state: string }>("POST", `/v1/vehicles/${id(vehicle)}/${act}`);
+export const rekey = (vehicle: string, hours: number) =>
+  send<ClaimGiven>("POST", `/v1/vehicles/${id(vehicle)}/rekey`, { hours, serial_hash: null });
+
+export const readLeaves = (query: URLSearchParams) => call<LeafPage>(`/v1/audit?${query}`);
+export const readLeaf = (number: number) => call<LeafDetail>(`/v1/audit/${number}`);
+export const readCheckpoint = () => call<Checkpoint>("/v1/audit/checkpoint");

@@ -33,6 +33,18 @@ export type Waits = Schemas["Waits"];
 export type Approval = Schemas["ApprovalShown"];
 export type Token = Schemas["Token"];
 export type MadeToken = Schemas["MadeToken"];
+export type ZoneIdentities = Schemas["ZoneIdentities"];
+export type VehicleIdentities = Schemas["VehicleIdentities"];
+export type ClaimGiven = Schemas["ClaimGiven"];
+export type IdentityClaim = Schemas["ClaimShown"];
+export type Suspicion = Schemas["SuspicionShown"];
+export type CarCertificate = Schemas["CertificateOfCar"];
+export type Flows = Schemas["FlowList"];
+export type Meter = Schemas["MeterShown"];
+export type Leaf = Schemas["Leaf"];
+export type LeafPage = Schemas["LeafPage"];
+export type LeafDetail = Schemas["LeafDetail"];
+export type Checkpoint = Schemas["Checkpoint"];
 export type Refusal = Partial<Schemas["ErrorBody"]>;
 
 /** A value of a signal; its age is known only where it was asked for, not where it arrived live. */

@@ -1,6 +1,9 @@
 import { en as actions } from "./actions";
+import { en as audit } from "./audit";
 import { en as consents } from "./consents";
+import { en as flows } from "./flows";
 import { en as governance } from "./governance";
+import { en as identity } from "./identity";
 import { en as people } from "./people";
 import { en as safety } from "./safety";
 import { en as signin } from "./signin";
@@ -152,6 +155,9 @@ export const en = {
   signin,
   actions,
   people,
+  identity,
+  flows,
+  audit,
 
   noVehicles: {
     title: "No vehicles yet",

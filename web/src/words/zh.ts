@@ -1,8 +1,11 @@
 /** 中文 */
 import { zh as actions } from "./actions";
+import { zh as audit } from "./audit";
 import { zh as consents } from "./consents";
 import type { Words } from "./en";
+import { zh as flows } from "./flows";
 import { zh as governance } from "./governance";
+import { zh as identity } from "./identity";
 import { zh as people } from "./people";
 import { zh as safety } from "./safety";
 import { zh as signin } from "./signin";
@@ -150,6 +153,9 @@ export const zh: Words = {
   signin,
   actions,
   people,
+  identity,
+  flows,
+  audit,
 
   noVehicles: {
     title: "还没有车辆",
