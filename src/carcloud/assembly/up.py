@@ -155,8 +155,9 @@ async def _until_ready_or_stopped(zone: ZoneFile, stopping: asyncio.Event) -> No
         while not stopping.is_set():
             try:
                 health = (await client.get(f"{zone.url}/healthz", timeout=2)).json()
-                if health["status"] == "ok":
-                    return
+                parts = health["parts"].values()
+                if health["status"] != "starting" and all(part["state"] == "up" for part in parts):
+                    return  # an alarm that stands from before keeps no zone from starting
             except (httpx.HTTPError, ValueError):
                 health = None
             if asyncio.get_running_loop().time() > deadline:

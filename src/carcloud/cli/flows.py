@@ -1,0 +1,192 @@
+"""`carcloud flow`: what may leave the zone for another, and reading what another zone lets out to this one."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import httpx
+import pyarrow as pa
+import pyarrow.parquet
+import typer
+
+from carcloud.assembly.records import open_records
+from carcloud.backends.files import flush
+from carcloud.cli.options import DATA, Config, Data
+from carcloud.errors import FAMILIES, CarcloudError, ConflictError, InputError, TryLaterError
+from carcloud.lake.leaving import LIMIT_ROWS
+from carcloud.safety.flows.flow import Flows
+from carcloud.safety.flows.meter import Meter, Reading
+from carcloud.safety.flows.names import Names
+from carcloud.safety.flows.plan import Plan
+from carcloud.safety.flows.tokens import make_token
+from carcloud.safety.keys import read_key
+from carcloud.settings import (
+    Folder,
+    Settings,
+    catalogue_in_force,
+    flows_in_force,
+    governance_in_force,
+    load,
+    load_flows,
+)
+
+ARROW = "application/vnd.apache.arrow.stream"
+TIMEOUT_S = 120.0
+NEXT = b"next"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+Name = Annotated[str, typer.Argument(help="The flow's name.")]
+
+app = typer.Typer()
+flow = typer.Typer(no_args_is_help=True, help="What may leave the zone for another.")
+app.add_typer(flow, name="flow")
+
+
+@flow.command("list")
+def list_(data: Data = DATA, config: Config = None) -> None:
+    """Show the flows in force, and how many people's data left by them this year."""
+    settings, folder = load(config), Folder(data).existing()
+    flows = flows_in_force(folder)
+    with contextlib.closing(open_records(settings, folder)) as records:
+        meter = Meter(records, Names(folder.keys))
+        _print(flows, settings, folder, meter.readings(flows))
+        typer.echo(f"\ncounted in {flows.year(meter.now())}, whose days begin in {flows.calendar}")
+
+
+@flow.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="A flows file.")], data: Data = DATA, config: Config = None
+) -> None:
+    """Check a flows file against the zone's governance and catalogue, and show what it would let out."""
+    settings = replace(load(config), flows=str(file))
+    _print(load_flows(settings), settings, Folder(data), [])
+
+
+@flow.command()
+def token(
+    name: Name,
+    days: Annotated[int, typer.Option(help="How long it holds.")] = 90,
+    data: Data = DATA,
+    config: Config = None,
+) -> None:
+    """Make a token by which the other zone reads this one flow; it is shown once."""
+    settings, folder = load(config), Folder(data).existing()
+    found = flows_in_force(folder).flows.get(name)
+    if found is None:
+        raise InputError(f"No flow {name[:64]!r} is in force.", "List them with `carcloud flow list`.")
+    with contextlib.closing(open_records(settings, folder)) as records:
+        made, secret = make_token(records, found, settings.tenant, days, "machine", datetime.now(UTC))
+    typer.echo(secret)
+    typer.echo(
+        f"For zone {found.to}, until {made.ends_at:%Y-%m-%d}; `carcloud token revoke {made.id}` ends it.", err=True
+    )
+
+
+@flow.command()
+def read(
+    name: Name,
+    url: Annotated[str, typer.Option("--from", help="The other zone's address, such as https://zone.example.")],
+    token_file: Annotated[Path, typer.Option(help="A file of your own with the token that zone gave out.")],
+    out: Annotated[Path, typer.Option(help="The folder that the rows are added to, as numbered Parquet files.")],
+    ca: Annotated[Path | None, typer.Option(help="The authority of the other zone's certificate.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=LIMIT_ROWS, help="Rows of one file at most.")] = LIMIT_ROWS,
+) -> None:
+    """Read what another zone lets out, from where the last file ended; what is there already is not read again."""
+    rows = files = 0
+    try:
+        secret = read_key(token_file).decode("ascii", "replace").strip()
+    except OSError as error:
+        raise InputError(f"{token_file} cannot be read: {error.strerror}.", "Write the token into it.") from None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        number, after = _last(out)
+        with _client(url, secret, ca) as zone:
+            more = True
+            while more:
+                answer = _asked(zone, name, {"after": after, "limit": limit})
+                after, more = answer.headers["x-carcloud-next"], answer.headers["x-carcloud-more"] == "true"
+                table = pa.ipc.open_stream(answer.content).read_all()
+                if table.num_rows or more:
+                    number, rows, files = number + 1, rows + table.num_rows, files + 1
+                    _write(out / f"{number:06}.parquet", table, after)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{out} cannot be used: {error}.", "Give another folder, or make room.") from None
+    typer.echo(f"{rows} rows in {files} new files in {out}")
+
+
+def _last(folder: Path) -> tuple[int, str | None]:
+    """Return the number of the newest file, and the place it ends at."""
+    files = sorted(folder.glob("[0-9]*.parquet"))
+    if not files:
+        return 0, None
+    place = (pyarrow.parquet.read_schema(files[-1]).metadata or {}).get(NEXT)
+    if place is None:
+        raise ConflictError(f"{files[-1]} was not written by `carcloud flow read`.", "Give a folder of its own.")
+    return int(files[-1].stem), place.decode()
+
+
+def _write(path: Path, table: pa.Table, after: str) -> None:
+    """Write rows and the place they end at as one file, whole or not at all."""
+    draft = path.with_name(f".{path.name}.part")
+    pyarrow.parquet.write_table(table.replace_schema_metadata({NEXT: after.encode()}), draft, compression="zstd")
+    flush(draft)
+    draft.replace(path)
+    flush(path.parent)
+
+
+def _client(url: str, secret: str, ca: Path | None) -> httpx.Client:
+    if url.startswith("http://") and httpx.URL(url).host not in LOOPBACK:
+        raise InputError("A token and people's data do not travel in clear.", "Give an address with https.")
+    trust: Any = ssl.create_default_context(cafile=str(ca)) if ca else True
+    headers = {"authorization": f"Bearer {secret}", "accept": ARROW}
+    return httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, verify=trust, trust_env=False)
+
+
+def _asked(zone: httpx.Client, name: str, question: dict[str, Any]) -> httpx.Response:
+    try:
+        answer = zone.post(f"/v1/flows/{quote(name, safe='')}/read", json=question)
+    except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        do = "Check the address, and that the zone runs."
+        raise TryLaterError(f"The zone at {zone.base_url} does not answer ({type(error).__name__}).", do) from None
+    if not answer.is_success:
+        try:
+            said = answer.json()["error"]
+            raise FAMILIES.get(said["code"], CarcloudError)(said["message"], said["do"])
+        except (ValueError, KeyError, TypeError):
+            message = f"{zone.base_url} answered {answer.status_code}."
+            raise InputError(message, "Check that the address is a carcloud zone's.") from None
+    return answer
+
+
+def _print(flows: Flows, settings: Settings, folder: Folder, readings: list[Reading]) -> None:
+    governance, catalogue = governance_in_force(settings, folder), catalogue_in_force(settings, folder)
+    if not flows.flows:
+        typer.echo("Nothing leaves the zone by flows.")
+    for each in flows.flows.values():
+        plan = Plan(each, governance, catalogue)
+        who = "cars whose person agreed" if plan.needs_consent else "all cars"
+        under = "under other names" if each.pseudonym else "under their own ids"
+        times = f", times to {each.time_s} s" if each.time_s else ""
+        until = f", until {each.until}" if each.until else ""
+        typer.echo(f"{each.name}: to {each.to}, for {each.purpose}: {who}, {under}{times}{until}\n  {each.why}")
+        for path, signal in plan.signals.items():
+            unit = catalogue[path].unit or ""
+            step = "" if signal.exactness is None else f", to {signal.exactness:g} {unit}".rstrip()
+            typer.echo(f"  {path:78} {signal.kind}{step}")
+        for reading in readings:
+            if reading.flow == each.name:
+                typer.echo(f"  {_counted(reading)}")
+    for reading in readings:
+        if not reading.flow:
+            typer.echo(f"all flows: {_counted(reading)}")
+
+
+def _counted(reading: Reading) -> str:
+    of = "" if reading.stop is None else f", stops at {reading.stop} of {reading.limit}"
+    return f"{reading.kind} data of {reading.people} people left{of}"
