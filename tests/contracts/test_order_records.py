@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from carcloud.backends.records import Records
 from carcloud.backends.records.audit import pending
-from carcloud.backends.records.orders import ENDED, NO_RESULT, OPEN, Given, Order, OrderKey
+from carcloud.backends.records.orders import ENDED, NO_RESULT, OPEN, Given, Order
 from carcloud.errors import MissingError
 
 AT = datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
@@ -80,12 +80,3 @@ class TestOrders:
         with pytest.raises(MissingError):
             records.orders.given("nothing")
         assert records.orders.advance("nothing", "done", None, AT, "x") is None
-
-    def test_cars_key_is_recorded_and_a_change_is_told(self, records: Records) -> None:
-        key = OrderKey("car1", "04" * 65, "1f", AT)
-        assert records.orders.order_key("car1") is None
-        assert records.orders.register_order_key(key)
-        assert not records.orders.register_order_key(replace(key, seen_at=AT + timedelta(1)))
-        assert not records.orders.register_order_key(replace(key, serial="2f")), "a renewed certificate, the same key"
-        assert records.orders.register_order_key(replace(key, point="05" * 65))
-        assert records.orders.order_key("car1") == replace(key, point="05" * 65)

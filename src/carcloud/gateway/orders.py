@@ -22,9 +22,8 @@ import orjson
 
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
-from carcloud.backends.records.orders import NO_RESULT, Order, OrderKey, OrderState
+from carcloud.backends.records.orders import NO_RESULT, Order, OrderState
 from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError, TryLaterError
-from carcloud.safety.orders.certificates import serial_of
 from carcloud.safety.orders.ledger import Finished
 from carcloud.safety.orders.server import OrderSignerClient
 from carcloud.stream import subjects
@@ -115,7 +114,10 @@ class Courier:
             self._wakes.pop(vehicle, None)
 
     async def _offer(self, order: Order) -> None:
-        """Have an order signed and give it to its car; what the car says comes by `_hear`."""
+        """Have an order signed and give it to its car, if it is active; what the car says comes by `_hear`."""
+        vehicle = await asyncio.to_thread(self._records.vehicle, order.vehicle)
+        if vehicle.state != "active":  # in quarantine it could do, but not say so
+            return
         given = await asyncio.to_thread(self._records.orders.given, order.authorisation)
         text, signatures = given.text.decode(), orjson.loads(given.signatures)
         if order.state == "queued" and (reason := await self._forbids(order)) is not None:
@@ -150,13 +152,10 @@ class Courier:
         if answer is None:
             return False
         try:
-            info = SessionInfo.decode(answer)
             await asyncio.to_thread(self._signer.open, order.vehicle, answer)
-        except (OrderError, NotAllowedError) as error:
+        except NotAllowedError as error:
             log.warning("a car gave no session", extra={"vehicle": order.vehicle, "reason": str(error)})
             return False
-        key = OrderKey(order.vehicle, info.point.hex(), serial_of(info.certificate), datetime.now(UTC))
-        await asyncio.to_thread(self._records.orders.register_order_key, key)
         self.counts["sessions"] += 1
         await self._advance(order.id, "delivered", None)
         return True

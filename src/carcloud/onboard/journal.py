@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from carcloud.errors import TryLaterError
 from carcloud.vehicle.order import canonical
 
 KEEP_S = 2 * 24 * 3600
@@ -22,38 +25,51 @@ SCHEMA = "create table if not exists orders (id blob primary key, until integer 
 
 
 class Journal:
-    """The journal's file, open; one process at a time."""
+    """The journal's file, open; one process at a time. Every call raises TryLaterError where the disk fails."""
 
     def __init__(self, file: Path) -> None:
-        self._lock = threading.Lock()
-        self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode = wal", "synchronous = full"):
-            self._db.execute(f"pragma {pragma}")
-        self._db.execute(SCHEMA)
-        self._db.execute("update orders set result = ? where result is null", (INTERRUPTED,))
+        self._file, self._lock = file, threading.Lock()
+        with self._using():
+            self._db = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+            for pragma in ("journal_mode = wal", "synchronous = full"):
+                self._db.execute(f"pragma {pragma}")
+            self._db.execute(SCHEMA)
+            self._db.execute("update orders set result = ? where result is null", (INTERRUPTED,))
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with self._using():
             self._db.close()
 
     def result(self, order: bytes) -> bytes | None:
         """Return what became of an order, None for one that is new."""
-        with self._lock:
+        with self._using():
             row = self._db.execute("select result from orders where id = ?", (order,)).fetchone()
         return row[0] if row else None
 
     def begin(self, order: bytes, until: int, now: int) -> bool:
         """Note an order that is about to be begun; False where there is no room."""
-        with self._lock:
-            if self._db.execute("select count(*) from orders").fetchone()[0] >= LIMIT_ORDERS:
+        with self._using():
+            if self._full():
                 self._db.execute("delete from orders where until < ?", (now - KEEP_S,))
-                if self._db.execute("select count(*) from orders").fetchone()[0] >= LIMIT_ORDERS:
+                if self._full():
                     return False
             self._db.execute("insert into orders values (?, ?, null)", (order, until))
             return True
 
     def end(self, order: bytes, result: bytes) -> None:
         """Note what became of an order that was begun."""
-        with self._lock:
+        with self._using():
             self._db.execute("update orders set result = ? where id = ?", (result, order))
+
+    def _full(self) -> bool:
+        return bool(self._db.execute("select count(*) from orders").fetchone()[0] >= LIMIT_ORDERS)
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                do = "Make room. If it is damaged, move it away: an order under way may then be carried out again."
+                raise TryLaterError(f"The journal of orders {self._file} fails: {error}.", do) from None

@@ -4,6 +4,7 @@ Rules:
 * An order is taken only in a session of this boot (the epoch), once (the counter), within its time by the car's own
   clock, for this car, from a role that may order it, and only where the car's own state does not forbid it.
 * It is carried out once at most: the journal is flushed before, and a repeated order is answered from it.
+* The car's key for orders is made at each start and never leaves its memory; its certificate's key vouches for it.
 * What cannot be proved to come from the order signer is answered without proof, and changes nothing.
 
 Source: docs/orders.md.
@@ -27,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from carcloud.errors import CarcloudError, InputError
 from carcloud.onboard.credentials import Credentials
 from carcloud.onboard.journal import Journal
-from carcloud.safety.keys import read_key, read_or_make_key
+from carcloud.safety.keys import read_key
 from carcloud.safety.orders.certificates import check_role, order_key_statement, roots_of
 from carcloud.safety.orders.session import info_tag, open_order, point, seal_result, session_key, shared
 from carcloud.vehicle.commands import CarState, Command, Parameters, command_of, interlock
@@ -91,7 +92,7 @@ def _passing() -> float:
 
 
 class Orders:
-    """Hears orders. One object is one boot of the car: its epoch, clock and counters begin with it."""
+    """Hears orders. One object is one boot of the car: its epoch, key, clock and counters begin with it."""
 
     def __init__(
         self,
@@ -108,7 +109,7 @@ class Orders:
         self._sessions: dict[tuple[int, str], _Session] = {}
         car = Credentials.read(credentials)
         self._vehicle, self._tenant = car.vehicle, car.tenant
-        self._key = _load_key(read_or_make_key(credentials / "order.key", _new_key))
+        self._key = ec.generate_private_key(ec.SECP256R1())
 
     @property
     def clock_s(self) -> int:
@@ -119,14 +120,13 @@ class Orders:
         """Yield the answers to a message, each to be sent before the next is asked for."""
         try:
             asked = read(message)
-        except OrderError:
-            self.refused += 1
-            return
-        if isinstance(asked, SessionRequest):
-            yield self._open(asked).encode()
-        elif isinstance(asked, SignedOrder):
-            yield from self._take(asked)
-        else:
+            if isinstance(asked, SessionRequest):
+                yield self._open(asked).encode()
+            elif isinstance(asked, SignedOrder):
+                yield from self._take(asked)
+            else:
+                self.refused += 1
+        except (OrderError, CarcloudError, OSError, ValueError):  # no message, or credentials or journal cannot be read
             self.refused += 1
 
     def close(self) -> None:
@@ -238,13 +238,6 @@ def _said(state: str, reason: str | None = None) -> bytes:
 def _prove(key: ec.EllipticCurvePrivateKey, statement: bytes) -> bytes:
     r, s = decode_dss_signature(key.sign(statement, ec.ECDSA(hashes.SHA256())))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-
-def _new_key() -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def _load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:

@@ -181,6 +181,10 @@ def test_openapi_describes_every_route_and_the_error_shape(api: httpx.Client) ->
         "/v1/roles",
         "/v1/tokens",
         "/v1/tokens/{token}",
+        "/v1/orders",
+        "/v1/orders/events",
+        "/v1/orders/keys",
+        "/v1/orders/{order}",
         "/v1/approvals",
         "/v1/approvals/{approval}",
     }

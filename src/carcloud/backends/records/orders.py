@@ -69,15 +69,6 @@ orders = Table(
 Index("orders_vehicle", orders.c.vehicle, orders.c.queued_at)
 Index("orders_state", orders.c.state, orders.c.expires_at)
 
-order_keys = Table(
-    "order_keys",
-    metadata,
-    Column("vehicle", String(64), primary_key=True),
-    Column("point", String(130), nullable=False),
-    Column("serial", String(64), nullable=False),
-    Column("seen_at", Instant, nullable=False),
-)
-
 
 @dataclass(frozen=True)
 class Order:
@@ -108,16 +99,6 @@ class Given:
     text: bytes
     signatures: str
     given_at: datetime
-
-
-@dataclass(frozen=True)
-class OrderKey:
-    """A car's public key for orders, as its certificate of this serial last vouched for it."""
-
-    vehicle: str
-    point: str
-    serial: str
-    seen_at: datetime
 
 
 class Orders:
@@ -197,23 +178,6 @@ class Orders:
         """Return open orders whose time is over."""
         query = select(orders).where(orders.c.state.in_(OPEN), orders.c.expires_at < now)
         return self._found(query.order_by(orders.c.expires_at).limit(limit))
-
-    def register_order_key(self, key: OrderKey) -> bool:
-        """Record a car's key for orders; tell whether it is another than before."""
-        with self._database.transaction(writing=True) as db:
-            found = db.execute(select(order_keys).where(order_keys.c.vehicle == key.vehicle)).one_or_none()
-            if found is None:
-                db.execute(insert(order_keys).values(**vars(key)))
-                return True
-            if (found.point, found.serial) == (key.point, key.serial):
-                return False
-            db.execute(update(order_keys).where(order_keys.c.vehicle == key.vehicle).values(**vars(key)))
-            return bool(found.point != key.point)
-
-    def order_key(self, vehicle: str) -> OrderKey | None:
-        """Return a car's key for orders, None where it never had a session."""
-        rows = self._database.rows(select(order_keys).where(order_keys.c.vehicle == vehicle))
-        return OrderKey(**rows[0]._mapping) if rows else None
 
     def _found(self, query: Any) -> list[Order]:
         return [Order(**row._mapping) for row in self._database.rows(query)]

@@ -48,12 +48,6 @@ def order_key_statement(vehicle: str, point: bytes) -> bytes:
     return KEY_PURPOSE + vehicle.encode() + b"\n" + point
 
 
-def serial_of(certificate: bytes) -> str:
-    """Return the serial of a certificate (DER), lower-case hexadecimal. Raise OrderError where it is none."""
-    with _reading():
-        return f"{x509.load_der_x509_certificate(certificate).serial_number:x}"
-
-
 def roots_of(pem: bytes) -> list[x509.Certificate]:
     """Return the certificates of a trust file that sign themselves."""
     return [found for found in x509.load_pem_x509_certificates(pem) if found.subject == found.issuer]
