@@ -11,8 +11,8 @@ import typer
 import uvicorn
 
 from carcloud.assembly.log_keys import checkpoint_of, known_keys
+from carcloud.assembly.records import open_records
 from carcloud.backends.http import PromptHttp
-from carcloud.backends.records import Records
 from carcloud.backends.records.audit import Wanted
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.cli.terminal import harmless
@@ -44,7 +44,7 @@ def audit_list(
     settings, folder = load(config), Folder(data).existing()
     begin = None if since is None else _time(since)
     wanted = Wanted(actor=actor, action=action, object=object, since=begin)
-    with contextlib.closing(Records.open(folder.records(settings))) as records:
+    with contextlib.closing(open_records(settings, folder)) as records:
         for leaf in records.audit.leaves(wanted, limit):
             words = (f"{leaf.at:%Y-%m-%dT%H:%M:%S.%fZ}", leaf.actor, leaf.action, leaf.object, leaf.outcome)
             typer.echo(harmless(f"{leaf.number:>8}  {'  '.join(words)}"))

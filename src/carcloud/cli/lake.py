@@ -1,4 +1,4 @@
-"""`carcloud sql`, `carcloud export` and `carcloud verify lake`: ask the lake, and check it."""
+"""`carcloud sql` and `carcloud export`: ask the lake."""
 
 from __future__ import annotations
 
@@ -20,15 +20,11 @@ from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
 from carcloud.lake.query import LakeQuery
 from carcloud.lake.settings import QueryLimits
-from carcloud.lake.verify import verify_lake
-from carcloud.safety.signer import Verifier
 from carcloud.settings import Folder, Settings, catalogue_in_force, load
 
 EXPORT_TIME_S = 3600.0
 
 app = typer.Typer()
-verify = typer.Typer(no_args_is_help=True, help="Check what the zone claims.")
-app.add_typer(verify, name="verify")
 
 
 @app.command()
@@ -83,20 +79,6 @@ def export(
     finally:
         temporary.unlink(missing_ok=True)
     typer.echo(f"{rows} rows in {out}")
-
-
-@verify.command("lake")
-def verify_lake_command(data: Data = DATA) -> None:
-    """Check every row of the lake against the governor's signed receipts."""
-    folder = Folder(data).existing()
-    verdict = verify_lake(folder.lake, Verifier(folder.keys, "receipt"), Verifier(folder.keys, "erasure"))
-    for fault in verdict.faults:
-        typer.secho(fault, fg=typer.colors.RED)
-    erased = f", {verdict.erased} erased" if verdict.erased else ""
-    said = "good" if not verdict.faults else "NOT as signed"
-    typer.echo(f"{verdict.chunks} chunks, {verdict.rows} rows{erased}: {said}")
-    if verdict.faults:
-        raise typer.Exit(1)
 
 
 def _query(settings: Settings, folder: Folder, limits: QueryLimits | None = None) -> LakeQuery:

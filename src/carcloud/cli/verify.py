@@ -1,4 +1,4 @@
-"""`carcloud verify audit`: check the audit log, and that records and lake tell the same."""
+"""`carcloud verify`: check lake and audit log against what was signed, and that they tell the same."""
 
 from __future__ import annotations
 
@@ -11,19 +11,37 @@ from typing import Annotated
 import typer
 
 from carcloud.assembly.log_keys import log_key, witness_keys
-from carcloud.backends.records import Records
-from carcloud.cli.lake import verify
+from carcloud.assembly.records import open_records
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.errors import InputError, MissingError
 from carcloud.lake.receipts import receipts_of
+from carcloud.lake.verify import verify_lake
 from carcloud.safety.audit.note import Key, parse_key
 from carcloud.safety.audit.verify import IndexCheck, lake_faults, verify_log
+from carcloud.safety.signer import Verifier
 from carcloud.settings import Folder, load
 
 SETTLING_S = 10.0
 
 app = typer.Typer()
+verify = typer.Typer(no_args_is_help=True, help="Check what the zone claims.")
 app.add_typer(verify, name="verify")
+
+
+@verify.command("lake")
+def verify_lake_command(data: Data = DATA) -> None:
+    """Check every row of the lake against the governor's signed receipts, and these against the audit log."""
+    folder = Folder(data).existing()
+    verdict = verify_lake(folder.lake, Verifier(folder.keys, "receipt"), Verifier(folder.keys, "erasure"))
+    erased = f", {verdict.erased} erased" if verdict.erased else ""
+    said, faults = "good" if not verdict.faults else "NOT as signed", verdict.faults
+    typer.echo(f"{verdict.chunks} chunks, {verdict.rows} rows{erased}: {said}")
+    if (folder.audit / "checkpoint").exists():
+        log = verify_log(folder.audit, log_key(folder))
+        faults = [*faults, *log.faults, *lake_faults(verdict.receipts, log)]
+        inside = len(verdict.receipts.keys() & log.chunks.keys())
+        typer.echo(f"{inside} of {len(verdict.receipts)} receipts are in the audit log")
+    _end(faults)
 
 
 @verify.command("audit")
@@ -40,7 +58,7 @@ def verify_audit_command(
         raise MissingError(f"There is no audit log in {folder.path} yet.", "Start the zone once, or restore the log.")
     kept = {str(file): _read(file) for file in since or ()}
     lake = list[str]()
-    with contextlib.closing(Records.open(folder.records(settings))) as records:
+    with contextlib.closing(open_records(settings, folder)) as records:
         index, key = IndexCheck(records.audit), log_key(folder)
         verdict = verify_log(folder.audit, key, witness_keys(folder, settings), kept, index.take)
         size = verdict.checkpoint.size if verdict.checkpoint else 0

@@ -10,15 +10,14 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from carcloud.backends.delta import Table
 from carcloud.errors import MissingError
+from carcloud.lake.receipts import receipts_of
 from carcloud.lake.rows import SCHEMA, Part, joined
 from carcloud.lake.tombstones import Tombstone, read
 from carcloud.lake.windows import as_chunk, windows
@@ -31,12 +30,13 @@ SHOWN_FAULTS = 20
 
 @dataclass
 class Verdict:
-    """What was found: chunks and rows checked, rows that were erased, and what is wrong, at most the first of many."""
+    """What was found: chunks, rows and receipts checked, rows erased, and what is wrong, at most the first of many."""
 
     chunks: int = 0
     rows: int = 0
     faults: list[str] = field(default_factory=list)
     erased: int = 0
+    receipts: dict[int, dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)
 
     def fault(self, text: str) -> None:
         """Note something wrong."""
@@ -53,7 +53,7 @@ def verify_lake(folder: Path, signed: Verify, erased: Verify, partition: int = 0
     if not (folder / "samples").is_dir():
         raise MissingError(f"There is no lake in {folder} yet.", "Send a first batch, or give the zone's folder.")
     verdict = Verdict()
-    receipts = _receipts(folder / "receipts", verdict)
+    receipts = verdict.receipts = receipts_of(folder, verdict.fault)
     table = Table(folder / "samples", SCHEMA, "day")
     checked = set[int]()
     stones = read(folder / "erased", erased, verdict.fault)
@@ -101,31 +101,3 @@ def _root(digests: Mapping[str, bytes], stones: Mapping[str, Tombstone]) -> byte
     leaves = {vehicle: stone.leaf for vehicle, stone in stones.items()}
     leaves |= {vehicle: leaf(vehicle, digest) for vehicle, digest in digests.items()}
     return root_of([leaves[vehicle] for vehicle in sorted(leaves)])
-
-
-def _receipts(folder: Path, verdict: Verdict) -> dict[int, dict[str, Any]]:
-    return {
-        receipt["statement"]["chunk"]: receipt
-        for file in sorted(folder.glob("*.jsonl"))
-        for receipt in _lines(file, verdict)
-    }
-
-
-def _lines(file: Path, verdict: Verdict) -> Iterator[dict[str, Any]]:
-    """Yield a file's receipts; the line a crash cut short is passed over, since it was written again."""
-    for line in file.read_bytes().splitlines():
-        try:
-            receipt = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            continue
-        if _is_receipt(receipt):
-            yield receipt
-        else:
-            verdict.fault(f"{file.name}: holds a line that is no receipt")
-
-
-def _is_receipt(value: object) -> bool:
-    try:
-        return isinstance(value["statement"]["chunk"], int) and len(bytes.fromhex(value["signature"])) > 0  # type: ignore[index]
-    except (KeyError, TypeError, ValueError):
-        return False
