@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -162,6 +163,23 @@ def test_cookie_stolen_before_signing_out_and_before_a_new_password(target: Runn
     open_ = {"present": BAD_GUESS, "new": "another fine password"}
     assert victim.client.post("/v1/session/password", json=open_).status_code == 403
     assert victim.client.post("/v1/session/factor", json={"password": BAD_GUESS}).status_code == 403
+
+
+def test_live_events_go_on_after_signing_out(target: RunningZone) -> None:
+    victim = join(target, "engineer")
+    made = victim.client.post("/v1/tokens", json={"name": "x", "roles": ["engineer"], "days": 1}).json()
+    with ExitStack() as stack:
+        by_cookie = stack.enter_context(httpx.Client(cookies=dict(victim.client.cookies), timeout=30))
+        by_token = stack.enter_context(httpx.Client(headers={"authorization": f"Bearer {made['secret']}"}, timeout=30))
+        pool = stack.enter_context(ThreadPoolExecutor())
+        streams = [
+            stack.enter_context(thief.stream("GET", f"{target.url}/v1/events")) for thief in (by_cookie, by_token)
+        ]
+        assert [stream.status_code for stream in streams] == [200, 200]
+        ended = [pool.submit(stream.read) for stream in streams]
+        assert victim.client.delete(f"/v1/tokens/{made['token']['id']}").status_code == 204
+        assert victim.client.delete("/v1/session").status_code == 204
+        assert all(end.result(30).startswith(b": welcome") for end in ended)
 
 
 def test_passwords_tried_by_force_while_the_right_person_comes_in(target: RunningZone) -> None:

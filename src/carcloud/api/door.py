@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from carcloud.api.errors import error_response
+from carcloud.api.lasting import ending
 from carcloud.api.ports import Access
 from carcloud.errors import CarcloudError, InputError, NotAllowedError
 from carcloud.safety.people.accounts import SESSION_LASTS, Accounts, SignedIn, StrangerError
@@ -77,7 +78,11 @@ class Door:
         if response is not None:
             await response(scope, receive, send)
             return
-        await self._app(scope, _limited(receive), send)
+        receive = _limited(receive)
+        caller = scope.get("state", {}).get("caller")
+        if caller not in (None, self._machine) and scope["method"] in READING:
+            receive, send = ending(receive, send, lambda: self._still(scope, caller))
+        await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
@@ -102,15 +107,10 @@ class Door:
     async def _identify(self, scope: Scope, headers: Headers) -> None:
         """Say in the request's state who calls; raise StrangerError where nobody known does."""
         state = scope.setdefault("state", {})
-        state["caller"], state["held"] = None, None
         state["address"] = scope["client"][0] if scope.get("client") else ""
         state["secret"] = secret = _cookie(headers.get("cookie", ""), cookie_name(self._access))
-        scheme, _, bearer = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer":
-            state["caller"] = await self._by_bearer(bearer.strip())
-        elif secret:
-            state["held"] = held = await run_in_threadpool(self._accounts.by_session, secret)
-            state["caller"] = held and held.caller
+        state["caller"], state["held"] = await self._who(headers, secret)
+        scheme = headers.get("authorization", "").partition(" ")[0]
         known = state["caller"] is not None
         if not known and (scope["method"], scope["path"]) not in FOR_STRANGERS:
             raise StrangerError(
@@ -119,6 +119,18 @@ class Door:
             )
         if scheme.lower() != "bearer" and scope["method"] not in READING:
             _check_origin(headers, known=bool(secret))
+
+    async def _who(self, headers: Headers, secret: str) -> tuple[Caller | None, SignedIn | None]:
+        """Return who calls, and their session where it is a person."""
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await self._by_bearer(bearer.strip()), None
+        held = await run_in_threadpool(self._accounts.by_session, secret) if secret else None
+        return (held.caller if held else None), held
+
+    async def _still(self, scope: Scope, caller: Caller) -> bool:
+        """Tell whether who called is still let in, and still the same."""
+        return (await self._who(Headers(scope=scope), scope["state"]["secret"]))[0] == caller
 
     async def _by_bearer(self, token: str) -> Caller | None:
         if hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._access.token.encode()):
