@@ -152,6 +152,8 @@ def test_a07_and_a08_car_that_lost_its_right_is_cut_within_a_second_and_does_not
 def test_a08_live_session_is_cut_within_a_second_of_a_word_to_the_api(target: RunningZone, car: Cars) -> None:
     own = car()
     assert own.connect() == "Success"
+    (session,) = target.get(f"/v1/vehicles/{own.id}/identity")["sessions"]
+    assert session["address"] == HOST
     began = time.time()
     assert target.client.post(f"/v1/vehicles/{own.id}/revoke").status_code == 200
     assert own.cut.wait(5)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
+import orjson
 from fastapi import APIRouter, Depends
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
@@ -82,6 +83,13 @@ class SuspicionShown(BaseModel):
     settled_at: Time | None
 
 
+class SessionShown(BaseModel):
+    """A live session of a car by MQTT."""
+
+    since: Time
+    address: str
+
+
 class AuthorityShown(BaseModel):
     """One of the zone's authorities."""
 
@@ -103,13 +111,14 @@ class ZoneIdentities(BaseModel):
 
 
 class VehicleIdentities(BaseModel):
-    """The life of one car's identity, the newest first."""
+    """The life of one car's identity, the newest first. `sessions`: those of now; null where nobody could tell."""
 
     vehicle: str
     state: State
     certificates: list[CertificateOfCar]
     claims: list[ClaimShown]
     suspicions: list[SuspicionShown]
+    sessions: list[SessionShown] | None
 
 
 routes = APIRouter(tags=["identity"], responses=RESPONSES)
@@ -132,7 +141,7 @@ async def identities(ports: Wired, caller: Annotated[Caller, Depends(allowed("re
 
 @routes.get("/v1/vehicles/{vehicle}/identity", dependencies=[Depends(allowed("readIdentity"))])
 async def identity(ports: Wired, vehicle: str) -> VehicleIdentities:
-    """Show a car's certificates, claims and suspicions."""
+    """Show a car's certificates, claims, suspicions and live sessions."""
     found, now = await run_in_threadpool(identity_of, ports.records, vehicle), datetime.now(UTC)
     certificates = [_certificate(each, now) for each in found.certificates]
     return VehicleIdentities(
@@ -141,6 +150,7 @@ async def identity(ports: Wired, vehicle: str) -> VehicleIdentities:
         certificates=certificates,
         claims=[_claim(each, now) for each in found.claims],
         suspicions=[SuspicionShown(**vars(each)) for each in found.suspicions],
+        sessions=await _sessions(ports, vehicle),
     )
 
 
@@ -214,6 +224,16 @@ async def _change(ports: Ports, vehicle: str, act: Act, caller: Caller) -> State
     changed = await run_in_threadpool(change, ports.records, vehicle, act, caller.id)
     await ports.notify(subjects.REVOKED, vehicle.encode())
     return StateShown(vehicle=vehicle, state=changed.state)
+
+
+async def _sessions(ports: Ports, vehicle: str) -> list[SessionShown] | None:
+    if ports.ask is None:
+        return None
+    try:
+        found = orjson.loads(await ports.ask(subjects.SESSIONS, vehicle.encode()))
+    except TryLaterError:
+        return None
+    return [SessionShown(**each) for each in found]
 
 
 def _given(given: Given) -> ClaimGiven:

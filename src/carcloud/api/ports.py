@@ -14,11 +14,11 @@ from carcloud.lake.workers import Reply
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import Policy
 from carcloud.safety.identity import Trust
-from carcloud.safety.people.reception import Reception
 from carcloud.safety.orders.server import OrderSignerClient
+from carcloud.safety.people.reception import Reception
 from carcloud.twin.values import Change, Last, Presence
-from carcloud.vehicle.commands import CarState
 from carcloud.vehicle.catalogue import Catalogue
+from carcloud.vehicle.commands import CarState
 
 __all__ = [
     "PAGES",
@@ -100,9 +100,9 @@ class Ports:
 
     catalogue, governance: return what is in force. notify: tells the zone's processes, by subject.
     open_payload: returns an entry's unsealed payload. reception: knows people and programs.
-    log: the audit log, to be read.
     orders: takes orders for cars; None where nobody signs them. border: lets rows out by flows; None: nothing leaves.
-    map_file: the zone's base map as GeoJSON. pages: folder of the built console.
+    trust: the zone's authorities, as all may see them. ask: asks the zone, by subject; None: nobody answers.
+    log: the audit log, to be read. map_file: the zone's base map as GeoJSON. pages: folder of the built console.
     """
 
     zone: str
@@ -119,6 +119,7 @@ class Ports:
     log: LogReader
     orders: OrderDesk | None = None
     trust: Trust | None = None
+    ask: Callable[[str, bytes], Awaitable[bytes]] | None = None
     border: Border | None = None
     map_file: Path | None = None
     pages: Path = PAGES

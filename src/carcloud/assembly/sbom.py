@@ -57,8 +57,8 @@ def _component(name: str, package: Distribution) -> dict[str, Any]:
 
 def _licences(package: Distribution) -> list[dict[str, Any]]:
     """Return the licence as the package says it: an SPDX expression, else the names of its classifiers."""
-    if expression := package.metadata.get("License-Expression"):
-        return [{"expression": expression}]
+    if expressions := package.metadata.get_all("License-Expression"):
+        return [{"expression": expressions[0]}]
     classifiers = package.metadata.get_all("Classifier") or []
     names = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License :: ")]
     return [{"license": {"name": name}} for name in names if name != "OSI Approved"]

@@ -30,6 +30,11 @@ class Sessions:
             await self._request(f"$SYS.REQ.SERVER.{server}.KICK", orjson.dumps({"cid": connection["cid"]}))
         return len(found)
 
+    async def of(self, vehicle: str) -> list[dict[str, str]]:
+        """Return a vehicle's sessions: since when, from which address."""
+        found = (await self._connections({"mqtt_client": vehicle}))["data"].get("connections") or []
+        return [{"since": connection["start"], "address": connection["ip"]} for connection in found]
+
     async def vehicles(self) -> dict[str, int]:
         """Return the connected vehicles, and how many messages the session of each brought; one request for 4,096."""
         found: dict[str, int] = {}

@@ -22,6 +22,7 @@ METRICS = "zone.metrics"
 PARTS = "zone.parts"
 REVOKED = "zone.revoked"  # and every other change of a car's state
 CAME = "zone.came"
+SESSIONS = "zone.sessions"
 FLOODING = "zone.flooding"
 CONSENT = "zone.consent"
 ERASE = "zone.erase"

@@ -39,6 +39,15 @@ def test_all_cars_are_listed_over_as_many_pages_as_it_takes(cars: int) -> None:
     assert asyncio.run(Sessions(broker.request).vehicles()) == {f"v{n}": n for n in range(1, cars + 1)}
 
 
+def test_sessions_of_a_car_are_shown_and_no_others() -> None:
+    start = "2026-11-23T15:00:00.5Z"
+    broker = Broker(
+        [{"cid": n, "mqtt_client": name, "start": start, "ip": f"192.0.2.{n}"} for n, name in enumerate("ab")]
+    )
+    assert asyncio.run(Sessions(broker.request).of("b")) == [{"since": start, "address": "192.0.2.1"}]
+    assert asyncio.run(Sessions(broker.request).of("c")) == []
+
+
 def test_every_session_of_a_car_is_closed_and_no_others() -> None:
     broker = Broker([{"cid": n, "mqtt_client": name} for n, name in enumerate(["a", "b", "a"])])
     assert asyncio.run(Sessions(broker.request).close("a")) == 2

@@ -62,8 +62,9 @@ async def run(context: Context) -> None:
             records, load_policies(settings), context.folder.keys, settings.oidc, settings.tenant
         ),
         orders=order_desk(settings, context.folder, cloud),
-        trust=Trust(context.folder.keys),
         border=border_of(context, records),
+        trust=Trust(context.folder.keys),
+        ask=cloud.request,
         map_file=Path(settings.map_file) if settings.map_file else None,
     )
     host = context.zone.api_host

@@ -69,6 +69,10 @@ async def run(context: Context) -> None:
         gate.refuse(vehicle.decode(), REFUSE_FLOOD_S)
         await sessions.close(vehicle.decode())
 
+    async def tell_sessions(vehicle: bytes) -> bytes:
+        return orjson.dumps(await sessions.of(vehicle.decode()))
+
+    await cloud.answer(subjects.SESSIONS, tell_sessions, queue="gateway")
     await cloud.listen(subjects.REVOKED, revoked)
     await cloud.listen(subjects.FLOODING, refuse_flood)
     await auth.answer("$SYS.REQ.USER.AUTH", answer, queue="gateway")
