@@ -417,7 +417,7 @@ export interface paths {
         };
         /**
          * Identity
-         * @description Show a car's certificates, claims and suspicions.
+         * @description Show a car's certificates, claims, suspicions and live sessions.
          */
         get: operations["identity_v1_vehicles__vehicle__identity_get"];
         put?: never;
@@ -2254,6 +2254,16 @@ export interface components {
             may_with_factor: string[];
         };
         /**
+         * SessionShown
+         * @description A live session of a car by MQTT.
+         */
+        SessionShown: {
+            /** Since */
+            since: string;
+            /** Address */
+            address: string;
+        };
+        /**
          * SignIn
          * @description Who wants to come in, and what proves it.
          */
@@ -2671,7 +2681,7 @@ export interface components {
         };
         /**
          * VehicleIdentities
-         * @description The life of one car's identity, the newest first.
+         * @description The life of one car's identity, the newest first. `sessions`: those of now; null where nobody could tell.
          */
         VehicleIdentities: {
             /** Vehicle */
@@ -2687,6 +2697,8 @@ export interface components {
             claims: components["schemas"]["ClaimShown"][];
             /** Suspicions */
             suspicions: components["schemas"]["SuspicionShown"][];
+            /** Sessions */
+            sessions: components["schemas"]["SessionShown"][] | null;
         };
         /**
          * VehiclePage
