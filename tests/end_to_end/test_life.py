@@ -34,7 +34,7 @@ def test_second_zone_on_a_folder_is_refused_with_the_holder_named(tmp_path: Path
         assert zone.health() == "ok"
 
 
-@pytest.mark.parametrize("door", ["api", "mqtt", "https", "nats"])
+@pytest.mark.parametrize("door", ["api", "mqtt", "https", "claims", "nats"])
 def test_port_in_use_is_named_and_nothing_is_left_running(tmp_path: Path, door: str) -> None:
     config = tmp_path / "zone.toml"
     with socket.socket() as taken:

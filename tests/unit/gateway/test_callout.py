@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from carcloud.backends.records import Records
 from carcloud.errors import InputError
-from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol, revoke
+from carcloud.gateway.clones import Coming
+from carcloud.gateway.enrolment import Endpoints, Enrolment, change, enrol, revoke
 from carcloud.gateway.gate import Gate
 from carcloud.gateway.mqtt.callout import AccountKey, Callout
 from carcloud.safety.identity import Authority
@@ -78,6 +79,27 @@ def test_enrolled_car_is_granted_its_own_subjects_and_nothing_else(
     assert grant["nats"]["sub"] == {"allow": [f"{own}.dn", f"{own}.dn.>"]}
     assert grant["nats"]["allowed_connection_types"] == ["MQTT"]
     assert grant["nats"]["subs"] == 20
+
+
+def test_quarantined_car_is_granted_its_hello_and_what_it_is_told(
+    callout: Callout, key: AccountKey, records: Records, car: Enrolment
+) -> None:
+    change(records, car.vehicle.id, "quarantine", "machine")
+    grant = read(read(callout.answer(asked(car)).decode(), key)["nats"]["jwt"], key)
+    own = f"cc.1.default.{car.vehicle.id}"
+    assert grant["nats"]["pub"] == {"allow": [f"{own}.up.event"]}
+    assert grant["nats"]["sub"] == {"allow": [f"{own}.dn", f"{own}.dn.>"]}
+
+
+def test_every_coming_is_told_with_its_address_and_certificate_and_no_refusal_is(
+    records: Records, key: AccountKey, car: Enrolment
+) -> None:
+    seen: list[Coming] = []
+    callout = Callout(Gate(records, "default"), key, lambda: 7.0, seen.append)
+    client = {"type": "mqtt", "mqtt_id": car.vehicle.id, "host": "192.0.2.1"}
+    callout.answer(asked(car, client_info=client))
+    callout.answer(asked(car, client_info=client | {"mqtt_id": "another"}))
+    assert seen == [Coming(car.vehicle.id, "192.0.2.1", car.credentials.serial, 7.0)]
 
 
 def test_grants_end_after_hours_spread_and_never_after_the_certificate(

@@ -7,9 +7,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from carcloud.backends.records import Certificate, Records
 from carcloud.errors import NotAllowedError, TryLaterError
-from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol, renew, revoke
+from carcloud.gateway.enrolment import Endpoints, Enrolment, change, enrol, renew, revoke
 from carcloud.gateway.gate import BELIEVE_S, Gate
 from carcloud.safety.identity import Authority
+from carcloud.vehicle.life import Act
 
 VIN = "WBA00000000000001"
 
@@ -80,6 +81,27 @@ def test_renewed_car_is_admitted_with_both_certificates(
 ) -> None:
     newer = renew(records, authority, car.vehicle.id, endpoints)
     assert gate.admit(newer.credentials.chain).vehicle == gate.admit(car.credentials.chain).vehicle
+
+
+def test_quarantined_car_is_greeted_and_not_admitted_until_it_is_released(
+    gate: Gate, records: Records, car: Enrolment
+) -> None:
+    assert not gate.greet(car.credentials.chain).quarantined
+    change(records, car.vehicle.id, "quarantine", "machine")
+    gate.forget(car.vehicle.id)
+    assert gate.greet(car.credentials.chain).quarantined
+    with pytest.raises(TryLaterError, match="quarantine"):
+        gate.admit(car.credentials.chain)
+    change(records, car.vehicle.id, "release", "machine")
+    gate.forget(car.vehicle.id)
+    gate.admit(car.credentials.chain)
+
+
+@pytest.mark.parametrize("act", ["revoke", "retire"])
+def test_car_that_lost_its_right_is_not_even_greeted(gate: Gate, records: Records, car: Enrolment, act: Act) -> None:
+    change(records, car.vehicle.id, act, "machine")
+    with pytest.raises(NotAllowedError, match="revoked"):
+        gate.greet(car.credentials.chain)
 
 
 def test_expired_certificate_is_refused(gate: Gate, car: Enrolment, clock: Clock) -> None:
