@@ -23,9 +23,10 @@ def test_table_of_roles_is_what_the_policies_decide() -> None:
     head, _, *rows = [[word.strip() for word in line.strip("|").split("|")] for line in table.splitlines()]
     assert head == ["act", *ROLES]
     said = {row[0].strip("`"): row[1:] for row in rows}
-    assert said == {
-        action: [cell(policies, role, action) for role in ROLES] for action in policies.actions - OF_EVERYBODY
-    }
+    acts = sorted(policies.actions - OF_EVERYBODY)
+    wanted = {action: [cell(policies, role, action) for role in ROLES] for action in acts}
+    rows_wanted = "\n".join(f"| `{action}` | {' | '.join(cells)} |" for action, cells in wanted.items())
+    assert said == wanted, f"write into docs/people.md:\n{rows_wanted}"
 
 
 def test_limits_of_signing_in_are_those_of_the_page() -> None:
