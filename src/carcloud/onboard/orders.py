@@ -57,7 +57,7 @@ class Body(Protocol):
         """Return the car's state now."""
 
     def carry_out(self, command: str, parameters: Parameters) -> None:
-        """Do what is ordered. Raise CarcloudError where it cannot be done."""
+        """Do what is ordered, soon: batches wait meanwhile. Raise CarcloudError where it cannot be done."""
 
 
 @dataclass

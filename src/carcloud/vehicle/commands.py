@@ -95,8 +95,6 @@ REASONS = {
     "low_charge": "the battery is almost empty",
     "unsupported": "the car cannot do this",
     "not_allowed": "the role may not order this",
-    "expired": "the order came after its time",
-    "repeated": "another order had this counter",
     "full": "the car has too many orders on record",
     "malformed": "the order does not say a command",
     "interrupted": "the car stopped while it did this; whether it acted is not known",

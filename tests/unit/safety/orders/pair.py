@@ -99,6 +99,10 @@ class Pair:
         text = draft("default", vehicles, command, parameters, role, now, now + lasts_s)
         return text, [sign(self.keys[name], text)]
 
+    def sign(self, name: str, text: bytes) -> Signature:
+        """Sign an authorisation as one person more."""
+        return sign(self.keys[name], text)
+
     def handshake(self, vehicle: str, car: Orders, domain: int, role: str = "fleet") -> None:
         """Open a session."""
         (answer,) = car.hear(self.signer.begin(vehicle, domain, role))

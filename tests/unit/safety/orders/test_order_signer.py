@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from carcloud.errors import ConflictError, InputError, MissingError, NotAllowedError
+from carcloud.errors import ConflictError, InputError, MissingError, NotAllowedError, TryLaterError
+from carcloud.onboard.journal import KEEP_S, LIMIT_ORDERS, Journal
 from carcloud.safety.orders.authorisation import draft, sign
 from carcloud.safety.orders.certificates import ORDER_PURPOSE
 from carcloud.safety.orders.ledger import Finished
@@ -346,3 +347,24 @@ def test_browsers_key_is_paired_once_by_its_code(pair: Pair) -> None:
     pair.clock.now += 601
     with pytest.raises(NotAllowedError):
         people.take_pairing("eva", own, pairing_proof(code, "eva", own))
+
+
+def test_journal_that_fails_carries_nothing_out_and_ends_no_car(pair: Pair) -> None:
+    body = Body()
+    car = pair.car("a1", body)
+    pair.handshake("a1", car, ACCESS)
+    order = pair.signed("a1", *pair.authorise("ada", "unlock", "a1"))
+    car.close()  # as where the disk fails
+    assert list(car.hear(order.encode())) == []
+    assert (body.done, car.refused) == ([], 1)
+
+
+def test_damaged_journal_is_said_and_a_full_one_rejects(tmp_path: Path) -> None:
+    (tmp_path / "journal").write_bytes(b"no database" * 1000)
+    with pytest.raises(TryLaterError, match="journal"):
+        Journal(tmp_path / "journal")
+    journal = Journal(tmp_path / "other")
+    for number in range(LIMIT_ORDERS):
+        assert journal.begin(number.to_bytes(16, "big"), 1_000_000, 1_000_000)
+    assert not journal.begin(b"x" * 16, 1_000_000, 1_000_000 + KEEP_S)
+    assert journal.begin(b"x" * 16, 2_000_000, 1_000_001 + KEEP_S), "what is old is forgotten"
