@@ -14,7 +14,10 @@ import psutil
 from tests.end_to_end.load import Account, Load
 from tests.zone import RunningZone, carcloud, listening, running_zone, until
 
-PARTS = ("nats-server", "governor", "twin", "lake", "api", "signer", "gateway-1", "gateway-2", "agent")
+PARTS = (
+    *("nats-server", "governor", "twin", "lake", "api", "signer", "audit", "witness", "gateway-1", "gateway-2"),
+    "agent",
+)
 LIMIT_RSS_BYTES = 700 * 1024 * 1024
 LIMIT_IDLE_CORES = 0.5
 
@@ -35,7 +38,7 @@ class Report:
     strikes: list[Strikes]
     accounts: list[Account]
     stale_twins: list[str]
-    verdict: str
+    verdicts: list[str]
     seconds: float
     largest: tuple[str, int]
     idle_cores: float
@@ -45,7 +48,7 @@ class Report:
         """Tell whether nothing acknowledged was lost, nothing stored twice, and all else as it should be."""
         whole = all(account.whole for account in self.accounts)
         calm = self.largest[1] < LIMIT_RSS_BYTES and self.idle_cores < LIMIT_IDLE_CORES
-        return whole and calm and not self.stale_twins and self.verdict.endswith("good")
+        return whole and calm and not self.stale_twins and all(said.endswith("good") for said in self.verdicts)
 
     def markdown(self) -> str:
         """Return the tables."""
@@ -59,9 +62,9 @@ class Report:
             [
                 _table(["killed", "times", "acknowledged again after, s (median)"], killed),
                 _table(names, [astuple(account) for account in [*self.accounts, total]]),
-                f"In {self.seconds:.0f} s. `carcloud verify lake`: {self.verdict}. Twins that do not show the last "
-                f"sample: {len(self.stale_twins)}. Afterwards the largest process was {name} with {size >> 20} MiB, "
-                f"and the idle zone used {self.idle_cores:.2f} cores.",
+                f"In {self.seconds:.0f} s. `carcloud verify` audit and lake: {'; '.join(self.verdicts)}. Twins that do "
+                f"not show the last sample: {len(self.stale_twins)}. Afterwards the largest process was {name} with "
+                f"{size >> 20} MiB, and the idle zone used {self.idle_cores:.2f} cores.",
                 "",
             ]
         )
@@ -114,10 +117,11 @@ def run_faults(data: Path, kills: int, seed: int, said: Callable[[str], None] = 
         load.finish()
         until(lambda: zone.health() == "ok", "the zone is not well after the load")
         accounts, stale = load.accounts(), load.stale_twins()
-        verdict = carcloud("verify", "lake", "--data", str(data)).stdout.strip()
+        checks = [carcloud("verify", what, "--data", str(data)).stdout.strip() for what in ("audit", "lake")]
+        verdicts = [line for said in checks for line in said.splitlines()[-1:] or ["nothing"]]
         largest, idle = _largest(zone), _idle_cores(zone)
         seconds = time.monotonic() - began
-        return Report(list(storm.strikes.values()), accounts, stale, verdict, seconds, largest, idle)
+        return Report(list(storm.strikes.values()), accounts, stale, verdicts, seconds, largest, idle)
 
 
 def _largest(zone: RunningZone) -> tuple[str, int]:

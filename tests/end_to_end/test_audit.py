@@ -76,6 +76,9 @@ def test_killed_log_has_each_act_and_receipt_once_and_a_witness_elsewhere_may_co
         until(lambda: not unwitnessed(zone), "the alarm stays")
     done = carcloud("verify", "audit", "--data", str(data), "--config", str(data / "zone.toml"))
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    done = carcloud("verify", "lake", "--data", str(data))
+    inside, _, every, *_ = done.stdout.split()
+    assert (done.returncode, inside) == (0, every), done.stdout
 
 
 def unwitnessed(zone: RunningZone) -> bool:

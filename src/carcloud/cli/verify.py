@@ -33,14 +33,14 @@ def verify_lake_command(data: Data = DATA) -> None:
     """Check every row of the lake against the governor's signed receipts, and these against the audit log."""
     folder = Folder(data).existing()
     verdict = verify_lake(folder.lake, Verifier(folder.keys, "receipt"), Verifier(folder.keys, "erasure"))
-    erased = f", {verdict.erased} erased" if verdict.erased else ""
-    said, faults = "good" if not verdict.faults else "NOT as signed", verdict.faults
-    typer.echo(f"{verdict.chunks} chunks, {verdict.rows} rows{erased}: {said}")
+    faults = verdict.faults
     if (folder.audit / "checkpoint").exists():
         log = verify_log(folder.audit, log_key(folder))
         faults = [*faults, *log.faults, *lake_faults(verdict.receipts, log)]
         inside = len(verdict.receipts.keys() & log.chunks.keys())
         typer.echo(f"{inside} of {len(verdict.receipts)} receipts are in the audit log")
+    erased = f", {verdict.erased} erased" if verdict.erased else ""
+    typer.echo(f"{verdict.chunks} chunks, {verdict.rows} rows{erased}: {'NOT as signed' if faults else 'good'}")
     _end(faults)
 
 
