@@ -14,6 +14,7 @@ import multiprocessing
 import socket
 import ssl
 import statistics
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -96,7 +97,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("bench/.connects"))
     given = parser.parse_args()
     enrolled = Enrolled(given.folder / "enrolled", given.cars)
-    runs = [run(enrolled, given.folder / f"run{at}", given.processes, given.threads) for at in range(given.runs)]
+    runs = []
+    for at in range(given.runs):
+        runs.append(run(enrolled, given.folder / f"run{at}", given.processes, given.threads))
+        print(json.dumps(runs[-1]), file=sys.stderr, flush=True)
     median = {name: statistics.median(each[name] for each in runs) for name in runs[0]}
     print(json.dumps({"cars": given.cars, "processes": given.processes, "runs": runs, "median": median}, indent=1))
 

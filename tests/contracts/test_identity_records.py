@@ -131,6 +131,7 @@ class TestLife:
             "retired": 0,
         }
         assert set(claimable.life.counts("other").values()) == {0}
+        assert claimable.life.outside() == {CAR.id}
 
     def test_car_whose_last_certificate_ends_soon_is_named_and_one_that_renewed_is_not(
         self, claimable: Records

@@ -19,6 +19,7 @@ from cryptography import x509
 from carcloud.backends.records import Records
 from carcloud.errors import MissingError, NotAllowedError, TryLaterError
 from carcloud.safety.identity import Identity, vehicle_identity
+from carcloud.vehicle.life import ADMITTED
 
 BELIEVE_S = 30.0
 LIMIT_REMEMBERED = 200_000
@@ -123,7 +124,7 @@ class Gate:
             return "This zone did not issue the certificate.", False
         if (vehicle.id, vehicle.tenant) != (identity.vehicle, identity.tenant):
             return "The certificate was issued to another vehicle.", False
-        if vehicle.state not in ("active", "quarantined") or certificate.revoked_at is not None:
+        if vehicle.state not in ADMITTED or certificate.revoked_at is not None:
             return "The vehicle or its certificate is revoked.", False
         return None, vehicle.state == "quarantined"
 

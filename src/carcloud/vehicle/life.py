@@ -20,6 +20,9 @@ ACTS: tuple[Act, ...] = get_args(Act)
 LIVE: frozenset[State] = frozenset({"claimable", "active", "quarantined"})
 """States in which a car keeps its VIN and its label for itself."""
 
+ADMITTED: frozenset[State] = frozenset({"active", "quarantined"})
+"""States in which a car may come in."""
+
 _STEPS: dict[tuple[Act, State], State] = {
     ("enrol", "claimable"): "active",
     ("quarantine", "active"): "quarantined",

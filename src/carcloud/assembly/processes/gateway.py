@@ -18,7 +18,7 @@ import uvicorn
 from carcloud.assembly.context import Context, QuietServer, tell, together
 from carcloud.assembly.zonefile import endpoints
 from carcloud.backends.nats import Bus
-from carcloud.backends.records import Entry, Records, State
+from carcloud.backends.records import Entry, Records
 from carcloud.errors import TryLaterError
 from carcloud.gateway.acks import Acks
 from carcloud.gateway.clones import Coming, Comings
@@ -99,18 +99,13 @@ async def _watch(context: Context, cloud: Bus, sessions: Sessions, numbers: dict
                 log.warning("a car floods the broker; its session is closed", extra={"vehicle": vehicle})
                 await cloud.publish(subjects.FLOODING, vehicle.encode())
             before = connected
-            for vehicle in await asyncio.to_thread(_revoked, records, connected):  # a notice may have been lost
+            outside = await asyncio.to_thread(records.life.outside)
+            for vehicle in outside & connected.keys():  # a notice may have been lost
                 await cloud.publish(subjects.REVOKED, vehicle.encode())
         numbers["violations"] = await asyncio.to_thread(violations.read)
         with contextlib.suppress(TryLaterError):
             numbers["alarms"] = await asyncio.to_thread(_clone_alarms, records)
         await asyncio.sleep(LOOK_EVERY_S)
-
-
-def _revoked(records: Records, connected: dict[str, int]) -> set[str]:
-    """Return the connected cars that may not come in any more."""
-    outside: tuple[State, ...] = ("claimable", "revoked", "retired")
-    return {car.id for state in outside for car in records.vehicles(limit=1_000_000, state=state)} & connected.keys()
 
 
 def _into_raw(vehicles: Bus) -> Callable[[str, bytes], Awaitable[None]]:

@@ -18,7 +18,7 @@ from carcloud.backends.records.database import Database
 from carcloud.backends.records.suspicions import settle
 from carcloud.backends.records.tables import Certificate, Vehicle
 from carcloud.errors import ConflictError, MissingError
-from carcloud.vehicle.life import STATES, Act, State, after, ends_certificates
+from carcloud.vehicle.life import ADMITTED, STATES, Act, State, after, ends_certificates
 
 
 class Life:
@@ -84,6 +84,11 @@ class Life:
         found = {row.state: int(row.many) for row in self._database.rows(query)}
         return {state: found.get(state, 0) for state in STATES}
 
+    def outside(self) -> set[str]:
+        """Return the ids of all vehicles that may not come in."""
+        query = select(t.vehicles.c.id).where(t.vehicles.c.state.not_in(ADMITTED))
+        return {row[0] for row in self._database.rows(query)}
+
     def ending(self, tenant: str, before: datetime, limit: int) -> list[Certificate]:
         """Return the last certificates of cars that come in, where it ends before a time; the earliest first."""
         c, v = t.certificates.c, t.vehicles.c
@@ -91,7 +96,7 @@ class Life:
         query = (
             select(c.vehicle)
             .join(t.vehicles)
-            .where(v.tenant == tenant, v.state.in_(("active", "quarantined")), c.revoked_at.is_(None))
+            .where(v.tenant == tenant, v.state.in_(ADMITTED), c.revoked_at.is_(None))
             .group_by(c.vehicle)
             .having(last < before)
             .order_by(last)
