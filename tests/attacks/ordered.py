@@ -169,9 +169,11 @@ class Taken:
 class Person:
     """A person with a registered key."""
 
-    def __init__(self, zone: RunningZone, name: str, role: str = "fleet", vehicles: tuple[str, ...] = ()) -> None:
-        self.role, self.key = role, ec.generate_private_key(ec.SECP256R1())
-        People(zone.folder.orders).add(name, self.key.public_key(), [role], vehicles, "given")
+    role = "fleet"
+
+    def __init__(self, zone: RunningZone, name: str, folder: Path | None = None) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        People(folder or zone.folder.orders).add(name, self.key.public_key(), [self.role], (), "given")
 
     def authorise(
         self, command: str, *vehicles: str, lasts_s: int = 60, **parameters: float

@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -389,6 +391,32 @@ def test_command_line_orders_with_a_key_of_its_own(taken: Taken, other: OrderedC
     assert " done" in said.stdout
     assert other.id in carcloud("order", "list", "--data", data).stdout
     assert other.body.done == ["lock"]
+
+
+def test_order_signer_with_a_folder_of_its_own_signs_what_the_cars_take(
+    taken: Taken, other: OrderedCar, tmp_path: Path
+) -> None:
+    keys, path, data = tmp_path / "own", Path(tempfile.mkdtemp()) / "s", str(taken.zone.data)
+    made = carcloud("operator", "init", "--keys", str(keys), "--data", data)
+    assert made.returncode == 0, made.stderr
+    person = Person(taken.zone, "eva", folder=keys)
+    command = [sys.executable, "-m", "carcloud", "order-signer", "--keys", str(keys), "--socket", str(path)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    client = OrderSignerClient(lambda: path)
+    try:
+        until(lambda: _people(path) is not None, "it does not listen")
+        (answer,) = taken.tell(other.id, client.begin(other.id, 1, "fleet"))[:1]
+        client.open(other.id, answer)
+        text, signatures = person.authorise("lock", other.id)
+        message = client.sign(other.id, text.decode(), as_sent(signatures))
+        assert isinstance(message, bytes)
+        taken.tell(other.id, message)
+        until(lambda: other.body.done == ["lock"], "the car did not do it")
+        with pytest.raises(NotAllowedError, match="not know"):
+            taken.signer.sign(other.id, text.decode(), as_sent(signatures))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can run the order signer as another user")

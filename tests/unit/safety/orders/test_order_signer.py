@@ -364,7 +364,9 @@ def test_damaged_journal_is_said_and_a_full_one_rejects(tmp_path: Path) -> None:
     with pytest.raises(TryLaterError, match="journal"):
         Journal(tmp_path / "journal")
     journal = Journal(tmp_path / "other")
-    for number in range(LIMIT_ORDERS):
-        assert journal.begin(number.to_bytes(16, "big"), 1_000_000, 1_000_000)
+    rows = [(number.to_bytes(16, "big"),) for number in range(LIMIT_ORDERS)]
+    journal._db.execute("begin")
+    journal._db.executemany("insert into orders values (?, 1000000, null)", rows)
+    journal._db.execute("commit")
     assert not journal.begin(b"x" * 16, 1_000_000, 1_000_000 + KEEP_S)
     assert journal.begin(b"x" * 16, 2_000_000, 1_000_001 + KEEP_S), "what is old is forgotten"
