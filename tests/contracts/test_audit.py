@@ -91,6 +91,8 @@ def test_details_are_erased_and_the_rest_stays(records: Records):
     assert records.audit.erase_details([1, 5]) == 1
     assert records.audit.details(1) is None
     assert records.audit.details(0) == Details(0, b"s", "{}")
+    assert records.audit.details_within(0, 2) == [Details(0, b"s", "{}")]
+    assert records.audit.details_within(1, 2) == []
     assert records.audit.size() == 2
 
 

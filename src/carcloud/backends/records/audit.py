@@ -260,6 +260,11 @@ class Audit:
         rows = self._database.rows(select(details).where(details.c.number == number))
         return Details(rows[0].number, rows[0].salt, rows[0].details) if rows else None
 
+    def details_within(self, start: int, end: int) -> list[Details]:
+        """Return what is kept of the leaves from start to end."""
+        query = select(details).where(details.c.number >= start, details.c.number < end)
+        return [Details(row.number, row.salt, row.details) for row in self._database.rows(query)]
+
     def erase_details(self, numbers: Sequence[int]) -> int:
         """Erase what these leaves hold the hashes of; the leaves stay. Return how many there were."""
         erased = 0

@@ -15,7 +15,7 @@ from typing import Any
 
 from carcloud.backends.records.audit import Audit, Leaf, Run
 from carcloud.errors import CarcloudError, ConflictError, InputError
-from carcloud.safety.audit.leaf import chunk_of, indexed, read_leaf, statement_hash
+from carcloud.safety.audit.leaf import bound, chunk_of, indexed, read_leaf, statement_hash
 from carcloud.safety.audit.note import LOG, Checkpoint, Key, Note, parse_checkpoint, parse_note
 from carcloud.safety.audit.tiles import ENTRIES, WIDTH, Tiles, levels, tile_path, unbundled, width_of
 from carcloud.safety.audit.tree import HASH_BYTES, leaf_hash, root, root_of
@@ -103,6 +103,9 @@ class IndexCheck:
         acts, runs = indexed(start, entries)
         theirs = {leaf.number: leaf for leaf in self._audit.index(start, start + len(entries))}
         self._found += _act_faults({leaf.number: leaf for leaf in acts}, theirs)
+        for one in self._audit.details_within(start, start + len(entries)):
+            if read_leaf(entries[one.number - start]).get("details") != bound(one.salt, one.text):
+                self._found.append(f"leaf {one.number}: its details in the records are not those it has the hash of")
         for run in runs:
             last = self._runs[-1] if self._runs else Run(0, 0, 0)
             if last.count and (last.number + last.count, last.chunk + last.count) == (run.number, run.chunk):

@@ -56,7 +56,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     place.write(log)
     kept[SECOND] = folder / "kept-430"
     shutil.copy(place.folder / "checkpoint", kept[SECOND])
-    place.records.audit.add(*acts(420, 590))
+    place.records.audit.add(*acts(420, 589), Entry("person:a", "signIn", "person:a", details={"mail": "a@example.org"}))
     place.write(log)
     records = Records.open(f"sqlite:///{folder}/fork/records.db")
     forked = AuditLog(folder / "fork/audit", records, SECRET.sign, KEY, Witnesses([client(witness)]))
@@ -276,6 +276,7 @@ def index_faults(made: Made, records: Records) -> list[str]:
         ("UPDATE audit_leaves SET actor = 'x' WHERE number = 250", "leaf 250: the records' index tells another actor"),
         ("DELETE FROM audit_leaves WHERE number = 40", "leaf 40: is not in the records' index"),
         ("UPDATE audit_leaves SET number = 295 WHERE number = 3", "leaf 295: the records' index has an act there"),
+        ("UPDATE audit_details SET details = '{}'", "leaf 599: its details in the records are not"),
         ("UPDATE audit_chunks SET count = count - 1", "leaf 290: log and index do not tell of the same chunks"),
     ],
 )  # fmt: skip
