@@ -2,7 +2,7 @@
 import type { PageName } from "./route.svelte";
 
 export const FLEET = ["overview", "map", "vehicles", "sql"] as const satisfies PageName[];
-export const SAFETY = ["governance", "identity", "audit", "people"] as const satisfies PageName[];
+export const SAFETY = ["governance", "identity", "orders", "audit", "people"] as const satisfies PageName[];
 
 export type Offered = (typeof FLEET)[number] | (typeof SAFETY)[number];
 
@@ -15,6 +15,7 @@ export const NEEDS: Record<PageName, string[]> = {
   safety: [],
   governance: ["readGovernance"],
   identity: ["readIdentity"],
+  orders: ["readOrders"],
   audit: ["readAudit"],
   people: ["readPeople", "readApprovals"],
   account: [],

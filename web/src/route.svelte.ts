@@ -7,6 +7,7 @@ const PAGES = {
   safety: "safety",
   governance: "governance",
   identity: "identity",
+  orders: "orders",
   audit: "audit",
   people: "people",
   account: "account",

@@ -45,6 +45,9 @@ export type Leaf = Schemas["Leaf"];
 export type LeafPage = Schemas["LeafPage"];
 export type LeafDetail = Schemas["LeafDetail"];
 export type Checkpoint = Schemas["Checkpoint"];
+export type Order = Schemas["OrderShown"];
+export type SignerKey = Schemas["KeyShown"];
+export type PairedKey = Schemas["Paired"];
 export type Refusal = Partial<Schemas["ErrorBody"]>;
 
 /** A value of a signal; its age is known only where it was asked for, not where it arrived live. */

@@ -11,7 +11,7 @@ from tests.zone import RunningZone
 
 def test_car_is_held_back_released_and_revoked(visit: Visit, admin: Human, zone: RunningZone) -> None:
     enrolled, _ = zone.enrol("lent-car")
-    page = visit(f"#/vehicles/{enrolled.vehicle}/identity", admin, PHONE)
+    page = visit(f"#/vehicles/{enrolled.vehicle.id}/identity", admin, PHONE)
     settled(page)
     for act, state in (("Hold back", "held back"), ("Release", "active"), ("Revoke", "revoked")):
         page.get_by_role("button", name=f"{act}…").press("Enter")

@@ -4,6 +4,7 @@ import { en as consents } from "./consents";
 import { en as flows } from "./flows";
 import { en as governance } from "./governance";
 import { en as identity } from "./identity";
+import { en as orders } from "./orders";
 import { en as people } from "./people";
 import { en as safety } from "./safety";
 import { en as signin } from "./signin";
@@ -156,6 +157,7 @@ export const en = {
   actions,
   people,
   identity,
+  orders,
   flows,
   audit,
 

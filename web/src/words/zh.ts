@@ -6,6 +6,7 @@ import type { Words } from "./en";
 import { zh as flows } from "./flows";
 import { zh as governance } from "./governance";
 import { zh as identity } from "./identity";
+import { zh as orders } from "./orders";
 import { zh as people } from "./people";
 import { zh as safety } from "./safety";
 import { zh as signin } from "./signin";
@@ -154,6 +155,7 @@ export const zh: Words = {
   actions,
   people,
   identity,
+  orders,
   flows,
   audit,
 
