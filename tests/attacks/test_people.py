@@ -127,13 +127,22 @@ def test_order_and_approval_without_a_second_factor(target: RunningZone, operato
     assert {"sendOrder", "approve"} <= set(mine["may_with_factor"])
     answer = fleet.client.post("/v1/approvals/none", json={"decision": "approve"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "factor_needed")
+    order = {"authorisation": {}, "signatures": []}
+    unproven = fleet.client.post("/v1/orders", json=order)
+    assert (unproven.status_code, unproven.json()["error"]["code"]) == (403, "factor_needed")
     token = fleet.client.post("/v1/tokens", json={"name": "pump", "roles": ["fleet"], "days": 1}).json()["secret"]
+    for bearer in (token, target.token):
+        headers = {"authorization": f"Bearer {bearer}"}
+        assert httpx.post(f"{target.url}/v1/orders", json=order, headers=headers).status_code == 403
+    assert operator.client.post("/v1/orders", json=order).status_code == 403
     held = httpx.get(f"{target.url}/v1/session", headers={"authorization": f"Bearer {token}"}).json()
     assert "sendOrder" not in held["may"]
     assert held["may_with_factor"] == []
     assert "sendOrder" not in operator.myself()["may"]
+    assert denied(target, fleet.myself()["id"]) == {"approve", "sendOrder"}
     fleet.set_factor()
     assert {"sendOrder", "approve"} <= set(fleet.myself()["may"])
+    assert fleet.client.post("/v1/orders", json=order).status_code == 400
 
 
 def test_session_fixed_by_an_attacker(target: RunningZone, stranger: Visitor) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from carcloud.backends.records import ApiToken, Approval, Person, Records, Session
-from carcloud.errors import ConflictError, MissingError
+from carcloud.errors import ConflictError, InputError, MissingError
 
 AT = datetime(2026, 11, 23, 8, tzinfo=UTC)
 LATER = AT + timedelta(hours=1)
@@ -39,6 +39,13 @@ class TestPeople:
         with pytest.raises(MissingError, match="carcloud person list"):
             records.people.get("nobody")
         assert records.people.by_login("nobody") is records.people.by_subject("x", "y") is None
+
+    @pytest.mark.parametrize("odd", ["a\x00b", "a" * 10_000, "' OR 1=1 --", "\u202e"])
+    def test_odd_text_finds_nobody(self, records: Records, odd: str) -> None:
+        with pytest.raises((MissingError, InputError)):
+            records.people.get(odd)
+        with pytest.raises((MissingError, InputError)):
+            records.passes.token_by_id(odd)
 
     def test_second_person_of_a_login_conflicts(self, records: Records) -> None:
         add(records, ANN)

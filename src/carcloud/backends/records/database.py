@@ -152,6 +152,7 @@ class Database:
 
         Raises:
             ConflictError: the records hold it already.
+            InputError: the database cannot hold what is given, such as NUL in a text.
             TryLaterError: the database is locked, away or full.
         """
         with self._reached(), (self._writing if writing else self._engine).begin() as db:
@@ -164,6 +165,8 @@ class Database:
             yield
         except sql_errors.IntegrityError as error:
             raise ConflictError(f"The records hold this already: {_reason(error)}.") from None
+        except sql_errors.DataError as error:
+            raise InputError(f"The records cannot hold this: {_reason(error)}.", "Send plain text.") from None
         except (sql_errors.OperationalError, sql_errors.InterfaceError, sql_errors.TimeoutError) as error:
             do = "Try again; if it stays so, see that the database runs and its disk has space."
             raise TryLaterError(f"The records cannot be reached: {_reason(error)}.", do) from error

@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ SESSION_LASTS, SESSION_IDLES = timedelta(hours=12), timedelta(hours=2)
 TOUCH_AFTER = timedelta(minutes=1)
 LIMIT_SESSIONS = 32
 LIMIT_LOGIN = 64
+LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 LINK_LASTS = timedelta(minutes=15)
 SEAL = "people"
 """The name of the key under which second factors are sealed."""
@@ -84,7 +86,7 @@ class Accounts:
         """
         login, now = login.strip().lower()[:LIMIT_LOGIN], self.now()
         with self.throttle.attempt(login, address, now) as attempt:
-            person = self.records.people.by_login(login)
+            person = self.records.people.by_login(login) if LOGIN.fullmatch(login) else None
             if (
                 not passwords.fits(password, person.password if person else None)
                 or person is None

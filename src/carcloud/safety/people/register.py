@@ -9,7 +9,6 @@ Rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,12 +17,11 @@ from typing import Any
 from carcloud.backends.records import ApiToken, Approval, Entry, Person, Records
 from carcloud.errors import ConflictError, InputError, MissingError, NotAllowedError
 from carcloud.safety.people import secrets
-from carcloud.safety.people.accounts import make_link
+from carcloud.safety.people.accounts import LOGIN, make_link
 from carcloud.safety.people.approvals import Approvals
 from carcloud.safety.people.caller import ROLES, Caller
 
 WATCHED = frozenset({"operator", "dpo"})
-LOGIN = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 LIMIT_NAME = 200
 LIMIT_TOKENS = 200
 TOKEN_DAYS = (1, 366)
