@@ -28,7 +28,8 @@ from tests.stream import CAR, NOW_US, OTHER, batch, chunk
 
 COMMANDS = (
     *("up", "demo", "enrol", "renew", "revoke", "vehicles", "drive", "simulate", "sql", "export", "quarantine list"),
-    *("quarantine show", "catalogue show", "catalogue check", "verify lake"),
+    *("quarantine show", "catalogue show", "catalogue check", "verify lake", "claim", "join", "identity"),
+    *("vehicle quarantine", "vehicle release", "vehicle rekey", "vehicle retire"),
 )
 VIN = "1HGCM82633A004352"
 
@@ -337,3 +338,36 @@ def test_the_examples_are_found_from_any_folder(tmp_path, monkeypatch):
 def test_a_fleet_has_1_to_500_cars(cars, tmp_path):
     for command in ("demo", "simulate"):
         assert run(command, "--cars", cars, "--data", tmp_path / "none").exit_code == 2
+
+
+def test_car_is_claimed_held_back_released_rekeyed_and_retired(data: Path) -> None:
+    claimed = run("claim", "--vin", VIN[:-1] + "3", "--data", data, "--hours", "2")
+    assert claimed.exit_code == 0, claimed.output
+    vehicle, token = claimed.output.split()[0], claimed.output.splitlines()[1]
+    assert token.startswith(f"{vehicle}.")
+    assert "Let the car join" in said(ConflictError, "vehicle", "quarantine", vehicle, "--data", data)
+    shown = run("identity", "--data", data).output
+    assert f"claim        {vehicle}" in shown
+    assert token.partition(".")[2] not in shown
+    again = run("vehicle", "rekey", vehicle, "--data", data).output.splitlines()[1]
+    assert again != token
+    assert run("vehicle", "retire", vehicle, "--data", data).output.startswith(f"{vehicle} is retired")
+    lines = run("identity", vehicle, "--data", data).output.splitlines()
+    assert lines[0].startswith(f"{vehicle}  retired")
+    assert [line.split()[-1] for line in lines[1:]] == ["withdrawn", "withdrawn"]
+    said(ConflictError, "vehicle", "rekey", vehicle, "--data", data)
+    said(MissingError, "vehicle", "release", "nobody", "--data", data)
+
+
+def test_enrolled_car_goes_in_and_out_of_quarantine(data: Path) -> None:
+    vehicle = run("vehicles", "--data", data).output.split()[0]
+    for act, state in (("quarantine", "quarantined"), ("release", "active")):
+        assert run("vehicle", act, vehicle, "--data", data).output.startswith(f"{vehicle} is {state}")
+        assert run("vehicles", "--data", data).output.split()[1] == state
+    assert "holds" in run("identity", vehicle, "--data", data).output
+
+
+def test_join_says_what_is_wrong(tmp_path: Path) -> None:
+    said(InputError, "join", "--claim", "x", "--zone", "https://localhost:1", "--ca", tmp_path / "none")
+    token = f"{'a' * 16}.{'b' * 32}"
+    said(InputError, "join", "--claim", token, "--zone", "https://localhost:1", "--ca", tmp_path / "none")

@@ -1,7 +1,8 @@
 import base64
+import hashlib
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_pem_x509_csr
 from cryptography.x509.oid import AttributeOID, NameOID
@@ -43,6 +44,19 @@ def test_request_with_a_token_proves_it_for_its_own_key_only() -> None:
         verifier_of(token), read.proof, other.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     )
     assert not proves(verifier_of(new_token(VEHICLE)), read.proof, read.key)
+
+
+def test_another_makers_car_makes_the_proof_as_the_page_says() -> None:
+    """Steps 2 and 3 of docs/identity.md, with nothing of ours."""
+    token = new_token(VEHICLE)
+    label = b"carcloud/claim/v1\n"
+    claim_key = ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(label + token.encode()).digest())
+    made = base64.urlsafe_b64encode(claim_key.sign(label + PUBLIC)).rstrip(b"=")
+    request = named((NameOID.COMMON_NAME, token.partition(".")[0]), (NameOID.SERIAL_NUMBER, serial_hash("ECU 7")))
+    read = read_request(signed(request.add_attribute(AttributeOID.CHALLENGE_PASSWORD, made), KEY))
+    assert read.proof is not None
+    assert proves(verifier_of(token), read.proof, PUBLIC)
+    assert read.serial_hash == hashlib.sha256(b"ECU 7").hexdigest()
 
 
 def test_proof_cannot_be_made_from_what_the_zone_keeps_or_what_travels() -> None:
