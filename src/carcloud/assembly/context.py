@@ -1,4 +1,7 @@
-"""What every process of a zone is given, and how it runs: until told to stop, telling numbers, logging JSON."""
+"""What every process of a zone is given, and how it runs: until told to stop, logging JSON.
+
+Light, since processes that only hold keys load no more than this.
+"""
 
 from __future__ import annotations
 
@@ -7,29 +10,16 @@ import contextlib
 import json
 import logging
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from typing import Any
 
-import orjson
-import uvicorn
 import uvloop
 
-from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
-from carcloud.backends.nats import Bus
-from carcloud.backends.records import Records
-from carcloud.errors import TryLaterError
-from carcloud.safety.governance.policy import Policy
-from carcloud.safety.governance.policy import parse as parse_policy
-from carcloud.safety.signer import Verifier
 from carcloud.settings import Folder, Settings
-from carcloud.stream import subjects
-from carcloud.stream.genuine import Verify
-from carcloud.vehicle.catalogue import Catalogue, parse
 
 LOG_BYTES, LOG_FILES = 8 * 1024 * 1024, 3
 
@@ -42,26 +32,6 @@ class Context:
     settings: Settings
     folder: Folder
     zone: ZoneFile
-
-    def records(self) -> Records:
-        """Open the records."""
-        return open_records(self.settings, self.folder)
-
-    def catalogue(self) -> Catalogue:
-        """Read the catalogue in force."""
-        return parse(self.folder.catalogue.read_bytes(), self.folder.catalogue.name)
-
-    def governance(self) -> Policy:
-        """Read the governance in force."""
-        return parse_policy(self.folder.governance.read_bytes(), self.folder.governance.name)
-
-    def signed(self) -> Verify:
-        """Return what tells whether the zone's governor signed a receipt."""
-        return Verifier(self.folder.keys, "receipt")
-
-    async def bus(self, account: str) -> Bus:
-        """Connect to the broker as one of the cloud's users."""
-        return await Bus.connect(self.zone.bus(account), self.name)
 
 
 def run_process(context: Context, part: Callable[[Context], Awaitable[None]]) -> None:
@@ -81,23 +51,6 @@ async def _until_told(work: Awaitable[None]) -> None:
 async def together(*works: Awaitable[None]) -> None:
     """Run until one of them fails: then the process ends and is started anew."""
     await asyncio.gather(*works)
-
-
-async def tell(cloud: Bus, name: str, metrics: Callable[[], dict[str, Any]]) -> None:
-    """Tell the bus this process's numbers every second."""
-    while True:
-        body = metrics() | {"process": name, "at": time.time()}
-        with contextlib.suppress(TryLaterError):
-            await cloud.publish(f"{subjects.METRICS}.{name}", orjson.dumps(body))
-        await asyncio.sleep(1.0)
-
-
-class QuietServer(uvicorn.Server):
-    """Uvicorn that leaves signals to the process."""
-
-    def capture_signals(self) -> contextlib.AbstractContextManager[None]:  # type: ignore[override]
-        """Capture none."""
-        return contextlib.nullcontext()
 
 
 class _JsonLines(logging.Formatter):

@@ -9,7 +9,7 @@ from carcloud.backends.files import write_flushed
 from carcloud.backends.records import Entry, Records
 from carcloud.lake.border import Border
 from carcloud.safety.flows.plan import Plan
-from carcloud.settings import Folder, Settings, flows_in_force, governance_in_force, load_flows
+from carcloud.settings import Folder, Settings, catalogue_in_force, flows_in_force, governance_in_force, load_flows
 from carcloud.vehicle.catalogue import Catalogue
 
 NONE = "flows: {}\n"
@@ -39,7 +39,14 @@ def border_of(context: Context, records: Records) -> Border:
     """Return the border by the flows in force."""
     settings, folder = context.settings, context.folder
     flows = flows_in_force(folder)
-    return Border(records, flows, context.governance(), context.catalogue(), folder.keys, settings.tenant)
+    return Border(
+        records,
+        flows,
+        governance_in_force(settings, folder),
+        catalogue_in_force(settings, folder),
+        folder.keys,
+        settings.tenant,
+    )
 
 
 def border_numbers(border: Border) -> dict[str, Any]:

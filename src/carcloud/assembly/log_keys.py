@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from carcloud.errors import InputError, MissingError
-from carcloud.safety.audit.note import LOG, Key, parse_checkpoint, parse_key, parse_note
+from carcloud.safety.audit.note import LOG, Key, origin_of, parse_checkpoint, parse_key, parse_note
 from carcloud.safety.signer import load_public_key
 from carcloud.settings import Folder, Settings
 
@@ -19,6 +21,16 @@ def log_key(folder: Folder) -> Key:
             raise
         origin = parse_key(known.read_text()).name
     return Key(origin, LOG, public)
+
+
+async def key_of_log(folder: Folder, settings: Settings) -> Key:
+    """Return the key of the log that the zone's settings ask for, once the signer has made it."""
+    while True:
+        try:
+            public = load_public_key(folder.keys / "checkpoint.pub")
+            return Key(origin_of(settings.zone), LOG, public.public_bytes_raw())
+        except InputError:
+            await asyncio.sleep(0.1)
 
 
 def witness_keys(folder: Folder, settings: Settings) -> list[Key]:

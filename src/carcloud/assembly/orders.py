@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from carcloud.api.ports import OrderDesk
-from carcloud.backends.nats import Bus
 from carcloud.errors import TryLaterError
 from carcloud.safety import sockets
 from carcloud.safety.orders.server import SOCKET, OrderSignerClient
 from carcloud.settings import Folder, Settings
-from carcloud.stream import subjects
 from carcloud.twin.reader import TwinReader
 from carcloud.vehicle.commands import CarState
 
 FRESH_S = 60.0
-QUIET_S = 10.0
-LIMIT_WAITING = 1000
 BATTERY = "Vehicle.Powertrain.TractionBattery"
 PATHS = {
     "speed_kmh": "Vehicle.Speed",
@@ -58,31 +49,3 @@ def cloud_view(twin: TwinReader) -> Callable[[str], Awaitable[CarState]]:
         return CarState(**fresh)
 
     return look
-
-
-def order_desk(settings: Settings, folder: Folder, cloud: Bus) -> OrderDesk:
-    """Return what the API needs to take orders."""
-    return OrderDesk(signer_client(settings, folder), cloud_view(TwinReader(cloud)), partial(_watch, cloud))
-
-
-async def _watch(cloud: Bus) -> AsyncGenerator[Mapping[str, Any] | None, None]:
-    """Yield what the courier tells of orders; a reader that is too slow loses the oldest, and asks for the list."""
-    told: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue(LIMIT_WAITING)
-
-    async def heard(_: str, data: bytes) -> None:
-        if told.full():
-            told.get_nowait()
-        told.put_nowait(orjson.loads(data))
-
-    stop = await cloud.listen(subjects.ORDER_CHANGED, heard)
-    try:
-        while True:
-            try:
-                async with asyncio.timeout(QUIET_S):
-                    change = await told.get()
-            except TimeoutError:
-                yield None
-            else:
-                yield change
-    finally:
-        await stop()

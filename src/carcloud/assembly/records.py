@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from carcloud.assembly.context import Context
 from carcloud.backends.records import Records
 from carcloud.safety.seal import NameVault
 from carcloud.settings import Folder, Settings
@@ -16,3 +17,8 @@ def open_records(settings: Settings, folder: Folder) -> Records:
         TryLaterError: the database is locked or away.
     """
     return Records.open(folder.records(settings), NameVault(folder.keys))
+
+
+def records_of(context: Context) -> Records:
+    """Open the records of a process's zone; raise as `open_records`."""
+    return open_records(context.settings, context.folder)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from carcloud.backends.nats_server import ACCOUNTS
 from carcloud.errors import ConflictError, InputError, MissingError
-from carcloud.gateway.enrolment import Endpoints
 from carcloud.safety.keys import read_or_make_key, write_file
 from carcloud.settings import Folder, Settings
 
@@ -72,15 +71,6 @@ def new_zone_file(settings: Settings, folder: Folder, *, free_ports: bool) -> Zo
     token = read_or_make_key(folder.keys / "api.token", lambda: secrets.token_urlsafe(24).encode()).decode()
     passwords = {account: secrets.token_hex(16) for account in ACCOUNTS}
     return ZoneFile(os.getpid(), listen.host, listen.api_host, **ports, token=token, passwords=passwords)
-
-
-def endpoints(settings: Settings, zone: ZoneFile | None) -> Endpoints:
-    """Return where cars find the zone: its present ports if it runs, else those of its settings."""
-    listen = settings.listen
-    host = listen.names[0] if listen.names else listen.host
-    if zone is None:
-        return Endpoints(host, listen.mqtt, f"https://{host}:{listen.https}")
-    return Endpoints(host, zone.mqtt, f"https://{host}:{zone.https}")
 
 
 def _port(host: str, wanted: int, name: str) -> int:

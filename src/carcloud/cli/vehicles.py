@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from carcloud.assembly.doors import endpoints as zone_endpoints
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
-from carcloud.assembly.zonefile import endpoints as zone_endpoints
 from carcloud.backends.nats import Bus
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.errors import ConflictError, MissingError, TryLaterError

@@ -15,10 +15,13 @@ import uvicorn
 from carcloud.api.app import create_app
 from carcloud.api.history import History
 from carcloud.api.ports import Access, Ports
-from carcloud.assembly.context import Context, QuietServer, tell, together
+from carcloud.assembly.bus import open_bus, tell
+from carcloud.assembly.context import Context, together
+from carcloud.assembly.desk import order_desk
 from carcloud.assembly.flows import border_numbers, border_of
 from carcloud.assembly.log_keys import known_keys
-from carcloud.assembly.orders import order_desk
+from carcloud.assembly.records import records_of
+from carcloud.assembly.serving import QuietServer
 from carcloud.assembly.status import ZoneStatus
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
@@ -28,7 +31,7 @@ from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.identity import Trust
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.seal import Seal
-from carcloud.settings import load_policies
+from carcloud.settings import catalogue_in_force, governance_in_force, load_policies
 from carcloud.stream.quarantine import Quarantine
 from carcloud.twin.reader import TwinReader
 from carcloud.twin.values import Change, Last, Presence
@@ -39,8 +42,12 @@ LOOK_EVERY_S = 3.0
 
 async def run(context: Context) -> None:
     """Serve the API and the console."""
-    cloud, records = await context.bus("cloud"), context.records()
-    catalogue, governance, settings = context.catalogue(), context.governance(), context.settings
+    cloud, records = await open_bus(context, "cloud"), records_of(context)
+    catalogue, governance, settings = (
+        catalogue_in_force(context.settings, context.folder),
+        governance_in_force(context.settings, context.folder),
+        context.settings,
+    )
     status, history = ZoneStatus(settings, records), History()
     await status.listen(cloud)
     quarantine = Quarantine(records, Seal(context.folder.keys))
@@ -58,9 +65,7 @@ async def run(context: Context) -> None:
         open_payload=quarantine.payload,
         notify=cloud.publish,
         log=LogReader(context.folder.audit, lambda: known_keys(context.folder, settings), settings.tenant),
-        reception=Reception(
-            records, load_policies(settings), context.folder.keys, settings.oidc, settings.tenant
-        ),
+        reception=Reception(records, load_policies(settings), context.folder.keys, settings.oidc, settings.tenant),
         orders=order_desk(settings, context.folder, cloud),
         border=border_of(context, records),
         trust=Trust(context.folder.keys),

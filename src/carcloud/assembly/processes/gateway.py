@@ -15,8 +15,11 @@ from typing import Any
 import orjson
 import uvicorn
 
-from carcloud.assembly.context import Context, QuietServer, tell, together
-from carcloud.assembly.zonefile import endpoints
+from carcloud.assembly.bus import open_bus, tell
+from carcloud.assembly.context import Context, together
+from carcloud.assembly.doors import endpoints
+from carcloud.assembly.records import records_of
+from carcloud.assembly.serving import QuietServer
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Entry, Records
 from carcloud.errors import TryLaterError
@@ -45,9 +48,9 @@ LIMIT_ALARMS = 20
 
 async def run(context: Context) -> None:
     """Answer connecting cars, close sessions that must end, and keep both doors over HTTPS."""
-    cloud, vehicles = await context.bus("cloud"), await context.bus("vehicles")
-    system, auth = await context.bus("system"), await context.bus("auth")
-    gate = Gate(context.records(), context.settings.tenant)
+    cloud, vehicles = await open_bus(context, "cloud"), await open_bus(context, "vehicles")
+    system, auth = await open_bus(context, "system"), await open_bus(context, "auth")
+    gate = Gate(records_of(context), context.settings.tenant)
     arrivals: asyncio.Queue[Coming] = asyncio.Queue(LIMIT_ARRIVALS)
     callout = Callout(gate, AccountKey(context.folder.keys), came=functools.partial(_note_arrival, arrivals))
     sessions = Sessions(system.request)
@@ -88,7 +91,10 @@ async def run(context: Context) -> None:
 
 async def _watch(context: Context, cloud: Bus, sessions: Sessions, numbers: dict[str, Any]) -> None:
     """Look at the sessions: count them and what the broker refused, and have floods and left-over sessions closed."""
-    violations, records = Violations(context.folder.logs / "nats-server.log"), context.records()
+    violations, records = (
+        Violations(context.folder.logs / "nats-server.log"),
+        records_of(context),
+    )
     limit = int(context.settings.governor.flood.messages_per_s * LOOK_EVERY_S)
     before: dict[str, int] | None = None
     while True:
@@ -144,7 +150,7 @@ def _desk(context: Context) -> Desk:
         return issue(signer, key, vehicle, tenant, days)
 
     trust = Trust(context.folder.keys).servers.read_bytes()
-    return Desk(context.records(), by_signer, endpoints(context.settings, context.zone), trust)
+    return Desk(records_of(context), by_signer, endpoints(context.settings, context.zone), trust)
 
 
 def _note_arrival(arrivals: asyncio.Queue[Coming], coming: Coming) -> None:
@@ -162,7 +168,7 @@ async def _tell_arrivals(cloud: Bus, arrivals: asyncio.Queue[Coming]) -> None:
 
 async def _watch_clones(context: Context, cloud: Bus) -> None:
     """Look at how cars come, on every gateway; record those that look like two."""
-    records, comings = context.records(), Comings()
+    records, comings = records_of(context), Comings()
 
     async def came(_: str, data: bytes) -> None:
         coming = Coming(**orjson.loads(data))

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-from carcloud.assembly.context import Context, tell, together
+from carcloud.assembly.bus import open_bus, tell
+from carcloud.assembly.context import Context, together
+from carcloud.assembly.records import records_of
 from carcloud.safety.governance.table import Table
 from carcloud.safety.seal import Seal
-from carcloud.safety.signer import SignerClient
+from carcloud.safety.signer import SignerClient, Verifier
+from carcloud.settings import catalogue_in_force, governance_in_force
 from carcloud.stream.governor import Governor
 from carcloud.stream.quarantine import Quarantine
 
 
 async def run(context: Context) -> None:
     """Govern the stream."""
-    vehicles, cloud = await context.bus("vehicles"), await context.bus("cloud")
-    records, catalogue = context.records(), context.catalogue()
+    vehicles, cloud = await open_bus(context, "vehicles"), await open_bus(context, "cloud")
+    records, settings, folder = records_of(context), context.settings, context.folder
+    catalogue = catalogue_in_force(settings, folder)
     part = Governor(
         vehicles,
         cloud,
         records,
         catalogue,
-        Table(context.governance(), catalogue),
-        SignerClient(context.folder.run),
-        context.signed(),
-        Quarantine(records, Seal(context.folder.keys)),
-        context.folder.stream,
-        context.settings.governor,
+        Table(governance_in_force(settings, folder), catalogue),
+        SignerClient(folder.run),
+        Verifier(folder.keys, "receipt"),
+        Quarantine(records, Seal(folder.keys)),
+        folder.stream,
+        settings.governor,
     )
     await together(part.run(), tell(cloud, context.name, part.metrics))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from carcloud.assembly.context import Context, tell, together
+from carcloud.assembly.bus import open_bus, tell
+from carcloud.assembly.context import Context, together
+from carcloud.assembly.records import records_of
 from carcloud.lake.workers import GRACE_S
 from carcloud.lake.writer import LakeWriter
-from carcloud.safety.signer import SignerClient
+from carcloud.safety.signer import SignerClient, Verifier
 
 
 async def run(context: Context) -> None:
     """Write the lake."""
-    cloud, settings = await context.bus("cloud"), context.settings
+    cloud, settings = await open_bus(context, "cloud"), context.settings
     signer, patience_s = SignerClient(context.folder.run), settings.query.time_s + GRACE_S
     part = LakeWriter(
         cloud,
-        context.records(),
+        records_of(context),
         context.folder.lake,
         settings.lake,
-        context.signed(),
+        Verifier(context.folder.keys, "receipt"),
         lambda said: signer.sign("erasure", said),
         patience_s,
     )

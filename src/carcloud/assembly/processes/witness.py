@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uvicorn
 
-from carcloud.assembly.context import Context, QuietServer
-from carcloud.assembly.processes.audit import key_of_log
+from carcloud.assembly.context import Context
+from carcloud.assembly.log_keys import key_of_log
+from carcloud.assembly.serving import QuietServer
 from carcloud.backends.http import PromptHttp
 from carcloud.safety.audit.door import witness_app
 from carcloud.safety.audit.note import parse_key
@@ -20,7 +21,7 @@ async def run(context: Context) -> None:
     state = private_folder(context.folder.witness)
     known = state / "log.pub"  # the key of the first time: who replaces the log's key finds no witness
     if not known.exists():
-        write_file(known, f"{await key_of_log(context)}\n".encode(), 0o644)
+        write_file(known, f"{await key_of_log(context.folder, context.settings)}\n".encode(), 0o644)
     witness = Witness(state, [parse_key(known.read_text())], f"carcloud/{context.settings.zone}/witness")
     config = uvicorn.Config(
         witness_app(witness), http=PromptHttp, log_config=None, access_log=False, lifespan="off", limit_concurrency=16
