@@ -44,7 +44,11 @@ LOWEST_CONTRAST = """() => {
 
 def pages(vehicle: dict[str, Any]) -> list[str]:
     """Return the addresses of all pages."""
-    return ["#/", "#/map", "#/vehicles", f"#/vehicles/{vehicle['id']}", "#/sql?q=select%201%20as%20one"]
+    car = f"#/vehicles/{vehicle['id']}"
+    fleet = ["#/", "#/map", "#/vehicles", car, "#/sql?q=select%201%20as%20one"]
+    sides = [f"{car}/{side}" for side in ("consents", "identity", "orders")]
+    names = ("safety", "governance", "identity", "orders", "audit", "people", "account")
+    return [*fleet, *sides, *(f"#/{name}" for name in names)]
 
 
 def settled(page: Page) -> None:
@@ -90,8 +94,8 @@ def test_keyboard_skips_to_the_content_and_reaches_every_page(open_page: Open) -
     expect(skip).to_be_in_viewport()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
-    for name in ("Map", "Vehicles", "SQL", "Overview"):
-        link = page.get_by_role("navigation").get_by_role("link", name=name)
+    for name in ("Map", "Vehicles", "SQL", "Governance", "Identity", "Orders", "Audit log", "People", "Overview"):
+        link = page.get_by_role("navigation").get_by_role("link", name=name, exact=True)
         for _ in range(30):
             page.keyboard.press("Shift+Tab")
             if link.evaluate("element => element === document.activeElement"):

@@ -1,6 +1,6 @@
 /** Calls about what is lawful, who may do what, and what was done. */
 import { call, send } from "./calls";
-import type { Checkpoint, ClaimGiven, Consents, Flows, Governance, LeafDetail, LeafPage, VehicleIdentities, ZoneIdentities } from "./types";
+import type { Checkpoint, ClaimGiven, Consents, Erasure, Flows, Governance, LeafDetail, LeafPage, VehicleIdentities, ZoneIdentities } from "./types";
 
 const id = encodeURIComponent;
 
@@ -10,6 +10,9 @@ export const changeConsent = (vehicle: string, purpose: string, state: "given" |
   send<Consents>("POST", `/v1/vehicles/${id(vehicle)}/consents`, { purpose, state });
 
 export const readFlows = () => call<Flows>("/v1/flows");
+
+export const readErasures = () => call<{ erasures: Erasure[] }>("/v1/erasures").then((answer) => answer.erasures);
+export const eraseVehicle = (vehicle: string) => send<Erasure>("POST", `/v1/vehicles/${id(vehicle)}/erase`);
 
 export const readIdentity = () => call<ZoneIdentities>("/v1/identity");
 export const readVehicleIdentity = (vehicle: string) => call<VehicleIdentities>(`/v1/vehicles/${id(vehicle)}/identity`);

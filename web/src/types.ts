@@ -48,6 +48,7 @@ export type Checkpoint = Schemas["Checkpoint"];
 export type Order = Schemas["OrderShown"];
 export type SignerKey = Schemas["KeyShown"];
 export type PairedKey = Schemas["Paired"];
+export type Erasure = Schemas["ErasureShown"];
 export type Refusal = Partial<Schemas["ErrorBody"]>;
 
 /** A value of a signal; its age is known only where it was asked for, not where it arrived live. */

@@ -1,6 +1,7 @@
 import { en as actions } from "./actions";
 import { en as audit } from "./audit";
 import { en as consents } from "./consents";
+import { en as erasures } from "./erasures";
 import { en as flows } from "./flows";
 import { en as governance } from "./governance";
 import { en as identity } from "./identity";
@@ -159,6 +160,7 @@ export const en = {
   identity,
   orders,
   flows,
+  erasures,
   audit,
 
   noVehicles: {

@@ -51,6 +51,9 @@ export const en = {
   token: (vehicle: string, ends: string) => `The claim of ${vehicle}, until ${ends}. Copy it now; it is not shown again. In the car:`,
 
   now: "This car",
+  sessions: "Connected now",
+  noSessions: "It is not connected.",
+  sessionsUnknown: "Whether it is connected could not be asked.",
   certificates: "Certificates",
   noCertificates: "No certificate was ever issued for this car.",
   allClaims: "Claims",
@@ -119,6 +122,9 @@ export const zh: typeof en = {
   token: (vehicle, ends) => `${vehicle} 的认领码，有效至 ${ends}。请立即复制，之后不再显示。在车上运行：`,
 
   now: "这辆车",
+  sessions: "当前连接",
+  noSessions: "未连接。",
+  sessionsUnknown: "无法查询是否已连接。",
   certificates: "证书",
   noCertificates: "从未为该车签发证书。",
   allClaims: "认领码",

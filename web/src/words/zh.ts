@@ -3,6 +3,7 @@ import { zh as actions } from "./actions";
 import { zh as audit } from "./audit";
 import { zh as consents } from "./consents";
 import type { Words } from "./en";
+import { zh as erasures } from "./erasures";
 import { zh as flows } from "./flows";
 import { zh as governance } from "./governance";
 import { zh as identity } from "./identity";
@@ -157,6 +158,7 @@ export const zh: Words = {
   identity,
   orders,
   flows,
+  erasures,
   audit,
 
   noVehicles: {
