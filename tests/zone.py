@@ -19,8 +19,8 @@ from typing import Any
 import httpx
 import psutil
 
-from carcloud.assembly.records import open_records
 from carcloud.assembly.links import console_link
+from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import PORTS, ZoneFile
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records

@@ -20,9 +20,9 @@ from carcloud.backends.records import Certificate, QuarantineEntry, Records, Veh
 from carcloud.errors import TryLaterError
 from carcloud.lake.border import Border
 from carcloud.lake.workers import LakeWorkers
-from carcloud.safety.flows.flow import parse as parse_flows
 from carcloud.safety.audit.note import Key
 from carcloud.safety.audit.reader import LogReader
+from carcloud.safety.flows.flow import parse as parse_flows
 from carcloud.safety.governance.policy import parse
 from carcloud.safety.identity import Trust
 from carcloud.safety.people.accounts import first_person, make_link
