@@ -37,6 +37,7 @@ PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 LATE_S = 5.0
 LOOK_EVERY_S = 1.0
 TRIES = 3
+JUST_GIVEN = timedelta(seconds=2)
 ACTOR = "process:orders"
 
 Look = Callable[[str], Awaitable[CarState]]
@@ -115,14 +116,15 @@ class Courier:
 
     async def _offer(self, order: Order) -> None:
         """Have an order signed and give it to its car, if it is active; what the car says comes by `_hear`."""
-        vehicle = await asyncio.to_thread(self._records.vehicle, order.vehicle)
-        if vehicle.state != "active":  # in quarantine it could do, but not say so
-            return
+        if datetime.now(UTC) - order.queued_at > JUST_GIVEN:  # else whoever queued it has just looked
+            vehicle = await asyncio.to_thread(self._records.vehicle, order.vehicle)
+            if vehicle.state != "active":  # in quarantine it could do, but not say so
+                return
+            if order.state == "queued" and (reason := await self._forbids(order)) is not None:
+                await self._advance(order.id, "rejected", reason)
+                return
         given = await asyncio.to_thread(self._records.orders.given, order.authorisation)
         text, signatures = given.text.decode(), orjson.loads(given.signatures)
-        if order.state == "queued" and (reason := await self._forbids(order)) is not None:
-            await self._advance(order.id, "rejected", reason)
-            return
         for _ in range(TRIES):
             try:
                 made = await asyncio.to_thread(self._signer.sign, order.vehicle, text, signatures)
