@@ -33,7 +33,7 @@ from carcloud.stream.chunk import record_of
 
 DRIVES = Path(__file__).parents[2] / "shared" / "data" / "drives"
 ROOT = Path(__file__).parents[1]
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class RunningZone:

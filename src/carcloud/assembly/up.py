@@ -31,7 +31,7 @@ from carcloud.settings import Folder, Settings, load_catalogue, load_policies
 from carcloud.stream import subjects
 
 STOP_GRACE_S = 8.0
-START_PATIENCE_S = 60.0
+START_PATIENCE_S = 120.0
 REPORT_EVERY_S = 5.0
 NATS = "nats-server"
 PROCESSES = ("order-signer", "orders", "signer", "witness", "audit", "governor", "gateway", "twin", "lake", "api")

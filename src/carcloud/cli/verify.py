@@ -18,7 +18,7 @@ from carcloud.lake.receipts import receipts_of
 from carcloud.lake.verify import verify_lake
 from carcloud.safety.audit.note import Key, parse_key
 from carcloud.safety.audit.verify import IndexCheck, lake_faults, verify_log
-from carcloud.safety.signer import Verifier
+from carcloud.safety.signer import Verifier, load_public_key
 from carcloud.settings import Folder, load
 
 SETTLING_S = 10.0
@@ -32,6 +32,7 @@ app.add_typer(verify, name="verify")
 def verify_lake_command(data: Data = DATA) -> None:
     """Check every row of the lake against the governor's signed receipts, and these against the audit log."""
     folder = Folder(data).existing()
+    load_public_key(folder.keys / "receipt.pub")  # without the key nothing can be said, not even that rows are wrong
     verdict = verify_lake(folder.lake, Verifier(folder.keys, "receipt"), Verifier(folder.keys, "erasure"))
     faults = verdict.faults
     if (folder.audit / "checkpoint").exists():
