@@ -72,7 +72,18 @@ class Zones:
             assert answer.status_code == 200, answer.text
 
     def read(self, out: Path, limit: int) -> Any:
-        options = ("--from", self.here.url, "--token-file", str(self.token), "--out", str(out), "--limit", str(limit))
+        options = (
+            "--from",
+            self.here.url,
+            "--token-file",
+            str(self.token),
+            "--out",
+            str(out),
+            "--limit",
+            str(limit),
+            "--since",
+            "2026-01-01T00:00Z",
+        )
         return carcloud("flow", "read", "research-eu", *options)
 
     def asked(self, path: str, **body: Any) -> httpx.Response:
@@ -167,6 +178,10 @@ def test_declared_flow_passes_changed_and_the_meter_stops_it_for_good(zones: Zon
     _stopped(zones, tmp_path)
     assert len(zones.asked("/v1/flows/research-eu/read", paths=[SPEED]).json()["rows"]) == (STOP + 1) * SAMPLES
     assert zones.meter("personal")["people"] == STOP + 1
+    found = zones.here.get("/v1/audit", action="readFlow", limit=100)["leaves"]
+    assert {leaf["object"] for leaf in found} >= {"flow:research-eu", "flow:another"}
+    assert {leaf["outcome"] for leaf in found if leaf["object"] == "flow:research-eu"} == {"done", "denied"}
+    assert {leaf["actor"].partition(":")[0] for leaf in found} == {"token"}
     shown = carcloud("flow", "list", "--data", str(zones.here.data))
     assert f"sensitive data of {STOP} people left, stops at {STOP} of 5" in shown.stdout
 

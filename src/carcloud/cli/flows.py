@@ -95,10 +95,15 @@ def read(
     token_file: Annotated[Path, typer.Option(help="A file of your own with the token that zone gave out.")],
     out: Annotated[Path, typer.Option(help="The folder that the rows are added to, as numbered Parquet files.")],
     ca: Annotated[Path | None, typer.Option(help="The authority of the other zone's certificate.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only samples from this time on, such as 2026-11-01T00:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only samples before this time.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=LIMIT_ROWS, help="Rows of one file at most.")] = LIMIT_ROWS,
 ) -> None:
     """Read what another zone lets out, from where the last file ended; what is there already is not read again."""
     rows = files = 0
+    asked = {"since": since, "until": until, "limit": limit}
     try:
         secret = read_key(token_file).decode("ascii", "replace").strip()
     except OSError as error:
@@ -109,7 +114,7 @@ def read(
         with _client(url, secret, ca) as zone:
             more = True
             while more:
-                answer = _asked(zone, name, {"after": after, "limit": limit})
+                answer = _asked(zone, name, asked | {"after": after})
                 after, more = answer.headers["x-carcloud-next"], answer.headers["x-carcloud-more"] == "true"
                 table = pa.ipc.open_stream(answer.content).read_all()
                 if table.num_rows or more:

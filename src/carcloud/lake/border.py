@@ -2,7 +2,7 @@
 
 Rules:
 * Cars whose person has not agreed to the flow's purpose stay, where only consent makes it lawful; whoever withdrew
-  while the lake was asked stays too.
+  while the lake was asked stays too, and so does a car that was erased.
 * The meter counts before the first byte leaves.
 * Times asked for are cut to the flow's steps, as are those that leave: narrow questions tell no more than answers do.
 * Places given out are sealed: they say neither when rows came nor whose they are.
@@ -33,7 +33,6 @@ from carcloud.safety.seal import Seal
 from carcloud.vehicle.catalogue import Catalogue
 
 SEAL = "places"
-LIMIT_VEHICLES = 1_000_000
 FIRST_US = 0
 END_US = 4_102_444_800_000_000
 """What is asked for where nothing is said: from 1970 up to 2100."""
@@ -132,7 +131,7 @@ class Border:
         step = max(flow.time_s * SECOND_US, 1)
         since_us, until_us = (_within(time_us) // step * step for time_us in (wanted.since_us, wanted.until_us))
         after = self._opened(flow, wanted.after)
-        cars = self._cars(plan, self._ours())
+        cars = self._cars(plan)
         if wanted.vehicles is not None:
             cars = self._named(flow, wanted.vehicles, cars, since_us, until_us)
         asked = parameters(_chosen(plan, wanted.paths), cars, since_us, until_us, after)
@@ -147,21 +146,19 @@ class Border:
         flow, plan = question.flow, question.plan
         rows, place, more = page(pa.ipc.open_stream(answer).read_all(), question.limit, question.after)
         cars = set(rows["vehicle"].unique().to_pylist())
-        if (gone := cars - self._cars(plan, cars)) != set():
+        if gone := cars - self._cars(plan):
             rows = rows.filter(pa.compute.invert(pa.compute.is_in(rows["vehicle"], pa.array(sorted(gone)))))
         sent = plan.sent(rows, lambda car, year: self._names.of(flow.name, year, car), self._ahead_us)
         self.meter.let_out(self.flows, flow, _persons(plan, rows), sent.num_rows, actor, self.tenant)
         return Sent(sent, self._sealed(flow, place), more)
 
-    def _ours(self) -> set[str]:
-        return {car.id for car in self._records.vehicles(limit=LIMIT_VEHICLES, tenant=self.tenant)}
-
-    def _cars(self, plan: Plan, among: set[str]) -> set[str]:
-        """Return which of these cars may be told of today."""
+    def _cars(self, plan: Plan) -> set[str]:
+        """Return the cars that may be told of now."""
+        cars = self._records.exports.cars(self.tenant)
         if not plan.needs_consent:
-            return among
+            return cars
         agreed = self._records.consents.standing()
-        return {car for car in among if plan.flow.purpose in agreed.get(car, ())}
+        return {car for car in cars if plan.flow.purpose in agreed.get(car, ())}
 
     def _named(self, flow: Flow, names: Collection[str], cars: set[str], since_us: int, until_us: int) -> set[str]:
         if not flow.pseudonym:

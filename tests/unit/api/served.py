@@ -178,8 +178,8 @@ class Zone:
             open_payload=lambda entry: self.seal.open(entry.sealed or b"", entry.id),
             reception=self.reception,
             trust=Trust(folder / "keys"),
-            log=LogReader(self.log_folder, lambda: self.log_keys, "default"),
             border=self.border,
+            log=LogReader(self.log_folder, lambda: self.log_keys, "default"),
             map_file=self.map_file,
             pages=self.pages,
         )

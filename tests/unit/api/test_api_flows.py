@@ -13,7 +13,6 @@ from served import CARS, MOMENT, Zone
 from sqlalchemy import text
 
 from carcloud.lake.rows import SCHEMA
-from carcloud.safety.flows.plan import COLUMNS
 from carcloud.safety.flows.tokens import make_token
 
 READ = "/v1/flows/research-eu/read"
@@ -134,6 +133,13 @@ def test_what_does_not_leave_cannot_be_asked_for(agreed: Zone, partner: httpx.Cl
 def test_a_withdrawn_consent_holds_at_once(agreed: Zone, partner: httpx.Client) -> None:
     agreed.records.consents.change(CARS[0], "research", False, "test", agreed.policy.hash)
     assert len({each[0] for each in partner.post(READ, json={}).json()["rows"]}) == 1
+
+
+def test_an_erased_car_leaves_no_more_and_stays_counted(agreed: Zone, partner: httpx.Client, api: httpx.Client) -> None:
+    assert len({each[0] for each in partner.post(READ, json={}).json()["rows"]}) == 2
+    agreed.records.erasures.begin(CARS[0], "test")
+    assert len({each[0] for each in partner.post(READ, json={}).json()["rows"]}) == 1
+    assert api.get("/v1/flows").json()["flows"][0]["meters"][0]["people"] == 2
 
 
 def test_the_meter_stops_before_its_limit(agreed: Zone, partner: httpx.Client, api: httpx.Client) -> None:

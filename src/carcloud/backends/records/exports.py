@@ -17,6 +17,7 @@ from sqlalchemy import Column, Connection, ForeignKey, Integer, String, Table, f
 
 from carcloud.backends.records.database import Database, Instant, metadata
 from carcloud.backends.records.passes import api_tokens
+from carcloud.backends.records.tables import vehicles
 
 EXPORT_LOCK = 0x6578706F  # any constant: on PostgreSQL one read at a time is counted
 ROWS_AT_ONCE = 10_000
@@ -65,6 +66,10 @@ class Exports:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def cars(self, tenant: str) -> set[str]:
+        """Return the ids of a tenant's cars, in whatever state; one that was erased is none any more."""
+        return {row.id for row in self._database.rows(select(vehicles.c.id).where(vehicles.c.tenant == tenant))}
 
     def lock(self, db: Connection) -> None:
         """Be the only one who counts, until the transaction ends."""
