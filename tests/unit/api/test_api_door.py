@@ -185,6 +185,10 @@ def test_openapi_describes_every_route_and_the_error_shape(api: httpx.Client) ->
         "/v1/orders/events",
         "/v1/orders/keys",
         "/v1/orders/{order}",
+        "/v1/audit",
+        "/v1/audit/checkpoint",
+        "/v1/audit/tile/{path}",
+        "/v1/audit/{number}",
         "/v1/approvals",
         "/v1/approvals/{approval}",
     }
