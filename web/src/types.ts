@@ -24,6 +24,7 @@ export type Consents = Schemas["ConsentsOf"];
 export type ConsentState = Schemas["ConsentState"];
 export type CatalogueSignal = Catalogue["signals"][number];
 export type Self = Schemas["Self"];
+export type Ways = Schemas["Ways"];
 export type Factor = Schemas["Factor"];
 export type Person = Schemas["Person"];
 export type Role = Schemas["Role"];

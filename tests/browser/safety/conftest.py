@@ -13,7 +13,12 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import DESK
 from tests.zone import RunningZone, running_zone
 
-CONFIG = 'governance = "eu"\n'
+CONFIG = """governance = "eu"
+[oidc]
+issuer = "https://login.example"
+client_id = "zone"
+client_secret_file = "{secret}"
+"""
 PASSWORD = "four words make sense"
 
 
@@ -52,7 +57,11 @@ def come_in(link: str) -> Human:
 @pytest.fixture(scope="package")
 def zone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningZone]:
     """Give a zone of its own, with one car that is away."""
-    with running_zone(tmp_path_factory.mktemp("safety") / "data", config=CONFIG) as running:
+    folder = tmp_path_factory.mktemp("safety")
+    secret = folder / "oidc.secret"
+    secret.write_text("between zone and provider")
+    secret.chmod(0o600)
+    with running_zone(folder / "data", config=CONFIG.format(secret=secret)) as running:
         running.enrol("family-car")
         yield running
 

@@ -36,6 +36,7 @@ def test_person_sets_password_and_second_factor_and_signs_in_with_them(visit: Vi
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Sign in to open this console")).to_be_visible()
     expect(page.get_by_role("navigation")).to_have_count(0)
+    expect(page.get_by_role("link", name="Sign in with login.example")).to_have_attribute("href", "/v1/session/oidc")
 
     sign_in(page, "gwen", "not this one, no")
     expect(page.get_by_role("alert")).to_contain_text("Login or password is wrong.")

@@ -48,7 +48,6 @@ export const en = {
     sensitive: ["sensitive", "Health, biometrics and the like; especially protected."],
     important: ["important", "Important data under Chinese law; must not leave the country unreviewed."],
   } as Record<string, [string, string]>,
-  flows: "Where it goes",
 };
 
 export const zh: typeof en = {
@@ -100,5 +99,4 @@ export const zh: typeof en = {
     sensitive: ["敏感", "健康、生物特征等，受特别保护。"],
     important: ["重要", "中国法律所称重要数据，未经评估不得出境。"],
   },
-  flows: "流向何处",
 };

@@ -49,7 +49,6 @@ export const en = {
   rolesText: "As the policies in force have them. The files stand in the folder of policies; one can read them.",
   may: "May",
   withFactor: "With a second factor also",
-  nothing: "nothing",
 };
 
 export const zh: typeof en = {
@@ -102,5 +101,4 @@ export const zh: typeof en = {
   rolesText: "以现行策略为准；策略文件保存在策略文件夹中，可供阅读。",
   may: "可以",
   withFactor: "使用第二因素后还可以",
-  nothing: "无",
 };

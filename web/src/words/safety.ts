@@ -13,7 +13,6 @@ export const en = {
   notYours: "Your roles do not open this page.",
   notYoursText: "Ask who runs the zone for a role that does. These pages are open to you:",
   withFactor: "It opens when you sign in with a second factor.",
-  shown: (n: string, all: string) => `${n} of ${all} shown`,
 };
 
 export const zh: typeof en = {
@@ -30,5 +29,4 @@ export const zh: typeof en = {
   notYours: "您的角色无权打开此页面。",
   notYoursText: "请向本域的运营者申请相应角色。您可以打开以下页面：",
   withFactor: "使用第二因素登录后即可打开。",
-  shown: (n, all) => `显示 ${n} / ${all}`,
 };
