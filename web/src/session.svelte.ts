@@ -7,10 +7,12 @@ import type { Self } from "./types";
 class Session {
   /** Null while nobody is known to be here. */
   me = $state.raw<Self | null>(null);
+  askedAt = 0;
 
   /** Ask the zone who this is. Raise ApiError with status 401 where it knows nobody. */
   async ask(): Promise<void> {
     this.me = await call<Self>("/v1/session");
+    this.askedAt = Date.now();
   }
 
   async signIn(login: string, password: string, code: string): Promise<void> {

@@ -6,8 +6,10 @@ import type { History, Status } from "./types";
 const STATUS_MS = 1000;
 const HISTORY_MS = 2000;
 const AWAY_MS = 3000;
-/** How often somebody is asked for who may not know the zone's status: only whether they are still known. */
+/** How often those are asked after who may not know the zone's status: only whether they are still known. */
 const SELF_MS = 15_000;
+/** How often it is asked anew what somebody may do. */
+const RIGHTS_MS = 60_000;
 
 class Zone {
   status = $state.raw<Status | null>(null);
@@ -35,14 +37,14 @@ class Zone {
     clearTimeout(this.#timer);
     this.asking = true;
     try {
-      if (!session.may("readStatus")) await session.ask();
+      if (!session.may("readStatus") || Date.now() - session.askedAt > RIGHTS_MS) await session.ask();
       this.status = session.may("readStatus") ? await readStatus() : null;
       if (this.status) await this.#askHistory();
       this.reach = "here";
       this.answeredAt = Date.now();
     } catch (failure) {
       if (!(failure instanceof ApiError)) throw failure;
-      if (failure.status === 401 || failure.status === 403) session.me = null;
+      if (failure.status === 401 || failure.status === 403) [session.me, this.status, this.history] = [null, null, null];
       this.reach = failure.status === 401 ? "locked" : failure.status === 403 ? "waiting" : "away";
     } finally {
       this.asking = false;

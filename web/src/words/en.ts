@@ -144,6 +144,7 @@ export const en = {
       cause: "Cause",
       detail: "Detail",
       size: "Size",
+      needsFactor: "To look into one you sign in with a second factor.",
       look: "Look into it",
       decoded: "What could be read",
       unreadable: "The batch could not be decoded.",

@@ -142,6 +142,7 @@ export const zh: Words = {
       cause: "原因",
       detail: "详情",
       size: "大小",
+      needsFactor: "查看内容需使用第二因素登录。",
       look: "查看",
       decoded: "可读内容",
       unreadable: "该批次无法解码。",
