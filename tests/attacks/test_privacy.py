@@ -135,6 +135,23 @@ def _done(zone: RunningZone, vehicle: str) -> bool:
     return bool(found and found[0]["done_at"])
 
 
+def test_a56_governance_tampered_with_on_the_disk_is_refused(lawful: RunningZone) -> None:
+    file, car = lawful.data / "governance.yaml", Person(lawful, "tampered")
+    true = file.read_text()
+    file.write_text(true.replace("exactness: 0.001", "exactness: 0.0000001"))
+    before = lawful.status()["stream"]["chunks"]
+    lawful.kill("governor")
+    car.drive()
+    until(lambda: lawful.pid("governor") is None, "a governor runs under another governance")
+    time.sleep(2)
+    assert lawful.status()["stream"]["chunks"] <= before
+    assert "not the governance that the zone took" in (lawful.data / "logs" / "governor.out").read_text()
+    file.write_text(true)
+    until(lambda: car.rows(POSITION[0]), "the stream does not go on")
+    assert float(str(car.rows(POSITION[0])[0])) == pytest.approx(48.7755)
+    car.stop()
+
+
 def test_governance_that_changes_is_taken_at_the_next_start_and_kept(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running_zone(data) as zone:

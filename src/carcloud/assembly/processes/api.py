@@ -19,6 +19,7 @@ from carcloud.assembly.bus import open_bus, tell
 from carcloud.assembly.context import Context, together
 from carcloud.assembly.desk import order_desk
 from carcloud.assembly.flows import border_numbers, border_of
+from carcloud.assembly.governance import governance_of
 from carcloud.assembly.log_keys import known_keys
 from carcloud.assembly.records import records_of
 from carcloud.assembly.serving import QuietServer
@@ -31,7 +32,7 @@ from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.identity import Trust
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.seal import Seal
-from carcloud.settings import catalogue_in_force, governance_in_force, load_policies
+from carcloud.settings import catalogue_in_force, load_policies
 from carcloud.stream.quarantine import Quarantine
 from carcloud.twin.reader import TwinReader
 from carcloud.twin.values import Change, Last, Presence
@@ -43,11 +44,8 @@ LOOK_EVERY_S = 3.0
 async def run(context: Context) -> None:
     """Serve the API and the console."""
     cloud, records = await open_bus(context, "cloud"), records_of(context)
-    catalogue, governance, settings = (
-        catalogue_in_force(context.settings, context.folder),
-        governance_in_force(context.settings, context.folder),
-        context.settings,
-    )
+    settings, governance = context.settings, governance_of(context, records)
+    catalogue = catalogue_in_force(settings, context.folder)
     status, history = ZoneStatus(settings, records), History()
     await status.listen(cloud)
     quarantine = Quarantine(records, Seal(context.folder.keys))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from carcloud.assembly.bus import open_bus, tell
 from carcloud.assembly.context import Context, together
+from carcloud.assembly.governance import governance_of
 from carcloud.assembly.records import records_of
 from carcloud.safety.governance.table import Table
 from carcloud.safety.seal import Seal
 from carcloud.safety.signer import SignerClient, Verifier
-from carcloud.settings import catalogue_in_force, governance_in_force
+from carcloud.settings import catalogue_in_force
 from carcloud.stream.governor import Governor
 from carcloud.stream.quarantine import Quarantine
 
@@ -23,7 +24,7 @@ async def run(context: Context) -> None:
         cloud,
         records,
         catalogue,
-        Table(governance_in_force(settings, folder), catalogue),
+        Table(governance_of(context, records), catalogue),
         SignerClient(folder.run),
         Verifier(folder.keys, "receipt"),
         Quarantine(records, Seal(folder.keys)),
