@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PAGES := src/carcloud/api/pages/index.html
 WEB := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
-.PHONY: demo test check bench soak setup console sbom lock clean
+.PHONY: demo test check bench soak safety setup console sbom lock clean
 
 demo: setup console
 	$(BIN)/carcloud demo $(if $(RECORDINGS),--recordings "$(RECORDINGS)")
@@ -25,6 +25,11 @@ bench: setup console
 
 soak: setup console
 	$(BIN)/python -m tests.end_to_end.soak
+
+# Tries every attack and writes what happened into docs/safety.md.
+safety: setup console
+	$(BIN)/pytest tests/attacks --junitxml=.attacks.xml
+	$(BIN)/python -m tests.attacks.report .attacks.xml
 
 setup: $(VENV)/installed
 

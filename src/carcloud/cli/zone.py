@@ -26,6 +26,16 @@ from carcloud.settings import Folder, Settings, load
 EXAMPLES = Path(__file__).parents[3] / "examples"
 """Mappings and overlays of known recordings: beside `src` in a checkout, absent from an installed package."""
 
+SAFETY = (
+    "vehicles",
+    "operator add me --role fleet --out me.key",
+    "order locate VEHICLE --key me.key --wait",
+    "verify lake",
+    "verify audit",
+    "erase VEHICLE",
+)
+"""What a newcomer may try beside the demo."""
+
 RECORDINGS = {
     "rav4_60s.candump.log.gz": "comma2k19_rav4",
     "openacc_gps_10hz.parquet": "openacc",
@@ -140,7 +150,9 @@ def _greeting(settings: Settings, folder: Folder, lasts: timedelta = LINK_LASTS)
         typer.echo(f"The zone is up. Console, for one sign-in: {console_link(settings, folder, zone, lasts=lasts)}")
         typer.echo("Another link: carcloud link" + ("" if folder.path == DATA else f" --data {folder.path}"))
         typer.echo(f"Cars: mqtts://{zone.host}:{zone.mqtt} and https://{zone.host}:{zone.https}. Ctrl-C stops it.")
-        typer.secho("Not yet for personal data: consent, retention and residency come later.", fg=typer.colors.YELLOW)
+        if settings.governance == "laboratory":
+            said = "This zone keeps all that cars say (governance `laboratory`): not for other people's cars."
+            typer.secho(said, fg=typer.colors.YELLOW)
 
     return greet
 
@@ -151,6 +163,10 @@ def _greeting_of_demo(settings: Settings, folder: Folder, cars: int) -> Callable
     def greet_demo(zone: ZoneFile) -> None:
         greet(zone)
         typer.echo(f"{cars} simulated cars begin to drive. Open the console's map.")
+        at = "" if folder.path == DATA else f" --data {folder.path}"
+        typer.echo("To see what keeps them safe, in another terminal:")
+        for command in SAFETY:
+            typer.echo(f"  carcloud {command}{at}")
 
     return greet_demo
 

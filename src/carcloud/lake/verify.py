@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from carcloud.stream.genuine import Verify
 from carcloud.stream.receipts import car_digests, leaf, statement
 
 SHOWN_FAULTS = 20
+PATIENCE_S = 10.0
 
 
 @dataclass
@@ -52,19 +54,28 @@ def verify_lake(folder: Path, signed: Verify, erased: Verify, partition: int = 0
     """
     if not (folder / "samples").is_dir():
         raise MissingError(f"There is no lake in {folder} yet.", "Send a first batch, or give the zone's folder.")
-    verdict = Verdict()
+    verdict, table, application = Verdict(), Table(folder / "samples", SCHEMA, "day"), f"lake/{partition}"
+    position, live = table.position(application), table.live()  # in this order, for a lake that is being written to
     receipts = verdict.receipts = receipts_of(folder, verdict.fault)
-    table = Table(folder / "samples", SCHEMA, "day")
-    checked = set[int]()
     stones = read(folder / "erased", erased, verdict.fault)
-    for by_chunk in windows(table, table.live(), lambda part: part, verdict.fault):
+    checked = set[int]()
+    for by_chunk in windows(table, live, lambda part: part, verdict.fault):
         for number, parts in sorted(by_chunk.items()):
             _check(number, parts, receipts.get(number), stones.get(number, {}), signed, verdict)
         checked |= by_chunk.keys()
-    expected = range(1, table.position(f"lake/{partition}") + 1)
-    for number in sorted((receipts.keys() | set(expected)) - checked):
+    after = _settled(table, application, max(receipts, default=0))
+    behind = {number for number in receipts if number > after}
+    for number in sorted((set(range(1, position + 1)) | behind) - checked):
         _check(number, [], receipts.get(number), stones.get(number, {}), signed, verdict)
     return verdict
+
+
+def _settled(table: Table, application: str, newest: int) -> int:
+    """Return the table's position once it is at the newest receipt, which is written a moment before its rows."""
+    until = time.monotonic() + PATIENCE_S
+    while (position := table.position(application)) < newest and time.monotonic() < until:
+        time.sleep(0.2)
+    return position
 
 
 def _check(
