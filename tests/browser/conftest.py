@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.zone import RunningZone
 
@@ -30,6 +30,8 @@ DESK, PHONE = (1440, 900), (390, 844)
 EXPECTED = "/v1/map"
 
 Open = Callable[..., Page]
+
+expect.set_options(timeout=20_000)  # a busy machine stalls for seconds
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ WEB = Path(__file__).parents[2] / "web"
 
 
 def test_types_of_the_console_are_generated_from_the_api_as_it_is() -> None:
-    command = [sys.executable, WEB / "build.py", "types", "--check"]
+    command = [sys.executable, str(WEB / "build.py"), "types", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import pytest
 from playwright.sync_api import expect
 
+from carcloud.safety.people.register import Register
 from tests.browser.conftest import DESK, PHONE
-from tests.browser.safety.conftest import Human, Visit, fits
+from tests.browser.safety.conftest import Human, Visit, come_in, fits
+from tests.zone import RunningZone
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
@@ -54,4 +57,20 @@ def test_safety_pages_are_found_on_the_phone_in_chinese(visit: Visit, admin: Hum
     page.locator("main").get_by_role("link", name="治理").click()
     expect(page.get_by_role("heading", name="治理", exact=True)).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="丢弃").first).to_be_visible()
+    fits(page)
+
+
+def test_car_is_erased_by_the_data_protection_officer(visit: Visit, zone: RunningZone) -> None:
+    sold, _ = zone.enrol("sold-car")
+    with contextlib.closing(zone.records()) as records:
+        Register(records).add(None, "erika", "Erika", ["dpo"], "default")
+    page = visit(f"#/vehicles/{sold.vehicle.id}/consents", come_in(zone.link("erika")), PHONE)
+    page.get_by_role("button", name="Erase…").click()
+    dialog = page.get_by_role("dialog", name="Erase sold-car?")
+    expect(dialog.get_by_role("button", name="Erase for ever")).to_be_disabled()
+    dialog.get_by_label("Type sold-car to go on").fill("sold-car")
+    dialog.get_by_role("button", name="Erase for ever").click()
+    expect(page.get_by_text("The erasure has begun.")).to_be_visible()
+    page.goto(f"{zone.url}/#/governance")
+    expect(page.get_by_role("row").filter(has_text=sold.vehicle.id)).to_be_visible()
     fits(page)

@@ -51,7 +51,7 @@ def test_person_sets_password_and_second_factor_and_signs_in_with_them(visit: Vi
 
 def test_too_many_attempts_are_told_with_the_wait(visit: Visit, admin: Human) -> None:
     page = visit("#/", None)
-    for _ in range(8):
+    for _ in range(12):
         if page.get_by_text("Too many attempts failed.").is_visible():
             break
         with page.expect_response("**/v1/session") as answer:
