@@ -35,6 +35,9 @@ from carcloud.vehicle.catalogue import Catalogue, parse
 
 CORE = Path(__file__).parent / "vehicle" / "core.yaml"
 RECORDS = "records.sqlite"
+LABORATORY = "laboratory"
+"""The governance of a new zone whose settings name none."""
+
 PRIVATE, OTHERS = 0o700, 0o077
 TLS = ("1.2", "1.3")
 T = TypeVar("T")
@@ -71,7 +74,8 @@ class Settings:
     """One zone. `records`: an SQLAlchemy URL, by default SQLite in the data folder.
 
     `catalogue`: a VSS JSON or compact YAML file instead of the core profile; `overlays`: a maker's own signals on top.
-    `governance`: what may be kept, and for what: a governance file, or the name of one that comes with carcloud.
+    `governance`: what may be kept, and for what: a governance file, or the name of one that comes with carcloud; unset,
+    the one in force stays.
     `flows`: the file that says what may leave for other zones; without one nothing does.
     `policies`: a folder of Cedar policies beside ours.
     `map_file`: GeoJSON drawn under the fleet. `gateways`: processes that answer connecting cars.
@@ -83,7 +87,7 @@ class Settings:
     records: str = ""
     catalogue: str = ""
     overlays: tuple[str, ...] = ()
-    governance: str = "laboratory"
+    governance: str = ""
     flows: str = ""
     map_file: str = ""
     policies: str = ""
@@ -310,13 +314,13 @@ def load_policies(settings: Settings) -> Policies:
 
 
 def load_governance(settings: Settings) -> Policy:
-    """Return the governance the settings ask for.
+    """Return the governance the settings ask for; where they name none, the one of a new zone.
 
     Raises:
         MissingError: there is no such file, and none of this name comes with carcloud.
         InputError: the file is no governance file.
     """
-    if (named := pack(settings.governance)) is not None:
+    if (named := pack(settings.governance or LABORATORY)) is not None:
         return named
     path = Path(settings.governance)
     try:

@@ -21,7 +21,7 @@ from carcloud.cli.options import DATA, Config, Data
 from carcloud.errors import InputError, MissingError
 from carcloud.onboard.roads import build as build_roads
 from carcloud.safety.people.accounts import LINK_LASTS
-from carcloud.settings import Folder, Settings, load
+from carcloud.settings import LABORATORY, Folder, Settings, governance_in_force, load
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 """Mappings and overlays of known recordings: beside `src` in a checkout, absent from an installed package."""
@@ -150,7 +150,7 @@ def _greeting(settings: Settings, folder: Folder, lasts: timedelta = LINK_LASTS)
         typer.echo(f"The zone is up. Console, for one sign-in: {console_link(settings, folder, zone, lasts=lasts)}")
         typer.echo("Another link: carcloud link" + ("" if folder.path == DATA else f" --data {folder.path}"))
         typer.echo(f"Cars: mqtts://{zone.host}:{zone.mqtt} and https://{zone.host}:{zone.https}. Ctrl-C stops it.")
-        if settings.governance == "laboratory":
+        if governance_in_force(settings, folder).name == LABORATORY:
             said = "This zone keeps all that cars say (governance `laboratory`): not for other people's cars."
             typer.secho(said, fg=typer.colors.YELLOW)
 
