@@ -1,8 +1,19 @@
 """Consents on both databases: every change is a version, noted for the audit log."""
 
-from carcloud.backends.records import Records
+from datetime import UTC, datetime
+
+import pytest
+
+from carcloud.backends.records import Records, Vehicle
+from carcloud.errors import MissingError
 
 CAR, OTHER = "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
+
+
+def enrolled(records: Records, *cars: str) -> None:
+    for number, car in enumerate(cars):
+        at = datetime(2026, 3, 1, tzinfo=UTC)
+        records.add_vehicle(Vehicle(car, "acme", f"WVWZZZ1JZXW00000{number}", None, "active", at))
 
 
 def noted(records: Records) -> list[tuple[str, str, str]]:
@@ -12,6 +23,7 @@ def noted(records: Records) -> list[tuple[str, str, str]]:
 
 
 def test_the_newest_version_stands_and_all_are_kept(records: Records) -> None:
+    enrolled(records, CAR, OTHER)
     for given in (True, False, True):
         records.consents.change(CAR, "research", given, "person:a", "hash")
     records.consents.change(CAR, "marketing", True, "machine", "hash")
@@ -30,8 +42,21 @@ def test_the_newest_version_stands_and_all_are_kept(records: Records) -> None:
 
 
 def test_what_stands_already_is_not_written_again_unless_the_governance_is_another(records: Records) -> None:
+    enrolled(records, CAR)
     first = records.consents.change(CAR, "research", True, "person:a", "one")
     assert records.consents.change(CAR, "research", True, "person:b", "one") == first
     assert records.consents.change(CAR, "research", True, "person:b", "two").version == 2
     assert len(noted(records)) == 2
     assert records.consents.of(OTHER) == []
+
+
+def test_it_is_noted_for_the_cars_own_tenant_and_no_car_no_consent(records: Records) -> None:
+    enrolled(records, CAR)
+    records.consents.change(CAR, "research", True, "person:a", "one")
+    with records.transaction() as db:
+        assert db.exec_driver_sql("SELECT tenant FROM audit_pending").scalar_one() == "acme"
+    records.erasures.begin(CAR, "machine")
+    for car in (CAR, OTHER):
+        with pytest.raises(MissingError):
+            records.consents.change(car, "research", True, "person:a", "one")
+    assert records.consents.of(CAR) == []

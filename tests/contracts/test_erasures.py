@@ -1,5 +1,6 @@
 """The ledger of erasures on both databases, and that nothing of the car stays in the records."""
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 from sqlalchemy import select
 
 from carcloud.backends.records import Certificate, Entry, QuarantineEntry, Records, Vehicle
+from carcloud.backends.records.audit import Details, Leaf
 from carcloud.backends.records.database import metadata
 from carcloud.backends.records.erasures import PARTS
-from carcloud.errors import MissingError
+from carcloud.errors import MissingError, TryLaterError
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CAR = Vehicle("aaaaaaaaaaaaaaaa", "default", "WVWZZZ1JZXW000001", "Anna's", "active", AT)
@@ -79,4 +81,45 @@ def test_deleted_rows_leave_no_byte_in_the_file(tmp_path: Path) -> None:
     assert b"Anna" not in lying.replace(b"Anna moved", b"", 1)
     assert b"sealed" + CAR.id.encode() not in lying
     assert OTHER.vin.encode() in lying
+    records.close()
+
+
+def test_what_was_on_its_way_when_it_began_is_gone_when_it_is_done(records: Records) -> None:
+    filled(records)
+    erasure = records.erasures.begin(CAR.id, "machine")
+    records.put_quarantine([QuarantineEntry("late", AT, CAR.id, "bad_json", "", 1, b"x")])
+    records.erasures.set_fence(erasure.id, 1)
+    for part in PARTS:
+        records.erasures.finish(erasure.id, part, {})
+    assert [entry.vehicle for entry in records.quarantine_entries()] == [OTHER.id]
+
+
+def test_details_erased_while_their_leaf_is_written_do_not_come_back(records: Records) -> None:
+    filled(records)
+    acts = records.audit.pending(100)
+    mine = next(number for number, act in enumerate(acts) if act.object == f"vehicle:{CAR.id}" and act.details)
+    records.erasures.begin(CAR.id, "machine")  # between reading the act and settling its leaf
+    leaves = [
+        Leaf(number, act.at, act.tenant, act.actor, act.action, act.object, act.outcome)
+        for number, act in enumerate(acts)
+    ]
+    kept = [Details(number, b"s" * 16, act.details) for number, act in enumerate(acts) if act.details]
+    records.audit.settle(0, leaves, kept, [], [act.id for act in acts])
+    assert records.audit.details(mine) is None
+    assert len(records.audit.details_within(0, len(acts))) == len(kept) - 1
+
+
+def test_an_erasure_is_not_done_while_a_reader_keeps_the_old_pages(tmp_path: Path) -> None:
+    records = Records.open(f"sqlite:///{tmp_path}/records.db")
+    filled(records)
+    reader = sqlite3.connect(tmp_path / "records.db", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM vehicles").fetchall()
+    erasure = records.erasures.begin(CAR.id, "machine")
+    records.erasures.set_fence(erasure.id, 1)
+    with pytest.raises(TryLaterError, match="reads the records"):
+        records.erasures.finish(erasure.id, "lake", {})
+    reader.close()
+    records.erasures.finish(erasure.id, "lake", {})
+    assert b"Anna's" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
     records.close()

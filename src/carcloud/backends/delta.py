@@ -34,6 +34,7 @@ from carcloud.backends.files import flush
 from carcloud.errors import ConflictError, MissingError, TryLaterError
 
 ROW_GROUP = 1 << 17
+DRAFT = ".new"
 KEEP_OLD_FILES_H = 1
 REPLACING = "replacing"  # the application of all who replace files, so that two never do at once
 
@@ -79,17 +80,19 @@ class Table:
         """Write and flush one file of the partition `value`; it is no part of the table until committed."""
         folder = self.path / f"{self._partition}={value}"
         file = folder / f"{name}-{uuid.uuid4().hex[:12]}.parquet"
+        draft = file.with_name(f"{file.name}{DRAFT}")  # so that a file of its name is whole
         try:
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
                 flush(self.path)
-            with file.open("wb") as sink:
+            with draft.open("wb") as sink:
                 write_parquet(rows, sink)
                 sink.flush()
                 os.fsync(sink.fileno())
+            draft.rename(file)
             flush(folder)
         except OSError as error:
-            file.unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise TryLaterError(f"The lake cannot write: {error.strerror}.", "Make room on its disk.") from error
         size, now_ms = file.stat().st_size, int(time.time() * 1000)
         relative = f"{folder.name}/{file.name}"
@@ -172,6 +175,11 @@ class Table:
             if pc.any(pc.equal(file.read_row_group(group, [column])[column].cast(pa.string()), value)).as_py():
                 return True
         return False
+
+    def tidy(self) -> None:
+        """Delete what a crash left half written. For the table's one writer, before it writes."""
+        for draft in self.path.glob(f"{self._partition}=*/*{DRAFT}"):
+            draft.unlink()
 
     def on_disk(self) -> set[str]:
         """Return the names of all files below the table's folder, those included that are no part of it any more."""

@@ -57,7 +57,10 @@ class Eraser:
                 yield Tombstone(number, vehicle, rows.num_rows, leaf(vehicle, car_digests(rows)[vehicle]))
 
     def _holding(self, vehicle: str) -> list[LiveFile]:
-        return [file for file in self._table.live() if self._table.holds(file.name, "vehicle", vehicle)]
+        try:
+            return [file for file in self._table.live() if self._table.holds(file.name, "vehicle", vehicle)]
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _damaged(str(error)) from error
 
     def _rewrite(self, file: LiveFile, vehicle: str) -> None:
         rows = self._table.read(file, DICTIONARIES)
@@ -71,11 +74,23 @@ class Eraser:
     def _old(self, vehicle: str) -> list[str]:
         """Return the files with the car that are on the disk and no longer in the table."""
         live = {file.name for file in self._table.live()}
-        return [name for name in self._table.on_disk() - live if self._table.holds(name, "vehicle", vehicle)]
+        return [name for name in self._table.on_disk() - live if self._may_hold(name, vehicle)]
+
+    def _may_hold(self, name: str, vehicle: str) -> bool:
+        try:
+            return self._table.holds(name, "vehicle", vehicle)
+        except FileNotFoundError:
+            return False  # it was swept meanwhile
+        except (pa.ArrowException, OSError, ValueError):
+            return True  # damaged, and no part of the table: nobody can tell what is in it, or needs it
 
 
 def _unreadable(fault: str) -> None:
-    raise ConflictError(f"The lake cannot be erased from: {fault}.", "Restore the file, then it goes on by itself.")
+    raise _damaged(fault)
+
+
+def _damaged(reason: str) -> ConflictError:
+    return ConflictError(f"The lake cannot be erased from: {reason}.", "Restore the file, then it goes on by itself.")
 
 
 def _only(part: Part, vehicle: str) -> Part | None:

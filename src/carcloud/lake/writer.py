@@ -61,10 +61,12 @@ class LakeWriter:
         self._signed = signed
         self._folder, self._application = folder, f"lake/{partition}"
         self._table = Table(folder / "samples", SCHEMA, "day")
+        self._table.tidy()
         self._receipts = folder / "receipts"
         self._receipts.mkdir(exist_ok=True)
         self._sign, self._patience_s = sign, patience_s
         self._replacing = threading.Lock()
+        self._erasing: dict[str, str] | None = None
         self._delays = Delays()
         self._alarm: dict[str, str] | None = None
         self._position = 0
@@ -82,7 +84,7 @@ class LakeWriter:
         """Return what the lake holds and how far behind it is, for the bus."""
         totals = self._totals
         lake = {"rows": totals.rows, "bytes": totals.bytes, "files": totals.files, "version": totals.version}
-        alarms = [self._alarm] if self._alarm else []
+        alarms = [alarm for alarm in (self._alarm, self._erasing) if alarm]
         return {"lake": lake, "delay": self._delays.spread(), "chunk": self._position, "alarms": alarms}
 
     async def _write_forever(self) -> None:
@@ -170,8 +172,7 @@ class LakeWriter:
     def _raise_alarm(self, code: str, message: str, do: str) -> None:
         if self._alarm is None or self._alarm["message"] != message:
             log.error("the lake writer waits", extra={"reason": message})
-            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            self._alarm = {"code": code, "message": message, "do": do, "since": since}
+            self._alarm = _alarm(code, message, do)
 
     # erasing
 
@@ -185,8 +186,11 @@ class LakeWriter:
                         facts = await asyncio.to_thread(self._erase, erasure.id, erasure.vehicle)
                         await asyncio.to_thread(self._records.erasures.finish, erasure.id, "lake", facts)
                         log.info("a car is erased from the lake", extra=facts)
+                self._erasing = None
             except (ConflictError, TryLaterError) as error:
-                log.warning("erasing waits", extra={"reason": str(error)})
+                if self._erasing is None:
+                    log.warning("erasing waits", extra={"reason": str(error)})
+                    self._erasing = _alarm("erasing_waits", error.message, error.do)
 
     def _erase(self, erasure: str, vehicle: str) -> dict[str, Any]:
         with self._replacing:
@@ -231,3 +235,8 @@ class LakeWriter:
         rows = joined([part_of_file(table.read(file, DICTIONARIES)) for file in files])
         name = Path(files[0].name).name.rsplit("-", 1)[0]
         table.replace(files, [table.write(day, rows, name)])
+
+
+def _alarm(code: str, message: str, do: str) -> dict[str, str]:
+    since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return {"code": code, "message": message, "do": do, "since": since}

@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import time
@@ -345,7 +346,9 @@ class Governor:
                 await asyncio.to_thread(self._records.erasures.set_fence, erasure.id, self._number)
         for erasure in await asyncio.to_thread(self._records.erasures.open, "stream"):
             if self._purged >= (erasure.fence or 0):
-                await asyncio.to_thread(self._records.erasures.finish, erasure.id, "stream", {"fence": erasure.fence})
+                done = {"fence": erasure.fence}
+                with contextlib.suppress(TryLaterError):  # asked again in a moment
+                    await asyncio.to_thread(self._records.erasures.finish, erasure.id, "stream", done)
 
     # keeping house
 

@@ -165,6 +165,25 @@ def test_a_file_that_cannot_be_read_stops_it_before_anything_is_deleted(lake: La
     assert not (lake.folder / "erased").exists()
 
 
+def test_a_file_that_a_crash_left_half_written_stops_nothing_and_goes(lake: Lake) -> None:
+    whole = next((lake.folder / "samples").rglob("*.parquet"))
+    (whole.parent / "0-000000000099-deadbeefdead.parquet").write_bytes(whole.read_bytes()[:500])
+    (whole.parent / "0-000000000099-deadbeefdeae.parquet.new").write_bytes(whole.read_bytes()[:500])
+    assert lake.eraser().erase("e1", CAR)["rows"] == 42
+    assert (lake.verdict().faults, lake.cars()) == ([], [OTHER, THIRD])
+    assert not (whole.parent / "0-000000000099-deadbeefdead.parquet").exists()
+    Table(lake.folder / "samples", SCHEMA, "day").tidy()
+    assert list((lake.folder / "samples").rglob("*.new")) == []
+
+
+def test_a_damaged_file_of_the_table_is_said_and_nothing_is_deleted(lake: Lake) -> None:
+    table = Table(lake.folder / "samples", SCHEMA, "day")
+    (table.path / table.live()[0].name).write_bytes(b"PAR1 and no more")
+    with pytest.raises(ConflictError, match="cannot be erased from"):
+        lake.eraser().erase("e1", CAR)
+    assert not (lake.folder / "erased").exists()
+
+
 # attacks
 
 

@@ -133,7 +133,13 @@ async def _serve_claims(context: Context, app: Any) -> None:
 
 async def _serve(context: Context, app: Any, protocol: type, tls: ssl.SSLContext, port: int) -> None:
     config = uvicorn.Config(
-        app, http=protocol, log_config=None, access_log=False, lifespan="off", limit_concurrency=2000
+        app,
+        http=protocol,
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        limit_concurrency=2000,
     )
     config.load()
     config.ssl = tls
@@ -174,7 +180,8 @@ async def _watch_clones(context: Context, cloud: Bus) -> None:
         coming = Coming(**orjson.loads(data))
         if (reason := comings.add(coming)) is not None:
             facts = {"why": reason}
-            entry = Entry("process:gateway", "suspectClone", f"vehicle:{coming.vehicle}", facts=facts)
+            object_, tenant = f"vehicle:{coming.vehicle}", context.settings.tenant
+            entry = Entry("process:gateway", "suspectClone", object_, facts=facts, tenant=tenant)
             at = datetime.fromtimestamp(coming.at, UTC)
             if await asyncio.to_thread(records.suspicions.raise_, coming.vehicle, reason, at, entry):
                 log.warning("a car seems to be two", extra={"vehicle": coming.vehicle, "reason": reason})

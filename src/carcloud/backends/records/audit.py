@@ -211,8 +211,7 @@ class Audit:
                 return
             if acts:
                 db.execute(insert(leaves), [vars(leaf) for leaf in acts])
-            if kept:
-                rows = [{"number": one.number, "salt": one.salt, "details": one.text} for one in kept]
+            if rows := _still_there(db, start, kept, done):
                 db.execute(insert(details), rows)
             for run in runs:
                 self._add_run(db, run)
@@ -285,6 +284,15 @@ class Audit:
     def _set_position(self, db: Connection, position: int) -> None:
         statement = self._database.insert(fold_positions).values(name=FOLD, partition=0, position=position)
         db.execute(statement.on_conflict_do_update(index_elements=["name", "partition"], set_={"position": position}))
+
+
+def _still_there(db: Connection, start: int, kept: Sequence[Details], done: Sequence[int]) -> list[dict[str, Any]]:
+    """Return the details to be kept as rows, without those that were erased while their leaf was written."""
+    of = dict(enumerate(done, start))
+    query = select(pending.c.id).where(pending.c.id.in_(list(of.values())), pending.c.details.is_(None))
+    erased = {row.id for row in db.execute(query.with_for_update()).all()}
+    still = [one for one in kept if of.get(one.number) not in erased]
+    return [{"number": one.number, "salt": one.salt, "details": one.text} for one in still]
 
 
 def _size(db: Connection) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy import Boolean, Column, Connection, Integer, String, Table, func
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, metadata
+from carcloud.errors import MissingError
 
 consents = Table(
     "consents",
@@ -45,8 +46,15 @@ class Consents:
         self._database, self._audit = database, audit
 
     def change(self, vehicle: str, purpose: str, given: bool, actor: str, policy: str) -> Consent:
-        """Give or withdraw a consent, and note it for the audit log; what stands already is not written again."""
+        """Give or withdraw a consent, and note it for the audit log; what stands already is not written again.
+
+        Raise MissingError where there is no such car.
+        """
+        vehicles = metadata.tables["vehicles"]
         with self._database.transaction(writing=True) as db:
+            tenant = db.execute(select(vehicles.c.tenant).where(vehicles.c.id == vehicle)).scalar()
+            if tenant is None:
+                raise MissingError(f"No vehicle {vehicle!r}.", "List the enrolled ones with `carcloud vehicles`.")
             last = self._last(db, vehicle, purpose)
             if last is not None and last.given == given and last.policy == policy:
                 return last
@@ -55,7 +63,7 @@ class Consents:
             db.execute(insert(consents).values(**vars(consent)))
             facts = {"purpose": purpose, "version": version, "policy": policy}
             action = "giveConsent" if given else "withdrawConsent"
-            self._audit.note(db, Entry(actor, action, f"vehicle:{vehicle}", facts=facts))
+            self._audit.note(db, Entry(actor, action, f"vehicle:{vehicle}", facts=facts, tenant=tenant))
         return consent
 
     def of(self, vehicle: str) -> list[Consent]:

@@ -176,10 +176,14 @@ class Database:
         if db.dialect.name == "postgresql":
             db.execute(select(func.pg_advisory_xact_lock(lock)))
 
-    def clean(self) -> None:
-        """Have the database overwrite what was deleted, as far as no reader still needs it."""
+    def clean(self) -> bool:
+        """Have the database overwrite what was deleted; tell whether it could, which a reader may hold up."""
         with self._reached(), self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-            db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)" if db.dialect.name == "sqlite" else "VACUUM")
+            if db.dialect.name != "sqlite":
+                db.exec_driver_sql("VACUUM")
+                return True
+            busy, _, _ = db.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            return not busy
 
     def _prepare_schema(self) -> None:
         with self.transaction(writing=True) as db:

@@ -34,7 +34,7 @@ from sqlalchemy import (
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, metadata
-from carcloud.errors import MissingError
+from carcloud.errors import MissingError, TryLaterError
 
 Part = Literal["stream", "twin", "lake"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -101,7 +101,7 @@ class Erasures:
                 db.execute(insert(erasures).values(id=secrets.token_hex(8), **row))
                 self._audit.note(db, Entry(actor, "eraseVehicle", f"vehicle:{vehicle}", "allowed", tenant=tenant))
             _delete(db, vehicle)
-        self._clean()
+        self._database.clean()
         (erasure,) = self._read(erasures.c.vehicle == vehicle)
         return erasure
 
@@ -128,7 +128,12 @@ class Erasures:
             db.execute(update(erasures).where(erasures.c.id == id).values(fence=chunk))
 
     def finish(self, id: str, part: Part, facts: Mapping[str, Any]) -> None:  # noqa: A002
-        """Say that a part has erased its share, and complete the erasure with the last."""
+        """Say that a part has erased its share, and complete the erasure with the last.
+
+        Raise TryLaterError while somebody reads the database, so that what was deleted still lies in its log.
+        """
+        if not self._database.clean():
+            raise TryLaterError("What was deleted cannot be overwritten while somebody reads the records.")
         now = datetime.now(UTC)
         with self._database.transaction(writing=True) as db:
             self._database.alone(db, _LOCK)
@@ -141,10 +146,13 @@ class Erasures:
             if {found.part for found in done} == set(PARTS):
                 db.execute(update(erasures).where(erasures.c.id == id).values(done_at=now))
                 about = db.execute(select(erasures).where(erasures.c.id == id)).one()
+                _delete(db, about.vehicle)  # what was on its way when it began
                 what = {found.part: orjson.loads(found.facts) for found in done} | {"erasure": id}
-                entry = Entry(f"process:{part}", "eraseVehicle", f"vehicle:{about.vehicle}", facts=what)
+                entry = Entry(
+                    f"process:{part}", "eraseVehicle", f"vehicle:{about.vehicle}", facts=what, tenant=about.tenant
+                )
                 self._audit.note(db, entry)
-        self._clean()
+        self._database.clean()
 
     def _read(self, where: Any) -> list[Erasure]:
         found = self._database.rows(select(erasures).where(where).order_by(erasures.c.at.desc(), erasures.c.id))
@@ -153,10 +161,6 @@ class Erasures:
         for row in self._database.rows(select(erasure_parts).where(erasure_parts.c.erasure.in_(ids))):
             parts.setdefault(row.erasure, {})[row.part] = orjson.loads(row.facts)
         return [Erasure(**row._mapping, parts=parts.get(row.id, {})) for row in found]
-
-    def _clean(self) -> None:
-        """Have the database overwrite what was deleted."""
-        self._database.clean()
 
 
 _LOCK = 0x65726173  # any constant: on PostgreSQL one part at a time says that it is done
@@ -167,6 +171,8 @@ def _delete(db: Connection, vehicle: str) -> None:
     for table in reversed(metadata.sorted_tables):
         if "vehicle" in table.c and table.name not in _KEPT:
             db.execute(delete(table).where(table.c.vehicle == vehicle))
+    orders, given = metadata.tables["orders"], metadata.tables["order_authorisations"]
+    db.execute(delete(given).where(given.c.id.not_in(select(orders.c.authorisation))))
     db.execute(delete(metadata.tables["vehicles"]).where(metadata.tables["vehicles"].c.id == vehicle))
     pending, leaves, details = (metadata.tables[f"audit_{name}"] for name in ("pending", "leaves", "details"))
     about = f"vehicle:{vehicle}"
