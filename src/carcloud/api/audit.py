@@ -24,6 +24,7 @@ from carcloud.safety.audit.note import WITNESS, cosigned_at
 from carcloud.safety.audit.reader import ENTRIES, chunk_leaves, parsed_chunk
 
 LIMIT_PAGE = 1000
+LIMIT_NUMBER = 2**63 - 1
 NOTE_TYPE = "text/plain; charset=utf-8"
 FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
 
@@ -95,7 +96,7 @@ def leaves(
     caller: Reader,
     limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100,
     after: Annotated[
-        int | None, Query(ge=0, description="Only leaves before this one: `next` of the last page")
+        int | None, Query(ge=0, le=LIMIT_NUMBER, description="Only leaves before this one: `next` of the last page")
     ] = None,
     actor: str | None = None,
     action: str | None = None,

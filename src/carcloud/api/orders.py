@@ -2,13 +2,12 @@
 
 import contextlib
 from collections.abc import AsyncGenerator
-from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import StreamingResponse
 
 from carcloud.api.auth import Caller, allowed
@@ -29,7 +28,7 @@ Reader = Annotated[Caller, Depends(allowed("readOrders"))]
 class SignatureGiven(BaseModel):
     """A person's signature over the authorisation. `signature`: r and s, 64 bytes, base64."""
 
-    key: str = Field(min_length=16, max_length=16)
+    key: str = Field(pattern="^[0-9a-f]{16}$")
     signature: str = Field(max_length=100)
 
 
@@ -117,7 +116,7 @@ async def orders(
     caller: Reader,
     vehicle: str | None = None,
     state: OrderState | None = None,
-    before: datetime | None = None,
+    before: AwareDatetime | None = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100,
 ) -> OrderList:
     """List orders, the newest first."""

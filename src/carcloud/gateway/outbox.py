@@ -15,7 +15,7 @@ import orjson
 
 from carcloud.backends.records import Entry, Records
 from carcloud.backends.records.orders import Given, Order
-from carcloud.errors import CarcloudError, ConflictError, MissingError, NotAllowedError
+from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, NotAllowedError
 from carcloud.gateway.orders import Look
 from carcloud.safety.orders.authorisation import Authorisation, parse
 from carcloud.safety.orders.server import OrderSignerClient
@@ -41,7 +41,7 @@ async def give(
         MissingError: there is no such car.
         ConflictError: a car is not active.
     """
-    given = parse(text.encode())
+    given = parse(_bytes(text))
     try:
         await asyncio.to_thread(_check, records, signer, given, signatures, tenant)
         await _look(given, look)
@@ -69,6 +69,13 @@ async def give(
     ]
     kept = Given(given.digest, given.text, orjson.dumps(list(signatures)).decode(), now)
     return await asyncio.to_thread(records.orders.add, kept, wanted, actor)
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can write and UTF-8 cannot
+        raise InputError("This is no authorisation: it is no text.", "Send exactly what was signed.") from None
 
 
 def _check(

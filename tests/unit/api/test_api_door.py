@@ -96,6 +96,9 @@ def test_nonsense_gets_the_one_shape(api: httpx.Client) -> None:
         (api.post("/v1/lake/sql", content=b'{"sql": "SELECT $a", "parameters": {"a": "\\ud800"}}'), 400, "input"),
         (api.get("/v1/vehicles/%00%ff"), 404, "missing"),
         (api.get("/v1/signals"), 400, "input"),
+        (api.get("/v1/orders?before=2026-01-01T00:00:00"), 400, "input"),
+        (api.get(f"/v1/audit?after={10**22}"), 400, "input"),
+        (api.get(f"/v1/audit/{10**22}"), 404, "missing"),
     ):
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
         assert set(answer.json()["error"]) == {"code", "message", "do"}

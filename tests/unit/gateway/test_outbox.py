@@ -97,6 +97,12 @@ def test_what_is_denied_is_noted_and_not_queued(desk: Desk) -> None:
     assert desk.records.orders.listed("default") == []
 
 
+def test_text_that_is_none_is_no_authorisation(desk: Desk) -> None:
+    work = give(desk.records, desk.signer, desk.look, "\ud800", as_sent([]), "default", "person:p1")
+    with pytest.raises(InputError, match="no authorisation"):
+        asyncio.run(work)
+
+
 def test_car_that_is_not_active_takes_no_orders(desk: Desk) -> None:
     desk.records.add_vehicle(Vehicle("q9", "default", "0" * 15 + "q9", None, "quarantined", datetime.now(UTC)))
     with pytest.raises(ConflictError, match="quarantined"):
