@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
@@ -20,6 +21,7 @@ from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
 from carcloud.lake.query import LakeQuery
 from carcloud.lake.settings import QueryLimits
+from carcloud.safety.keys import PRIVATE_FILE
 from carcloud.settings import Folder, Settings, catalogue_in_force, load
 
 EXPORT_TIME_S = 3600.0
@@ -65,7 +67,7 @@ def export(
         out.with_name(out.name + ".part"),
     )
     try:
-        with query.stream(sql) as reader, temporary.open("wb") as sink, writers[format](sink, reader.schema) as writer:
+        with query.stream(sql) as reader, _private(temporary) as sink, writers[format](sink, reader.schema) as writer:
             for batch in reader:
                 writer.write_batch(batch)
                 rows += batch.num_rows
@@ -79,6 +81,12 @@ def export(
     finally:
         temporary.unlink(missing_ok=True)
     typer.echo(f"{rows} rows in {out}")
+
+
+def _private(path: Path) -> BinaryIO:
+    """Open a new file that its owner alone reads, for writing."""
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb")
 
 
 def _query(settings: Settings, folder: Folder, limits: QueryLimits | None = None) -> LakeQuery:

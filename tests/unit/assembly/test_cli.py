@@ -233,6 +233,7 @@ def test_an_export_holds_the_whole_answer(data, tmp_path, name):
     assert rows["value"].to_pylist() == [0.0, 1.0, 2.0] * 2
     assert rows["time"][0].as_py().astimezone(UTC) == datetime.fromtimestamp(NOW_US / 1e6, UTC)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
+    assert out.stat().st_mode & 0o777 == 0o600
 
 
 def test_an_unknown_format_and_an_unwritable_place_are_said_and_nothing_stays_behind(data, tmp_path):
