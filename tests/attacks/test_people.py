@@ -204,6 +204,24 @@ def test_passwords_tried_by_force_while_the_right_person_comes_in(target: Runnin
     assert Visitor(target, victim.login, "127.0.0.8").sign_in().status_code == 200
 
 
+def test_address_that_the_sender_writes_counts_for_nothing(target: RunningZone) -> None:
+    login = f"ghost-{secrets.token_hex(4)}"
+    headers = {"x-forwarded-for": "203.0.113.9", "x-real-ip": "203.0.113.9", "forwarded": "for=203.0.113.9"}
+    given = {"login": login, "password": BAD_GUESS}
+    answer = Visitor(target).client.post("/v1/session", json=given, headers=headers)
+    assert answer.status_code == 401
+    records = target.records()
+    try:
+        with records.transaction() as db:
+            tables = ("audit_pending", "audit_details")
+            queries = (f"SELECT details FROM {table} WHERE details LIKE ?" for table in tables)
+            kept = [row.details for query in queries for row in db.exec_driver_sql(query, (f"%{login}%",))]
+    finally:
+        records.close()
+    assert kept
+    assert all("127.0.0.1" in text and "203.0.113" not in text for text in kept)
+
+
 def test_other_site_signs_a_browser_in_or_acts_with_its_cookie(target: RunningZone) -> None:
     victim = join(target, "operator")
     victim.set_password()

@@ -77,6 +77,7 @@ async def run(context: Context) -> None:
         host=host,
         port=context.zone.api,
         http=PromptHttp,
+        proxy_headers=False,  # whoever connects is who it is: anybody can write X-Forwarded-For
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -24,7 +24,13 @@ async def run(context: Context) -> None:
         write_file(known, f"{await key_of_log(context.folder, context.settings)}\n".encode(), 0o644)
     witness = Witness(state, [parse_key(known.read_text())], f"carcloud/{context.settings.zone}/witness")
     config = uvicorn.Config(
-        witness_app(witness), http=PromptHttp, log_config=None, access_log=False, lifespan="off", limit_concurrency=16
+        witness_app(witness),
+        http=PromptHttp,
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        limit_concurrency=16,
     )
     listener = bound_socket(context.folder.run, BUILT_IN)
     try:
