@@ -2078,7 +2078,7 @@ export interface components {
         };
         /**
          * PersonChange
-         * @description What to change; what is left out stays. `reset`: forget password and second factor, end all sessions.
+         * @description What to change; what is left out stays. `reset`: forget whatever lets them in, tokens too.
          */
         PersonChange: {
             /** Name */

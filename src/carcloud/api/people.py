@@ -65,7 +65,7 @@ class Added(BaseModel):
 
 
 class PersonChange(BaseModel):
-    """What to change; what is left out stays. `reset`: forget password and second factor, end all sessions."""
+    """What to change; what is left out stays. `reset`: forget whatever lets them in, tokens too."""
 
     name: Name | None = None
     roles: RoleNames | None = None

@@ -179,6 +179,11 @@ class Passes:
         standing = (api_tokens.c.id == id) & api_tokens.c.revoked_at.is_(None)
         db.execute(update(api_tokens).where(standing).values(revoked_at=now))
 
+    def revoke_tokens(self, db: Connection, person: str, now: datetime) -> None:
+        """End all tokens of a person, within a transaction."""
+        standing = (api_tokens.c.person == person) & api_tokens.c.revoked_at.is_(None)
+        db.execute(update(api_tokens).where(standing).values(revoked_at=now))
+
     # links, and sign-ins under way elsewhere
 
     def add_link(self, db: Connection, hash: str, person: str, ends_at: datetime, now: datetime) -> None:  # noqa: A002

@@ -31,7 +31,11 @@ from sqlalchemy import (
 from sqlalchemy import exc as sql_errors
 
 from carcloud.backends.records.database import Database, Instant, metadata
+from carcloud.backends.records.tables import meta
 from carcloud.errors import ConflictError, MissingError
+
+FIRST = "first_person"
+"""The setting of the zone that says who its first person is."""
 
 PersonState = Literal["active", "suspended"]
 
@@ -99,6 +103,11 @@ class People:
         except sql_errors.IntegrityError:
             raise ConflictError(f"There is a person {person.login!r} already.", "Choose another login.") from None
         self.set_roles(db, person.id, person.roles)
+
+    def add_first(self, db: Connection, person: Person) -> None:
+        """Add the zone's first person, and record who that is, within one transaction."""
+        self.add(db, person)
+        db.execute(insert(meta).values(key=FIRST, text=person.id))
 
     def set_roles(self, db: Connection, person: str, roles: Iterable[str]) -> None:
         """Give a person these roles and no other, within a transaction."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from carcloud.backends.records import Entry, Person, Records, Session
+from carcloud.backends.records.people import FIRST
 from carcloud.errors import NotAllowedError
 from carcloud.safety.people import codes, passwords, secrets
 from carcloud.safety.people.caller import Caller
@@ -194,17 +195,16 @@ def factor_entry(person: str) -> str:
 
 def first_person(records: Records, tenant: str, now: datetime) -> str:
     """Return the id of the local administrator, who is made at the first start, without a password."""
-    found = records.get_meta("first_person")
+    found = records.get_meta(FIRST)
     if found:
         return found
     roles = frozenset({"operator"})
     person = Person(secrets.new_id(), tenant, "admin", "Local administrator", "active", now, roles=roles)
     with records.transaction(writing=True) as db:
-        records.people.add(db, person)
+        records.people.add_first(db, person)
         facts = {"roles": ["operator"], "why": "first start"}
         entry = Entry("machine", "changePeople", f"person:{person.id}", facts=facts, tenant=tenant, at=now)
         records.audit.note(db, entry)
-    records.put_meta("first_person", person.id)
     return person.id
 
 

@@ -69,16 +69,24 @@ class Own:
         person = held.person
         if person.factor is None:
             raise ConflictError("There is no second factor.", "Begin one to have one.")
-        self._prove(person, password, address)
-        if not self._accounts.use_code(person, code):
-            raise NotAllowedError("The code is wrong, or was used already.", "Wait for the next one.")
+        self._prove(person, password, address, code)
         return self._changed(held, "no second factor", mfa=False, factor=None, factor_asked=None)
 
-    def _prove(self, person: Person, password: str, address: str) -> None:
+    def _prove(self, person: Person, password: str, address: str, code: str | None = None) -> None:
+        """Hold the password, and the code where one is asked for, against the person's; note what is wrong."""
         with self._accounts.throttle.attempt(person.login, address, self._accounts.now()) as attempt:
             if not passwords.fits(password, person.password):
+                self._note_failure(person, "password")
                 raise NotAllowedError("The password is wrong.", "Send your present password.")
+            if code is not None and not self._accounts.use_code(person, code):
+                self._note_failure(person, "code")
+                raise NotAllowedError("The code is wrong, or was used already.", "Wait for the next one.")
             attempt.harmless = True
+
+    def _note_failure(self, person: Person, way: str) -> None:
+        actor = f"person:{person.id}"
+        entry = Entry(actor, "changeSelf", actor, "failed", {"way": way}, tenant=person.tenant)
+        self._accounts.denials.note(replace(entry, at=self._accounts.now()))
 
     def _changed(self, held: SignedIn, change: str, *, mfa: bool, **columns: Any) -> SignedIn:
         actor = f"person:{held.person.id}"

@@ -30,7 +30,10 @@ MACHINE = "machine"
 
 @dataclass(frozen=True)
 class Change:
-    """What is changed about a person; None leaves it as it is. `reset`: forget password and second factor."""
+    """What is changed about a person; None leaves it as it is. `reset`: forget whatever lets them in.
+
+    A reset person has no password, second factor, session, link or token any more.
+    """
 
     name: str | None = None
     roles: frozenset[str] | None = None
@@ -98,6 +101,8 @@ class Register:
                 self._records.people.set_roles(db, person.id, wanted)
             if change.reset or change.state == "suspended":
                 self._records.passes.close_sessions(db, person.id)
+            if change.reset:
+                self._records.passes.revoke_tokens(db, person.id, self._now())
             facts = {name: value for name, value in change.shown.items() if name != "name"}
             self._records.audit.note(db, self._entry(by.id if by else MACHINE, person, facts))
         return self._records.people.get(person.id)
@@ -166,7 +171,7 @@ class Register:
         if self._approvals is None:
             return None
         everybody = self._records.people.all(by.tenant)
-        if sum("operator" in one.roles for one in everybody) < 2:
+        if sum("operator" in one.roles and one.state == "active" for one in everybody) < 2:
             return None
         return self._approvals.require(by, "changePeople", object_, asked)
 

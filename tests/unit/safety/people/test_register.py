@@ -7,7 +7,7 @@ from staff import Clock, audited, person
 
 from carcloud.backends.records import Approval, Entry, Person, Records
 from carcloud.errors import ConflictError, InputError, MissingError, NotAllowedError
-from carcloud.safety.people.accounts import Accounts, caller_of
+from carcloud.safety.people.accounts import Accounts, StrangerError, caller_of, make_link
 from carcloud.safety.people.approvals import Approvals
 from carcloud.safety.people.caller import Caller
 from carcloud.safety.people.denials import OF_ONE, Denials
@@ -98,6 +98,31 @@ def test_one_operator_weakens_no_other_and_not_their_own_roles(
     assert isinstance(register.change(one, ben.id, Change(roles=frozenset({"fleet"}), name="Benjamin")), Person)
     assert isinstance(register.change(one, other, Change(name="Deux")), Person)
     assert isinstance(register.change(None, other, Change(state="suspended")), Person), "the machine's user may"
+
+
+def test_suspended_operator_is_no_second_person(
+    register: Register, as_caller: Callable[..., Caller], records: Records
+) -> None:
+    one, two = as_caller("one", "operator"), as_caller("two", "operator")
+    ben = person(records, "ben", "analyst")
+    dpo = Change(roles=frozenset({"dpo"}))
+    assert isinstance(register.change(one, ben.id, dpo), Approval)
+    register.change(None, two.id.partition(":")[2], Change(state="suspended"))
+    assert isinstance(register.change(one, ben.id, dpo), Person)
+
+
+def test_reset_person_has_nothing_left_that_lets_them_in(
+    register: Register, accounts: Accounts, as_caller: Callable[..., Caller], clock: Clock, records: Records
+) -> None:
+    maker, other = as_caller("ann", "analyst"), as_caller("ben", "analyst")
+    secrets = [register.make_token(by, "export", ["analyst"], 5, "default")[1] for by in (maker, other)]
+    link = make_link(records, maker.id.partition(":")[2], "machine", clock.at)
+    held = accounts.sign_in_by_link(make_link(records, maker.id.partition(":")[2], "machine", clock.at), "127.0.0.1")
+    register.change(None, maker.id.partition(":")[2], Change(reset=True))
+    assert [accounts.by_token(secret) is not None for secret in secrets] == [False, True]
+    assert accounts.by_session(held.secret) is None
+    with pytest.raises(StrangerError):
+        accounts.sign_in_by_link(link, "127.0.0.1")
 
 
 def test_bad_people_and_tokens_are_refused(register: Register, as_caller: Callable[..., Caller]) -> None:

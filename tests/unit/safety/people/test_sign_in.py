@@ -7,7 +7,7 @@ import pytest
 from staff import Clock, audited, person
 
 from carcloud.backends.records import Person, Records
-from carcloud.errors import InputError, NotAllowedError
+from carcloud.errors import ConflictError, InputError, NotAllowedError
 from carcloud.safety.people import codes, passwords, throttle
 from carcloud.safety.people.accounts import (
     SESSION_IDLES,
@@ -178,6 +178,36 @@ def test_link_lets_the_first_person_in_once(accounts: Accounts, records: Records
             accounts.sign_in_by_link(used, HERE)
     with pytest.raises(StrangerError):
         accounts.sign_in("admin", "", "", HERE)
+
+
+def test_first_start_that_breaks_off_is_begun_again(records: Records, clock: Clock) -> None:
+    with records.transaction(writing=True) as db:
+        db.exec_driver_sql("CREATE TRIGGER full BEFORE INSERT ON meta BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
+    with pytest.raises(ConflictError):
+        first_person(records, "default", clock.at)
+    assert records.people.none()
+    with records.transaction(writing=True) as db:
+        db.exec_driver_sql("DROP TRIGGER full")
+    assert records.people.get(first_person(records, "default", clock.at)).login == "admin"
+
+
+def test_codes_to_remove_a_second_factor_are_not_guessed(accounts: Accounts, ann: Person, clock: Clock) -> None:
+    own = Own(accounts)
+    totp, held = factor_of(accounts, accounts.sign_in("ann", WORDS, "", HERE), clock)
+    held = accounts.by_session(held.secret) or held
+    wrong = "000000" if totp.at(clock.at) != "000000" else "000001"
+    for _ in range(throttle.HERE.free):
+        with pytest.raises(NotAllowedError, match="code is wrong"):
+            own.remove_factor(held, WORDS, wrong, HERE)
+    clock.go(seconds=0.5)
+    with pytest.raises(throttle.ThrottledError):
+        own.remove_factor(held, WORDS, totp.at(clock.at + timedelta(seconds=30)), HERE)
+    failed = (f"person:{ann.id}", "changeSelf", "failed")
+    assert audited(accounts.records).count(failed) == throttle.HERE.free
+    clock.go(minutes=20)
+    removed = own.remove_factor(held, WORDS, totp.at(clock.at), HERE)
+    assert accounts.records.people.get(ann.id).factor is None
+    assert not removed.caller.mfa
 
 
 def test_secrets_are_in_no_record(accounts: Accounts, ann: Person, clock: Clock) -> None:
