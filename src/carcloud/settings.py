@@ -175,6 +175,11 @@ class Folder:
         return self.path / "governance.yaml"
 
     @property
+    def tenant(self) -> Path:
+        """For which tenant the zone is run, one word; written when it first starts."""
+        return self.path / "tenant"
+
+    @property
     def flows(self) -> Path:
         """The flows in force."""
         return self.path / "flows.yaml"
@@ -283,6 +288,40 @@ def load(file: Path | None) -> Settings:
     if not 1 <= settings.vehicle_days <= LIMIT_DAYS:
         raise InputError(f"{file}: vehicle_days is {settings.vehicle_days}.", f"Use 1 to {LIMIT_DAYS}.")
     return settings
+
+
+def settings_of(config: Path | None, folder: Folder) -> Settings:
+    """Return a zone's settings by its configuration; where none is given, the defaults for the zone's own tenant.
+
+    Raises:
+        InputError, MissingError: as `load`. ConflictError: as `check_tenant`.
+    """
+    settings = load(config)
+    known = _known_tenant(folder)
+    if config is None and known is not None:
+        settings = dataclasses.replace(settings, tenant=known)
+    check_tenant(settings, folder)
+    return settings
+
+
+def check_tenant(settings: Settings, folder: Folder) -> None:
+    """Raise ConflictError where the zone is run for another tenant than the settings say."""
+    known = _known_tenant(folder)
+    if known not in (None, settings.tenant):
+        do = "Give its own configuration with --config, or another zone's folder with --data."
+        raise ConflictError(f"The zone in {folder.path} is run for the tenant {known}, not {settings.tenant}.", do)
+
+
+def _known_tenant(folder: Folder) -> str | None:
+    try:
+        known = folder.tenant.read_text("utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError):
+        known = ""
+    if not TOKEN.fullmatch(known):
+        raise InputError(f"{folder.tenant} names no tenant.", "Write the name of the zone's tenant into it.")
+    return known
 
 
 def load_catalogue(settings: Settings, previous: Path) -> Catalogue:

@@ -204,7 +204,7 @@ def test_data_folder_table_names_what_the_zone_writes(tmp_path):
     rows = cells(section((ROOT / "docs/operations.md").read_text(), "The data folder"))[1:]
     named = {name for row in rows for name in re.findall(r"`([\w.]+)/?`", row[0])}
     parts = {folder.keys, folder.run, folder.logs, folder.stream, folder.twin, folder.lake, folder.catalogue}
-    parts |= {folder.credentials, folder.queues, folder.audit, folder.witness}
+    parts |= {folder.credentials, folder.queues, folder.audit, folder.witness, folder.tenant}
     assert named == {part.name for part in parts} | {Path(folder.records(Settings())).name}
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from carcloud.assembly.context import Context, run_process
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.imports import leave_out_pandas
-from carcloud.settings import Folder, load
+from carcloud.settings import Folder, settings_of
 
 if __name__ == "__main__":
     leave_out_pandas()
     name, data, *config = sys.argv[1:]
     folder = Folder(Path(data))
-    context = Context(name, load(Path(config[0]) if config else None), folder, ZoneFile.read(folder))
+    context = Context(name, settings_of(Path(config[0]) if config else None, folder), folder, ZoneFile.read(folder))
     module = name.rstrip("-0123456789").replace("-", "_")  # gateway-1 is a gateway
     run_process(context, import_module(f"carcloud.assembly.processes.{module}").run)

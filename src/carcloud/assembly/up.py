@@ -27,7 +27,7 @@ from carcloud.safety.identity import Authority
 from carcloud.safety.keys import write_file
 from carcloud.safety.orders.keys import certify
 from carcloud.safety.people.accounts import first_person
-from carcloud.settings import Folder, Settings, load_catalogue, load_policies
+from carcloud.settings import Folder, Settings, check_tenant, load_catalogue, load_policies
 from carcloud.stream import subjects
 
 STOP_GRACE_S = 8.0
@@ -90,12 +90,14 @@ async def up(
 
 def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[ZoneFile, str]:
     """Check and write everything the children read; whatever is wrong is said here, before anything starts."""
+    check_tenant(settings, folder)
     zone = new_zone_file(settings, folder, free_ports=free_ports)
     load_policies(settings)
     catalogue = load_catalogue(settings, folder.catalogue)
     write_flushed(folder.catalogue, catalogue.dump())
     records = open_records(settings, folder)
     try:
+        write_flushed(folder.tenant, f"{settings.tenant}\n".encode())
         changed = take_governance(settings, folder, records, catalogue)
         changed = " ".join(filter(None, (changed, take_flows(settings, folder, records, catalogue))))
         first_person(records, settings.tenant, datetime.now(UTC))

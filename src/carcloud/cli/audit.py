@@ -14,13 +14,13 @@ from carcloud.assembly.log_keys import checkpoint_of, known_keys
 from carcloud.assembly.records import open_records
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records.audit import Wanted
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError
 from carcloud.safety.audit.door import witness_app
 from carcloud.safety.audit.note import parse_key
 from carcloud.safety.audit.witness import Witness
-from carcloud.settings import Folder, load
+from carcloud.settings import Folder
 
 app = typer.Typer()
 audit = typer.Typer(invoke_without_command=True, help="Look into the audit log: what was done, by whom.")
@@ -41,7 +41,7 @@ def audit_list(
     """List acts, the newest first; receipts of chunks are left out."""
     if context.invoked_subcommand:
         return
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     begin = None if since is None else _time(since)
     wanted = Wanted(actor=actor, action=action, object=object, since=begin)
     with contextlib.closing(open_records(settings, folder)) as records:
@@ -59,7 +59,7 @@ def audit_checkpoint(data: Data = DATA) -> None:
 @audit.command("keys")
 def audit_keys(data: Data = DATA, config: Config = None) -> None:
     """Print the public keys of the log and of its witnesses, one a line."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     for key in known_keys(folder, settings):
         typer.echo(str(key))
 

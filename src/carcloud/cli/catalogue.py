@@ -9,7 +9,7 @@ import typer
 
 from carcloud.cli.options import DATA, Config, Data
 from carcloud.errors import ConflictError, InputError
-from carcloud.settings import Folder, catalogue_in_force, load, load_catalogue, read_catalogue
+from carcloud.settings import Folder, catalogue_in_force, load_catalogue, read_catalogue, settings_of
 
 app = typer.Typer()
 catalogue = typer.Typer(no_args_is_help=True, help="The signals the zone knows.")
@@ -19,7 +19,7 @@ app.add_typer(catalogue, name="catalogue")
 @catalogue.command("show")
 def catalogue_show(data: Data = DATA, config: Config = None) -> None:
     """Print the catalogue in force."""
-    settings, folder = load(config), Folder(data)
+    settings, folder = settings_of(config, Folder(data)), Folder(data)
     _say_where_no_zone_is(folder)
     for path, entry in sorted(catalogue_in_force(settings, folder).items()):
         span = "" if entry.min is None and entry.max is None else f"{entry.min} … {entry.max}"
@@ -29,7 +29,7 @@ def catalogue_show(data: Data = DATA, config: Config = None) -> None:
 @catalogue.command("check")
 def catalogue_check(file: Path, data: Data = DATA, config: Config = None) -> None:
     """Read a catalogue or overlay as the zone would, and say what is wrong with it."""
-    settings, folder = load(config), Folder(data)
+    settings, folder = settings_of(config, Folder(data)), Folder(data)
     read_catalogue(file)
     _say_where_no_zone_is(folder)
     overlaid = replace(settings, overlays=(*settings.overlays, str(file)))

@@ -15,7 +15,7 @@ import typer
 
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.vehicles import endpoints
 from carcloud.errors import InputError, TryLaterError
 from carcloud.gateway.garage import park
@@ -27,7 +27,7 @@ from carcloud.onboard.source import Source
 from carcloud.onboard.sources.can import CanBus
 from carcloud.onboard.sources.recording import open_recording
 from carcloud.safety.identity import Authority
-from carcloud.settings import Folder, Settings, catalogue_in_force, load, load_catalogue
+from carcloud.settings import Folder, Settings, catalogue_in_force, load_catalogue, settings_of
 
 app = typer.Typer()
 
@@ -46,7 +46,7 @@ def drive_source(
     queue: Annotated[Path | None, typer.Option(help="The folder for what is not acknowledged yet.")] = None,
 ) -> None:
     """Be a car, or a fleet: send a recording or a live bus to a zone."""
-    settings, folder = load(config), Folder(data)
+    settings, folder = settings_of(config, Folder(data)), Folder(data)
     stop = _stop_on_signal()
     if credentials:  # a car of its own, whose zone is elsewhere: it goes by the settings
         catalogue = load_catalogue(settings, folder.catalogue)
@@ -76,7 +76,7 @@ def simulate(
     config: Config = None,
 ) -> None:
     """Be a fleet of simulated electric cars until Ctrl-C."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     stop, fleet = _stop_on_signal(), Simulator(cars, seed, time.time_ns() // 1000)
     _drive(fleet, _park(settings, folder, fleet.vehicles()), folder.queues, 1.0, False, stop, fleet.body)
 

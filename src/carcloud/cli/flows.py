@@ -17,7 +17,7 @@ import typer
 
 from carcloud.assembly.records import open_records
 from carcloud.backends.files import flush
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.errors import FAMILIES, CarcloudError, ConflictError, InputError, TryLaterError
 from carcloud.lake.leaving import LIMIT_ROWS
 from carcloud.safety.flows.flow import Flows
@@ -32,8 +32,8 @@ from carcloud.settings import (
     catalogue_in_force,
     flows_in_force,
     governance_in_force,
-    load,
     load_flows,
+    settings_of,
 )
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -51,7 +51,7 @@ app.add_typer(flow, name="flow")
 @flow.command("list")
 def list_(data: Data = DATA, config: Config = None) -> None:
     """Show the flows in force, and how many people's data left by them this year."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     flows = flows_in_force(folder)
     with contextlib.closing(open_records(settings, folder)) as records:
         meter = Meter(records, Names(folder.keys))
@@ -64,7 +64,7 @@ def check(
     file: Annotated[Path, typer.Argument(help="A flows file.")], data: Data = DATA, config: Config = None
 ) -> None:
     """Check a flows file against the zone's governance and catalogue, and show what it would let out."""
-    settings = replace(load(config), flows=str(file))
+    settings = replace(settings_of(config, Folder(data)), flows=str(file))
     _print(load_flows(settings), settings, Folder(data), [])
 
 
@@ -76,7 +76,7 @@ def token(
     config: Config = None,
 ) -> None:
     """Make a token by which the other zone reads this one flow; it is shown once."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     found = flows_in_force(folder).flows.get(name)
     if found is None:
         raise InputError(f"No flow {name[:64]!r} is in force.", "List them with `carcloud flow list`.")

@@ -10,11 +10,11 @@ import typer
 
 from carcloud.assembly.records import open_records
 from carcloud.cli.notices import tell
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.errors import InputError
 from carcloud.safety.governance.policy import Policy
 from carcloud.safety.governance.table import Table
-from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force, load, load_governance
+from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force, load_governance, settings_of
 from carcloud.stream import subjects
 
 app = typer.Typer()
@@ -25,7 +25,7 @@ app.add_typer(governance, name="governance")
 @governance.command()
 def show(data: Data = DATA, config: Config = None) -> None:
     """Show the governance in force, signal by signal."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     _print(governance_in_force(settings, folder), settings, folder)
 
 
@@ -36,7 +36,7 @@ def check(
     config: Config = None,
 ) -> None:
     """Check a governance file against the zone's catalogue, and show what it would keep."""
-    settings = replace(load(config), governance=file)
+    settings = replace(settings_of(config, Folder(data)), governance=file)
     _print(load_governance(settings), settings, Folder(data))
 
 
@@ -49,7 +49,7 @@ def consent(
     config: Config = None,
 ) -> None:
     """Show, give or withdraw a car's consents; what is withdrawn is dropped from the stream at once."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     policy = governance_in_force(settings, folder)
     with contextlib.closing(open_records(settings, folder)) as records:
         records.vehicle(vehicle)
@@ -74,7 +74,7 @@ def erase(
     config: Config = None,
 ) -> None:
     """Erase all that the zone holds of a car; it cannot be undone."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     if not yes:
         typer.confirm(f"Erase everything the zone holds of {vehicle}? It cannot be undone.", abort=True)
     with contextlib.closing(open_records(settings, folder)) as records:
@@ -88,7 +88,7 @@ def erase(
 @app.command()
 def erasures(data: Data = DATA, config: Config = None) -> None:
     """List what was erased, and how far it has come."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         for erasure in records.erasures.all():
             state = f"done {erasure.done_at:%Y-%m-%d %H:%M:%S}" if erasure.done_at else "under way"

@@ -12,7 +12,7 @@ import typer
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.records import Records
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.vehicles import tell_changed
 from carcloud.errors import MissingError
 from carcloud.gateway.claims import CLAIM_HOURS, LIMIT_HOURS, Given, make_claim
@@ -27,7 +27,7 @@ from carcloud.gateway.identities import (
 )
 from carcloud.onboard.certificate import join as join_zone
 from carcloud.safety.identity import Trust
-from carcloud.settings import Folder, Settings, load
+from carcloud.settings import Folder, Settings
 from carcloud.vehicle.life import Act
 
 MACHINE = "machine"
@@ -52,7 +52,7 @@ def claim_vehicle(
     serial_hash: SerialHash = None,
 ) -> None:
     """Let a car join: give out a token with which it gets its first certificate, once."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         given = make_claim(
             records, vin, MACHINE, label=label, tenant=settings.tenant, hours=hours, serial_hash=serial_hash
@@ -101,7 +101,7 @@ def vehicle_rekey(
     serial_hash: SerialHash = None,
 ) -> None:
     """End a car's certificates and let it join anew under its id: after a change of owner, or a stolen key."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         given = rekey_vehicle(records, vehicle, MACHINE, hours=hours, serial_hash=serial_hash)
     tell_changed(folder, vehicle)
@@ -115,7 +115,7 @@ def identity(
     config: Config = None,
 ) -> None:
     """Show who may come in: states, certificates that end soon, clones suspected, claims; of the zone or a car."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         if vehicle:
             lines = _vehicle_lines(records, vehicle)
@@ -125,7 +125,7 @@ def identity(
 
 
 def _change(vehicle: str, act: Act, data: Path, config: Path | None) -> None:
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         changed = change(records, vehicle, act, MACHINE)
     typer.echo(f"{vehicle} is {changed.state}")

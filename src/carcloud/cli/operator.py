@@ -12,14 +12,14 @@ import typer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.safety.identity import Authority
 from carcloud.safety.keys import write_file
 from carcloud.safety.orders.keys import certify, load_key, new_key
 from carcloud.safety.orders.people import People
 from carcloud.safety.orders.server import OrderServer, order_signer
-from carcloud.settings import Folder, load
+from carcloud.settings import Folder
 
 Keys = Annotated[
     Path | None, typer.Option("--keys", help="The order signer's folder, where it is not the zone's keys/orders.")
@@ -86,7 +86,7 @@ def operator_init(
     keys: Annotated[Path, typer.Option("--keys", help="The folder to make.")], data: Data = DATA, config: Config = None
 ) -> None:
     """Make a folder for an order signer of its own user, certified by the zone's root."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     certify(keys, Authority(folder.keys), settings.tenant)
     typer.echo(f"{keys} is certified. Give it to the order signer's user, and keep the zone's root.key elsewhere.")
 

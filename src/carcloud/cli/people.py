@@ -14,13 +14,13 @@ from carcloud.assembly.links import console_link
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.records import ApiToken, Approval, Person, Records
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import MissingError
 from carcloud.safety.people.accounts import LINK_LASTS, first_person, make_link
 from carcloud.safety.people.caller import ROLES
 from carcloud.safety.people.register import MACHINE, Change, Register
-from carcloud.settings import Folder, Settings, load
+from carcloud.settings import Folder, Settings
 
 app = typer.Typer()
 person = typer.Typer(no_args_is_help=True, help="The people who use the zone, and their roles.")
@@ -38,7 +38,7 @@ def link(
     person: Annotated[str, typer.Option(help="The login; the local administrator's if none is given.")] = "",
 ) -> None:
     """Print a link that opens the console of the running zone, once and within 15 minutes."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     typer.echo(console_link(settings, folder, ZoneFile.read(folder), person))
 
 
@@ -137,7 +137,7 @@ def token_revoke(token: str, data: Data = DATA, config: Config = None) -> None:
 
 @contextmanager
 def _register(data: Data, config: Config) -> Iterator[tuple[Settings, Folder, Records, Register]]:
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         yield settings, folder, records, Register(records)
 

@@ -13,11 +13,11 @@ from carcloud.assembly.doors import endpoints as zone_endpoints
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.nats import Bus
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.errors import ConflictError, MissingError, TryLaterError
 from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol_into, renew_into, revoke
 from carcloud.safety.identity import Authority
-from carcloud.settings import Folder, Settings, load
+from carcloud.settings import Folder, Settings
 from carcloud.stream import subjects
 
 PATIENCE_S = 5.0
@@ -34,7 +34,7 @@ def enrol_vehicle(
     label: Annotated[str | None, typer.Option(help="A name for people.")] = None,
 ) -> None:
     """Give a car its identity: a random id, a key and a certificate."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     if out and (out / "vehicle.json").exists():
         raise ConflictError(f"{out} holds a car's credentials already.", "Give another folder.")
     with contextlib.closing(open_records(settings, folder)) as records:
@@ -58,7 +58,7 @@ def renew_vehicle(
     out: Annotated[Path | None, typer.Option(help="The folder for the car's credentials.")] = None,
 ) -> None:
     """Give an enrolled car a new key and certificate; its older ones hold until they end."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         place = out or folder.credentials / records.vehicle(vehicle).id
         enrolment = renew_into(place, records, Authority(folder.keys), vehicle, endpoints(settings, folder))
@@ -68,7 +68,7 @@ def renew_vehicle(
 @app.command("revoke")
 def revoke_vehicle(vehicle: str, data: Data = DATA, config: Config = None) -> None:
     """End a car's right to speak; a live session is closed at once."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         revoke(records, vehicle)
     typer.echo(f"{vehicle} is revoked")
@@ -78,7 +78,7 @@ def revoke_vehicle(vehicle: str, data: Data = DATA, config: Config = None) -> No
 @app.command()
 def vehicles(data: Data = DATA, config: Config = None) -> None:
     """List the cars."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         after: str | None = None
         while page := records.vehicles(limit=1000, after=after):

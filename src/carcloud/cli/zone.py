@@ -21,7 +21,7 @@ from carcloud.cli.options import DATA, Config, Data
 from carcloud.errors import InputError, MissingError
 from carcloud.onboard.roads import build as build_roads
 from carcloud.safety.people.accounts import LINK_LASTS
-from carcloud.settings import LABORATORY, Folder, Settings, governance_in_force, load
+from carcloud.settings import LABORATORY, Folder, Settings, governance_in_force, settings_of
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 """Mappings and overlays of known recordings: beside `src` in a checkout, absent from an installed package."""
@@ -57,7 +57,7 @@ def up(
     ] = False,
 ) -> None:
     """Run a zone until Ctrl-C."""
-    settings = _with_catalogue(load(config), catalog, overlay or [])
+    settings = _with_catalogue(settings_of(config, Folder(data)), catalog, overlay or [])
     asyncio.run(
         run_zone(
             settings,
@@ -95,7 +95,7 @@ def demo(
         return commands
 
     typer.echo("Starting the zone; the first start makes its keys …")
-    settings = load(config)
+    settings = settings_of(config, folder)
     asyncio.run(
         run_zone(
             settings,
