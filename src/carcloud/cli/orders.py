@@ -18,13 +18,13 @@ from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.backends.records.orders import ENDED, Order, OrderState
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.errors import InputError, NotAllowedError, TryLaterError
 from carcloud.gateway.outbox import give
 from carcloud.safety.keys import read_key
 from carcloud.safety.orders.authorisation import LONGEST_S, Signature, draft, sign
 from carcloud.safety.orders.keys import load_key
-from carcloud.settings import Folder, Settings, load
+from carcloud.settings import Folder, Settings
 from carcloud.stream import subjects
 from carcloud.twin.reader import TwinReader
 from carcloud.vehicle.commands import COMMANDS, FLEET, REASONS, Command
@@ -37,7 +37,6 @@ KeyFiles = Annotated[
     list[Path], typer.Option("--key", help="Your key file; a second person's where many cars are ordered at once.")
 ]
 RoleName = Annotated[str, typer.Option("--role", help="In which role: owner, fleet or operator.")]
-Value = Annotated[float, typer.Option("--value", help="The command's number, within its bounds.")]
 Within = Annotated[int, typer.Option("--within", min=1, max=LONGEST_S, help="How long the order holds, in seconds.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until each car has said what became of it.")]
 
@@ -49,12 +48,12 @@ app.add_typer(order, name="order")
 def _sender(command: Command) -> Callable[..., None]:
     """Return the command of the command line that gives this order."""
     if command.parameters:
-        (name,) = command.parameters
+        ((name, bounds),) = command.parameters.items()
 
         def send_value(
             vehicles: Vehicles,
             key: KeyFiles,
-            value: Value,
+            value: float,
             role: RoleName = FLEET,
             within: Within = 300,
             wait: Wait = False,
@@ -63,6 +62,8 @@ def _sender(command: Command) -> Callable[..., None]:
         ) -> None:
             _send(command, {name: value}, vehicles, key, role, within, wait, data, config)
 
+        said = f"{name}: {bounds.low:g} to {bounds.high:g} {bounds.unit}, in steps of {bounds.step:g}."
+        send_value.__annotations__["value"] = Annotated[float, typer.Option("--value", help=said)]
         return send_value
 
     def send(
@@ -97,7 +98,7 @@ def order_list(
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
 ) -> None:
     """List orders and what became of them, the newest first."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         for one in records.orders.listed(settings.tenant, vehicle, _state(state), limit):
             typer.echo(_line(one))
@@ -114,7 +115,7 @@ def _send(
     data: Path,
     config: Path | None,
 ) -> None:
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     zone, now = ZoneFile.read(folder), int(time.time())
     text = draft(settings.tenant, vehicles, command.name, parameters, role, now, now + within_s)
     signatures = [sign(load_key(read_key(path)), text) for path in keys]

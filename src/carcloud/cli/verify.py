@@ -12,14 +12,14 @@ import typer
 
 from carcloud.assembly.log_keys import log_key, witness_keys
 from carcloud.assembly.records import open_records
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.errors import InputError, MissingError
 from carcloud.lake.receipts import receipts_of
 from carcloud.lake.verify import verify_lake
 from carcloud.safety.audit.note import Key, parse_key
 from carcloud.safety.audit.verify import IndexCheck, lake_faults, verify_log
 from carcloud.safety.signer import Verifier, load_public_key
-from carcloud.settings import Folder, load
+from carcloud.settings import Folder
 
 SETTLING_S = 10.0
 
@@ -29,9 +29,9 @@ app.add_typer(verify, name="verify")
 
 
 @verify.command("lake")
-def verify_lake_command(data: Data = DATA) -> None:
+def verify_lake_command(data: Data = DATA, config: Config = None) -> None:
     """Check every row of the lake against the governor's signed receipts, and these against the audit log."""
-    folder = Folder(data).existing()
+    _, folder = zone_of(data, config)
     load_public_key(folder.keys / "receipt.pub")  # without the key nothing can be said, not even that rows are wrong
     verdict = verify_lake(folder.lake, Verifier(folder.keys, "receipt"), Verifier(folder.keys, "erasure"))
     faults = verdict.faults
@@ -54,7 +54,7 @@ def verify_audit_command(
     ] = None,
 ) -> None:
     """Check the audit log: every leaf, tile and signature, kept checkpoints, records and lake."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     if not (folder.audit / "checkpoint").exists():
         raise MissingError(f"There is no audit log in {folder.path} yet.", "Start the zone once, or restore the log.")
     kept = {str(file): _read(file) for file in since or ()}
