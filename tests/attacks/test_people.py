@@ -81,6 +81,13 @@ def test_single_administrator_makes_an_operator_alone(target: RunningZone, opera
     for headers in (by_token, {"authorization": f"Bearer {target.token}"}):
         answer = httpx.post(f"{target.url}/v1/approvals/{approval}", json={"decision": "approve"}, headers=headers)
         assert answer.status_code == 403
+    link_only = join(target, "operator")
+    for answer in (
+        httpx.post(f"{target.url}/v1/people", json=wanted | {"roles": ["fleet"]}, headers=by_token),
+        link_only.client.post("/v1/people", json=wanted | {"roles": ["fleet"]}),
+    ):
+        assert answer.status_code == 403, answer.text
+    assert link_only.client.post("/v1/people", json=wanted).json()["error"]["code"] == "factor_needed"
     assert operator.client.post("/v1/people", json=wanted).status_code == 202
     ways_round = (
         ("PATCH", {"roles": ["operator", "dpo"]}),

@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE
 from tests.browser.safety.conftest import PASSWORD, Human, Visit, come_in, fits, settled
+from tests.zone import RunningZone
 
 
 def sign_in(page: Page, login: str, password: str) -> None:
@@ -80,6 +81,14 @@ def test_person_is_added_by_keyboard_and_their_roles_open_their_pages_only(visit
     theirs.locator("main").get_by_role("link", name="Governance").click()
     expect(theirs.get_by_role("heading", name="What is kept")).to_be_visible()
     expect(theirs.get_by_role("navigation").get_by_role("link", name="Vehicles")).to_have_count(0)
+
+
+def test_page_says_that_changing_people_needs_a_second_factor(visit: Visit, zone: RunningZone) -> None:
+    page = visit("#/people", None)
+    page.goto(zone.link())
+    page.goto(f"{zone.url}/#/people")
+    expect(page.get_by_role("link", name="Changing people needs a second factor.")).to_be_visible()
+    expect(page.get_by_role("button", name="Add a person")).to_have_count(0)
 
 
 def test_second_person_approves_what_one_alone_may_not(visit: Visit, admin: Human) -> None:
