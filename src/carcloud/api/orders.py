@@ -1,7 +1,7 @@
 """Orders to cars: given under a person's own signature, and followed until the car has said what became of them."""
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, Any
 
 import orjson
@@ -14,6 +14,7 @@ from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import OrderDesk, Wired
 from carcloud.api.times import Time
+from carcloud.backends.records import Entry, Records
 from carcloud.backends.records.orders import Order, OrderState
 from carcloud.errors import MissingError, TryLaterError
 from carcloud.gateway.outbox import give
@@ -161,7 +162,7 @@ async def keys(ports: Wired, caller: Reader) -> KeyList:
 @routes.post("/v1/orders/keys")
 async def pair(ports: Wired, caller: Sender, wanted: Pairing) -> Paired:
     """Register a browser's key by a one-time code that `carcloud operator pair` shows."""
-    return Paired(**await run_in_threadpool(_desk(ports.orders).signer.pair, wanted.name, wanted.point, wanted.proof))
+    return await run_in_threadpool(_pair, ports.records, _desk(ports.orders).signer.pair, caller, wanted)
 
 
 @routes.get("/v1/orders/{order}")
@@ -171,6 +172,14 @@ async def one_order(ports: Wired, caller: Reader, order: str) -> OrderShown:
     if found.tenant != caller.tenant:
         raise MissingError(f"No order {order[:40]!r}.", "List them: GET /v1/orders.")
     return _shown(found)
+
+
+def _pair(records: Records, pair: Callable[[str, str, str], dict[str, Any]], caller: Caller, wanted: Pairing) -> Paired:
+    """Register a key at the order signer, and note that before anybody hears of it."""
+    paired = Paired(**pair(wanted.name, wanted.point, wanted.proof))
+    facts, details = {"change": "paired", "key": paired.key, "roles": paired.roles}, {"name": wanted.name}
+    records.audit.add(Entry(caller.id, "changeOperators", "zone", "done", facts, details, caller.tenant))
+    return paired
 
 
 def _desk(desk: OrderDesk | None) -> OrderDesk:

@@ -16,13 +16,14 @@ import typer
 
 from carcloud.assembly.records import open_records
 from carcloud.backends.delta import Reader
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.backends.records import Entry
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
 from carcloud.lake.query import LakeQuery
 from carcloud.lake.settings import QueryLimits
 from carcloud.safety.keys import PRIVATE_FILE
-from carcloud.settings import Folder, Settings, catalogue_in_force, load
+from carcloud.settings import Folder, Settings, catalogue_in_force
 
 EXPORT_TIME_S = 3600.0
 
@@ -37,7 +38,7 @@ def sql(
     limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 100,
 ) -> None:
     """Ask the lake; the answer is a table."""
-    answer = _query(load(config), Folder(data).existing()).run(text, limit=limit)
+    answer = _query(*zone_of(data, config)).run(text, limit=limit)
     for line in _lines(answer.table):
         typer.echo(line)
     more = f", cut at {limit}: raise --limit or use export" if answer.truncated else ""
@@ -60,14 +61,17 @@ def export(
     }
     if format not in writers:
         raise InputError(f"There is no format {format!r}.", f"Use one of {', '.join(writers)}.")
-    settings = load(config)
+    settings, folder = zone_of(data, config)
     query, rows, temporary = (
-        _query(settings, Folder(data).existing(), replace(settings.query, time_s=EXPORT_TIME_S)),
+        _query(settings, folder, replace(settings.query, time_s=EXPORT_TIME_S)),
         0,
         out.with_name(out.name + ".part"),
     )
     try:
         with query.stream(sql) as reader, _private(temporary) as sink, writers[format](sink, reader.schema) as writer:
+            act = Entry("machine", "exportLake", "lake", details={"query": sql}, tenant=settings.tenant)
+            with contextlib.closing(open_records(settings, folder)) as records:
+                records.audit.add(act)
             for batch in reader:
                 writer.write_batch(batch)
                 rows += batch.num_rows

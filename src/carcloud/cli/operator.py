@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +14,21 @@ import typer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from carcloud.assembly.records import open_records
+from carcloud.backends.records import Entry
+from carcloud.backends.records.audit import Outcome
 from carcloud.cli.options import DATA, Config, Data, zone_of
-from carcloud.errors import ConflictError, InputError, MissingError
+from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError
 from carcloud.safety.identity import Authority
 from carcloud.safety.keys import write_file
+from carcloud.safety.orders.authorisation import key_id
 from carcloud.safety.orders.keys import certify, load_key, new_key
 from carcloud.safety.orders.people import People
 from carcloud.safety.orders.server import OrderServer, order_signer
 from carcloud.settings import Folder
+from carcloud.vehicle.commands import ROLES
+
+CHANGE = "changeOperators"
 
 Keys = Annotated[
     Path | None, typer.Option("--keys", help="The order signer's folder, where it is not the zone's keys/orders.")
@@ -43,18 +52,23 @@ def operator_add(
     out: Annotated[Path | None, typer.Option(help="Where to write the new development key.")] = None,
     data: Data = DATA,
     keys: Keys = None,
+    config: Config = None,
 ) -> None:
     """Register a person's public key; without one, make a development key in a file of mode 0600."""
     people = People(_folder(data, keys))
     if key is not None:
-        added = people.add(name, _public(key), role, vehicle or [], "given")
+        given = _public(key)
+        with _noted(data, keys, config, name, {"key": key_id(given), "change": "add"}, role):
+            added = people.add(name, given, role, vehicle or [], "given")
         typer.echo(f"{added.key}  {name}")
         return
     place = out or Path(f"{name}.order.key")
     if place.exists():
         raise ConflictError(f"{place} exists already.", "Give another file with --out.")
     made = new_key()
-    added = people.add(name, load_key(made).public_key(), role, vehicle or [], "development")
+    given = load_key(made).public_key()
+    with _noted(data, keys, config, name, {"key": key_id(given), "change": "add"}, role):
+        added = people.add(name, given, role, vehicle or [], "development")
     write_file(place, b"# development key: a file, guarded by nothing but its mode\n" + made)
     typer.echo(f"{added.key}  {name}\ndevelopment key in {place}")
 
@@ -68,17 +82,26 @@ def operator_list(data: Data = DATA, keys: Keys = None) -> None:
 
 
 @operator.command("remove")
-def operator_remove(name: str, data: Data = DATA, keys: Keys = None) -> None:
+def operator_remove(name: str, data: Data = DATA, keys: Keys = None, config: Config = None) -> None:
     """Forget a person's keys: nothing they sign counts from now on."""
-    if not People(_folder(data, keys)).remove(name):
+    people = People(_folder(data, keys))
+    known = [one.key for one in people.all() if one.name == name]
+    if not known:
         raise MissingError(f"No key is registered for {name}.", "List them: carcloud operator list.")
+    with _noted(data, keys, config, name, {"keys": known, "change": "remove"}):
+        people.remove(name)
     typer.echo(f"{name} is removed")
 
 
 @operator.command("pair")
-def operator_pair(name: str, role: Role, vehicle: Cars = None, data: Data = DATA, keys: Keys = None) -> None:
+def operator_pair(
+    name: str, role: Role, vehicle: Cars = None, data: Data = DATA, keys: Keys = None, config: Config = None
+) -> None:
     """Show a one-time code by which a browser may register a key in this name, for ten minutes."""
-    typer.echo(People(_folder(data, keys)).pair(name, role, vehicle or []))
+    people = People(_folder(data, keys))
+    with _noted(data, keys, config, name, {"change": "pair"}, role):
+        code = people.pair(name, role, vehicle or [])
+    typer.echo(code)
 
 
 @operator.command("init")
@@ -114,6 +137,36 @@ def run_order_signer(
     stop.wait()
     server.close()
     path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _noted(
+    data: Path, keys: Path | None, config: Path | None, name: str, facts: dict[str, object], roles: Sequence[str] = ()
+) -> Iterator[None]:
+    """Note a change of whose signatures count before it is made, and that it failed where it did.
+
+    An order signer of its own user has no zone beside it to note it in; that is said.
+    """
+    try:
+        settings, folder = zone_of(data, config)
+    except MissingError:
+        if keys is None or config is not None:
+            raise
+        typer.echo(f"No zone is in {data}: this is not in its audit log. Name it with --data.", err=True)
+        yield
+        return
+    facts = facts | {"roles": sorted({role for role in roles if role in ROLES})}
+    with contextlib.closing(open_records(settings, folder)) as records:
+
+        def note(outcome: Outcome) -> None:
+            records.audit.add(Entry("machine", CHANGE, "zone", outcome, facts, {"name": name}, settings.tenant))
+
+        note("done")
+        try:
+            yield
+        except CarcloudError:
+            note("failed")
+            raise
 
 
 def _folder(data: Path, keys: Path | None) -> Path:

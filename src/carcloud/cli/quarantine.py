@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from carcloud.assembly.records import open_records
-from carcloud.cli.options import DATA, Config, Data
+from carcloud.backends.records import Entry
+from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError
 from carcloud.safety.seal import Seal
-from carcloud.settings import Folder, load
 from carcloud.stream.quarantine import Quarantine, read
 
 app = typer.Typer()
@@ -29,7 +29,7 @@ def quarantine_list(
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
 ) -> None:
     """List what was refused and kept, the newest first."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         for entry in records.quarantine_entries(limit, cause):
             at, detail = f"{entry.at:%Y-%m-%dT%H:%M:%SZ}", harmless(entry.detail)
@@ -39,7 +39,7 @@ def quarantine_list(
 @quarantine.command("show")
 def quarantine_show(entry: str, data: Data = DATA, config: Config = None) -> None:
     """Show one entry, decoded as far as possible; the beginning of its id is enough."""
-    settings, folder = load(config), Folder(data).existing()
+    settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         ids = [found.id for found in records.quarantine_entries(100_000) if found.id.startswith(entry)]
         if len(ids) > 1:
@@ -47,6 +47,8 @@ def quarantine_show(entry: str, data: Data = DATA, config: Config = None) -> Non
         found = records.quarantine_entry(ids[0] if ids else entry)
         payload = Quarantine(records, Seal(folder.keys)).payload(found)
         shown_payload = read(payload, records)
+        act = Entry("machine", "openQuarantine", f"quarantine:{found.id}", tenant=settings.tenant)
+        records.audit.add(act)
     shown: dict[str, Any] = {"id": found.id, "at": found.at.isoformat(), "vehicle": found.vehicle, "cause": found.cause}
     shown |= {"detail": found.detail, "bytes": found.size, "decoded": shown_payload, "payload": payload.hex()}
     typer.echo("\n".join(map(harmless, json.dumps(shown, indent=2, ensure_ascii=False).split("\n"))))

@@ -46,6 +46,14 @@ def said(kind: type[CarcloudError], *arguments: object) -> str:
     return str(result.exception)
 
 
+def acts(data: Path) -> list[tuple[str, str, str]]:
+    """Return what waits for the audit log: actor, action, object."""
+    records = open_records(Settings(), Folder(data))
+    found = [(act.actor, act.action, act.object) for act in records.audit.pending(100)]
+    records.close()
+    return found
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Give a zone's folder with a car and a lake."""
@@ -234,6 +242,7 @@ def test_an_export_holds_the_whole_answer(data, tmp_path, name):
     assert rows["time"][0].as_py().astimezone(UTC) == datetime.fromtimestamp(NOW_US / 1e6, UTC)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [out.name]
     assert out.stat().st_mode & 0o777 == 0o600
+    assert acts(data)[-1] == ("machine", "exportLake", "lake")
 
 
 def test_an_unknown_format_and_an_unwritable_place_are_said_and_nothing_stays_behind(data, tmp_path):
@@ -259,6 +268,7 @@ def test_quarantine_is_listed_and_shown(data):
     assert all("out_of_range  1 of 1 rows" in line for line in lines)
     assert run("quarantine", "list", "--data", data, "--cause", "flood").output == ""
     shown = json.loads(run("quarantine", "show", lines[0].split()[0], "--data", data).output)
+    assert acts(data)[-1] == ("machine", "openQuarantine", f"quarantine:{shown['id']}")
     assert bytes.fromhex(shown["payload"]) in payloads
     assert shown["decoded"]["shown"][0][2] in (300.0, 400.0)
     assert "Give more of the id" in said(InputError, "quarantine", "show", "", "--data", data)
