@@ -9,7 +9,7 @@ from carcloud.backends.nats import Bus
 from carcloud.errors import MissingError, TryLaterError
 from carcloud.settings import Folder
 
-PATIENCE_S = 10.0
+PATIENCE_S = 5.0
 
 
 def tell(folder: Folder, subject: str, data: bytes) -> None:

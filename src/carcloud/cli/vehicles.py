@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from pathlib import Path
 from typing import Annotated
@@ -12,15 +11,13 @@ import typer
 from carcloud.assembly.doors import endpoints as zone_endpoints
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
-from carcloud.backends.nats import Bus
+from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data, zone_of
-from carcloud.errors import ConflictError, MissingError, TryLaterError
+from carcloud.errors import ConflictError, MissingError
 from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol_into, renew_into, revoke
 from carcloud.safety.identity import Authority
 from carcloud.settings import Folder, Settings
 from carcloud.stream import subjects
-
-PATIENCE_S = 5.0
 
 app = typer.Typer()
 
@@ -91,8 +88,7 @@ def vehicles(data: Data = DATA, config: Config = None) -> None:
 
 def tell_changed(folder: Folder, vehicle: str) -> None:
     """Tell a running zone that a car's state was changed: its session is closed at once."""
-    with contextlib.suppress(MissingError):
-        asyncio.run(_tell(ZoneFile.read(folder), subjects.REVOKED, vehicle.encode()))
+    tell(folder, subjects.REVOKED, vehicle.encode())
 
 
 def endpoints(settings: Settings, folder: Folder) -> Endpoints:
@@ -107,15 +103,3 @@ def _tell_credentials(enrolment: Enrolment, place: Path) -> None:
     typer.echo(
         f"{enrolment.vehicle.id}\ncredentials in {place}, valid until {enrolment.credentials.not_after:%Y-%m-%d}"
     )
-
-
-async def _tell(zone: ZoneFile, subject: str, data: bytes) -> None:
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            bus = await Bus.connect(zone.bus("cloud"), "command line")
-            await bus.publish(subject, data)
-            await bus.flush()
-            await bus.close()
-    except TimeoutError:
-        do = "If it was killed, it will know when it starts again."
-        raise TryLaterError("The zone does not answer.", do) from None

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import new_zone_file
 from carcloud.backends.delta import Table
-from carcloud.cli import app, vehicles, zone
+from carcloud.cli import app, zone
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, TryLaterError
 from carcloud.lake.rows import SCHEMA, by_day, joined, part_of_chunk
 from carcloud.safety.seal import Seal
@@ -202,7 +202,7 @@ def test_an_unknown_vehicle_cannot_be_revoked(data):
 
 
 def test_a_zone_that_was_killed_does_not_keep_a_car_from_being_revoked(data, monkeypatch):
-    monkeypatch.setattr(vehicles, "PATIENCE_S", 0.2)
+    monkeypatch.setattr("carcloud.cli.notices.PATIENCE_S", 0.2)
     vehicle = run("vehicles", "--data", data).output.split()[0]
     folder = Folder(data)
     new_zone_file(Settings(), folder, free_ports=True).write(folder.zone_file)
