@@ -12,11 +12,12 @@ from fastapi.concurrency import run_in_threadpool
 from carcloud.api.ports import Ports
 from carcloud.backends.records import Entry, Vehicle
 from carcloud.errors import MissingError, NotAllowedError
+from carcloud.safety.grants.reach import Reach
 from carcloud.safety.people.accounts import SignedIn
 from carcloud.safety.people.caller import Caller
 from carcloud.safety.people.policy import Resource, zone_of
 
-__all__ = ["Allowed", "Caller", "Held", "allowed", "own_vehicle"]
+__all__ = ["Allowed", "Caller", "Held", "allowed", "own_vehicle", "reach_of"]
 
 
 class FactorNeededError(NotAllowedError):
@@ -66,6 +67,11 @@ class Allowed:
 def allowed(action: str) -> Allowed:
     """Return the dependency of a route that does this act, a word of the policies: `Depends(allowed("readTwin"))`."""
     return Allowed(action)
+
+
+def reach_of(caller: Caller) -> Reach:
+    """Return what a caller may see of their tenant's cars."""
+    return Reach(caller.tenant)
 
 
 def own_vehicle(ports: Ports, caller: Caller, id_: str) -> Vehicle:

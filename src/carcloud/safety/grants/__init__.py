@@ -1,0 +1,1 @@
+"""Grants: who may see or do what with which cars, until when. Consent is one."""
