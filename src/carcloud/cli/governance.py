@@ -12,7 +12,7 @@ from carcloud.assembly.records import open_records
 from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.errors import InputError
-from carcloud.safety.governance.policy import Policy
+from carcloud.safety.governance.policy import Policy, Rule
 from carcloud.safety.governance.table import Table
 from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force, load_governance, settings_of
 from carcloud.stream import subjects
@@ -112,7 +112,15 @@ def _print(policy: Policy, settings: Settings, folder: Folder) -> None:
         if rule is None or not rule.keep:
             said = "dropped" if rule is None else f"dropped ({rule.kind})"
         else:
-            unit = catalogue[path].unit or ""
-            step = "" if rule.exactness is None else f", to {rule.exactness:g} {unit}".rstrip()
-            said = f"{rule.kind}: {', '.join(rule.purposes)}{step}"
+            said = f"{rule.kind}: {', '.join(rule.purposes)}{_changes(rule, catalogue[path].unit or '', policy.epoch)}"
         typer.echo(f"{path:80} {said}")
+
+
+def _changes(rule: Rule, unit: str, epoch: str) -> str:
+    """Say how exactly, under which name and for how long a rule keeps a signal."""
+    said = [f"to {rule.exactness:g} {unit}".rstrip()] if rule.exactness is not None else []
+    said += [f"to H3 cells of resolution {rule.cell}"] if rule.cell is not None else []
+    said += [f"times to {rule.time_s} s"] if rule.time_s else []
+    said += [f"pseudonym by {epoch}"] if rule.pseudonym else []
+    said += [f"{rule.days} days"] if rule.days is not None else []
+    return "".join(f", {each}" for each in said)

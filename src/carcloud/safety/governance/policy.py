@@ -5,6 +5,8 @@ Rules:
 * A signal may be kept while one of its purposes is lawful: one whose basis is not consent, or one the car's person
   has consented to.
 * `exactness` rounds a number to the middle of a step, in the signal's own unit; nothing finer goes on from there.
+* `cell` sets a place to the middle of its H3 cell, `time` cuts times to steps, `car: pseudonym` names the car by a
+  random name that lasts for the `epoch` of the file, `days` is how long rows are kept.
 * Two files that say the same have the same hash, however they are laid out.
 
 Source: GDPR (EU) 2016/679 article 6(1) for the bases; Several Provisions on Automotive Data Security Management (2021)
@@ -18,7 +20,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,12 @@ PACKS = Path(__file__).parent / "packs"
 CLASSES = ("public", "operational", "personal", "sensitive", "important")
 BASES = ("consent", "contract", "legal-obligation", "vital-interest", "public-task", "legitimate-interest")
 CONSENT = "consent"
+EPOCHS = ("day", "month", "quarter", "year")
+PSEUDONYM = "pseudonym"
 
+LIMIT_DAYS = 36_500
+LIMIT_TIME_S = 86_400
+FINEST_CELL = 15
 LIMIT_PURPOSES = 63
 LIMIT_RULES = 1000
 LIMIT_GLOBS = 1000
@@ -41,9 +48,10 @@ LIMIT_TEXT = 2000
 NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 GLOB = re.compile(r"(\*\*|[A-Za-z0-9_]+)(\.(\*\*|\*|[A-Za-z0-9_]+))*")
 
-_FILE_KEYS = {"name", "about", "purposes", "rules"}
+_FILE_KEYS = {"name", "about", "epoch", "purposes", "rules"}
 _PURPOSE_KEYS = {"basis", "why"}
-_RULE_KEYS = {"paths", "class", "purposes", "keep", "exactness", "why"}
+_TRANSFORMS = ("exactness", "cell", "time", "car", "days")
+_RULE_KEYS = {"paths", "class", "purposes", "keep", "why", *_TRANSFORMS}
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,12 @@ class Purpose:
 
 @dataclass(frozen=True)
 class Rule:
-    """What holds for some signals. `keep`: false drops them. `exactness`: the step of rounding, in their unit."""
+    """What holds for some signals.
+
+    keep: false drops them. exactness: the step of rounding, in their unit. days: how long rows are kept; None: until
+    the car is erased. pseudonym: whether rows name the car by a random name. time_s: the step that times are cut to;
+    0: as they came. cell: the H3 resolution to which a place is known; None: not by cells.
+    """
 
     paths: tuple[str, ...]
     kind: str
@@ -70,6 +83,10 @@ class Rule:
     keep: bool = True
     exactness: float | None = None
     why: str = ""
+    days: int | None = None
+    pseudonym: bool = False
+    time_s: int = 0
+    cell: int | None = None
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -83,13 +100,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Policy:
-    """A governance file as it was read; `text` is the file itself."""
+    """A governance file as it was read; `text` is the file itself. `epoch`: how long a pseudonym lasts."""
 
     name: str
     about: str
     purposes: Mapping[str, Purpose]
     rules: tuple[Rule, ...]
     text: str
+    epoch: str = "month"
 
     @cached_property
     def hash(self) -> str:
@@ -97,11 +115,9 @@ class Policy:
         said = {
             "name": self.name,
             "about": self.about,
+            "epoch": self.epoch,
             "purposes": [[purpose.name, purpose.basis, purpose.why] for purpose in self.purposes.values()],
-            "rules": [
-                [list(rule.paths), rule.kind, list(rule.purposes), rule.keep, rule.exactness, rule.why]
-                for rule in self.rules
-            ],
+            "rules": [[getattr(rule, field.name) for field in fields(rule)] for rule in self.rules],
         }
         return hashlib.sha256(json.dumps(said, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
 
@@ -133,7 +149,9 @@ def parse(content: str | bytes, name: str) -> Policy:
         fits = isinstance(title, str) and NAME.fullmatch(title) is not None
         _need(fits, "name", "is missing or no name", "Use small letters, digits and -, at most 64.")
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
-        return Policy(str(title), _text(tree.get("about", ""), "about"), purposes, rules, text)
+        epoch = tree.get("epoch", Policy.epoch)
+        _need(epoch in EPOCHS, "epoch", "is none", f"Give one of {', '.join(EPOCHS)}.")
+        return Policy(str(title), _text(tree.get("about", ""), "about"), purposes, rules, text, epoch)
     except InputError as error:
         raise InputError(f"{name}: {error.message}", error.do) from None
 
@@ -167,10 +185,31 @@ def _rules(entries: Any, purposes: Mapping[str, Purpose]) -> Iterator[Rule]:
         _need(not strange, where, f"names purposes that are not above: {', '.join(strange)[:80]}", "Add or mend them.")
         _need(bool(used) == keep, where, "must have purposes if it keeps, and none if not", "Mend one of the two.")
         _need(entry.get("class") in CLASSES, where, "has no class", f"Give one of {', '.join(CLASSES)}.")
-        exactness = _exactness(entry.get("exactness"), where)
-        _need(exactness is None or keep, where, "rounds what it does not keep", "Leave `exactness` out.")
-        globs = _globs(entry.get("paths"), where)
-        yield Rule(globs, entry["class"], tuple(used), keep, exactness, _text(entry.get("why", ""), where))
+        idle = [key for key in _TRANSFORMS if key in entry and not keep]
+        _need(not idle, where, f"changes what it does not keep: {', '.join(idle)}", "Leave it out.")
+        both = "cell" in entry and "exactness" in entry
+        _need(not both, where, "has both `cell` and `exactness`", "Leave one of the two out: a cell is the exactness.")
+        globs, why = _globs(entry.get("paths"), where), _text(entry.get("why", ""), where)
+        yield Rule(globs, entry["class"], tuple(used), keep, _exactness(entry, where), why, *_changes(entry, where))
+
+
+def _changes(entry: Mapping[str, Any], where: str) -> tuple[int | None, bool, int, int | None]:
+    """Return a rule's days, pseudonym, time step and cell."""
+    do = "Leave `car` out to keep rows under the car's own id."
+    _need(entry.get("car", PSEUDONYM) == PSEUDONYM, where, "has a `car` that is not `pseudonym`", do)
+    days = _whole(entry, "days", 1, LIMIT_DAYS, "number of days", where)
+    time_s = _whole(entry, "time", 1, LIMIT_TIME_S, "number of seconds", where)
+    return days, "car" in entry, time_s or 0, _whole(entry, "cell", 0, FINEST_CELL, "resolution of H3 cells", where)
+
+
+def _whole(entry: Mapping[str, Any], key: str, low: int, high: int, what: str, where: str) -> int | None:
+    """Return a whole number of a rule, None where it has none."""
+    if key not in entry:
+        return None
+    value = entry[key]
+    fits = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    _need(fits, where, f"has a `{key}` that is no {what}", f"Give a whole number from {low} to {high}.")
+    return int(value)
 
 
 def _globs(value: Any, where: str) -> tuple[str, ...]:
@@ -183,7 +222,8 @@ def _globs(value: Any, where: str) -> tuple[str, ...]:
     return tuple(globs)
 
 
-def _exactness(value: Any, where: str) -> float | None:
+def _exactness(entry: Mapping[str, Any], where: str) -> float | None:
+    value = entry.get("exactness")
     if value is None:
         return None
     fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf

@@ -14,14 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carcloud.errors import InputError
-from carcloud.safety.governance.policy import Policy
+from carcloud.safety.governance.policy import Policy, Rule
 from carcloud.vehicle.catalogue import Catalogue, Signal
+
+_OPPOSITE = {"Latitude": "Longitude", "Longitude": "Latitude"}
+_AS_IT_CAME = Rule((), "", ())
 
 
 class Table:
     """What the policy says of every signal of the catalogue, by position.
 
-    `kept`: (signals,) bool. `purposes`: (signals,) uint64, bits. `step`: (signals,) float64, 0 where not rounded.
+    `kept`, `pseudonym`: (signals,) bool. `purposes`: (signals,) uint64, bits. `step`: (signals,) float64, 0 where not
+    rounded. `time_us`: (signals,) int64, 0 where times stay. `cell`: (signals,) int8, -1 where not by cells; `partner`:
+    (signals,) int32, the longitude of a latitude that goes by cells, and the other way round, else -1.
     `lawful`: the bits of the purposes that need no consent. `hash`: the policy's.
     """
 
@@ -36,8 +41,14 @@ class Table:
         self.kept = _column([rule is not None and rule.keep for rule in rules], np.bool_)
         self.purposes = _column([self.bits(rule.purposes) if rule else 0 for rule in rules], np.uint64)
         self.step = _column([rule.exactness or 0.0 if rule else 0.0 for rule in rules], np.float64)
+        changing = [rule if rule is not None and rule.keep else _AS_IT_CAME for rule in rules]
+        self.time_us = _column([rule.time_s * 1_000_000 for rule in changing], np.int64)
+        self.pseudonym = _column([rule.pseudonym for rule in changing], np.bool_)
+        self.cell = _column([-1 if rule.cell is None else rule.cell for rule in changing], np.int8)
+        self.partner = _column(_partners(policy.name, catalogue, changing), np.int32)
         self.low, self.high = catalogue.low, catalogue.high
-        self.rounds = bool(self.step.any())
+        self.rounds, self.cuts = bool(self.step.any()), bool(self.time_us.any())
+        self.places, self.hides = bool((self.cell >= 0).any()), bool(self.pseudonym.any())
         self.asks = bool((self.kept & ((self.purposes & np.uint64(self.lawful)) == 0)).any())
 
     def bits(self, purposes: Iterable[str]) -> int:
@@ -59,6 +70,29 @@ class Table:
         middle = np.where(whole, np.floor(values / step) * step + (step - 1) / 2, middle)
         within: NDArray[np.float64] = np.clip(middle, self.low[signals], self.high[signals])
         return within
+
+
+def _partners(policy: str, catalogue: Catalogue, rules: list[Rule]) -> list[int]:
+    """Return each signal's partner in a place that goes by cells, -1 where it has none.
+
+    Raises:
+        InputError: a rule sets signals to cells that are no latitude and longitude of one thing.
+    """
+    partners = [-1] * len(rules)
+    for at, (path, rule) in enumerate(zip(catalogue, rules, strict=True)):
+        if rule.cell is None:
+            continue
+        prefix, _, name = path.rpartition(".")
+        other = f"{prefix}.{_OPPOSITE.get(name, '')}"
+        if other not in catalogue or rules[catalogue.index[other]] is not rule or not _measures(catalogue[path]):
+            do = "Name Latitude and Longitude of one thing, as numbers with fractions, in one rule, and nothing else."
+            raise InputError(f"{policy}: {path} is no half of a place, or its other half is under another rule.", do)
+        partners[at] = catalogue.index[other]
+    return partners
+
+
+def _measures(signal: Signal) -> bool:
+    return signal.type in ("float", "double")
 
 
 def _refuse_rounding(policy: str, signal: Signal, step: float) -> None:

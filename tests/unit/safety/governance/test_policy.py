@@ -72,7 +72,15 @@ def test_laid_out_otherwise_it_is_the_same_policy_and_said_otherwise_another():
         ("paths: [Vehicle.A], class: public, purposes: [fun]", "not above: fun"),
         ("paths: [Vehicle.A], class: public", "must have purposes"),
         ("paths: [Vehicle.A], class: public, keep: false, purposes: [run]", "none if not"),
-        ("paths: [Vehicle.A], class: public, keep: false, exactness: 1", "rounds what it does not keep"),
+        ("paths: [Vehicle.A], class: public, keep: false, exactness: 1", "changes what it does not keep: exactness"),
+        ("paths: [Vehicle.A], class: public, keep: false, days: 3, car: pseudonym", "not keep: car, days"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], days: 0", "`days` that is no number of days"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], days: true", "`days` that is no number of days"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], time: 0.5", "`time` that is no number of seconds"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], time: 86401", "`time` that is no number of seconds"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], cell: 16", "`cell` that is no resolution"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], cell: 8, exactness: 1", "both `cell` and `exactness`"),
+        ("paths: [Vehicle.A], class: public, purposes: [run], car: me", "`car` that is not `pseudonym`"),
         ("paths: [Vehicle.A], class: public, purposes: [run], exactness: 0", "no number above 0"),
         ("paths: [Vehicle.A], class: public, purposes: [run], exactness: .inf", "no number above 0"),
         ("paths: [Vehicle.A], class: public, purposes: [run], exactness: true", "no number above 0"),
@@ -99,6 +107,7 @@ def test_a_wrong_rule_is_named_with_what_to_do(rule, said):
         ("name: a\npurposes: {run: {basis: contract}}\nrules: []\n", "does not say why"),
         ("name: a\npurposes: {run: contract}\nrules: []\n", "is not described"),
         ("name: a\npurposes: {run: {basis: contract, why: x}, run: {basis: consent, why: x}}\nrules: []\n", "twice"),
+        ("name: a\nepoch: week\npurposes: {run: {basis: contract, why: x}}\nrules: []\n", "epoch is none"),
         ("name: a\nhurry: 1\npurposes: {run: {basis: contract, why: x}}\nrules: []\n", "unknown keys hurry"),
         ("name: a\npurposes: &p {run: {basis: contract, why: x}}\nrules: *p\n", "Aliases"),
     ],
@@ -120,6 +129,52 @@ def test_what_cannot_be_rounded_is_refused_before_it_governs(signal, step, said)
     law = policy(f"paths: [Vehicle.A], class: public, purposes: [run], exactness: {step}")
     with pytest.raises(InputError, match=said):
         Table(law, Catalogue([signal]))
+
+
+PLACE = [Signal(f"Vehicle.Place.{name}", "double") for name in ("Latitude", "Longitude")]
+HALVES = "Vehicle.Place.Latitude, Vehicle.Place.Longitude"
+
+
+def test_every_key_of_a_rule_is_read_and_part_of_the_hash():
+    plain = "paths: [Vehicle.Place.*], class: public, purposes: [run]"
+    (rule,) = policy(f"{plain}, cell: 8, time: 60, car: pseudonym, days: 30").rules
+    assert (rule.cell, rule.time_s, rule.pseudonym, rule.days) == (8, 60, True, 30)
+    (rule,) = policy(plain).rules
+    assert (rule.cell, rule.time_s, rule.pseudonym, rule.days) == (None, 0, False, None)
+    keys = ("", ", cell: 0", ", cell: 8", ", time: 1", ", car: pseudonym", ", days: 1", ", exactness: 1")
+    laws = [policy(plain + key) for key in keys]
+    laws += [parse(f"epoch: {epoch}\n{laws[0].text}", "file") for epoch in ("day", "quarter", "year")]
+    assert len({law.hash for law in laws}) == len(laws)
+    assert parse(f"epoch: month\n{laws[0].text}", "file").hash == laws[0].hash
+
+
+def test_what_a_rule_changes_stands_in_the_table_by_signal():
+    law = policy(
+        f"paths: [{HALVES}], class: public, purposes: [run], cell: 0, time: 5, car: pseudonym",
+        "paths: ['**'], class: public, purposes: [run]",
+    )
+    table = Table(law, Catalogue([*PLACE, Signal("Vehicle.Speed", "float")]))
+    assert table.cell.tolist() == [0, 0, -1]
+    assert table.partner.tolist() == [1, 0, -1]
+    assert table.time_us.tolist() == [5_000_000, 5_000_000, 0]
+    assert table.pseudonym.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("paths", "signals"),
+    [
+        (HALVES.split(",")[0], PLACE),
+        (HALVES, PLACE[:1]),
+        ("'**'", [*PLACE, Signal("Vehicle.Speed", "float")]),
+        (HALVES, [PLACE[0], Signal("Vehicle.Place.Longitude", "int32")]),
+        ("Vehicle.Place.Latitude, Vehicle.Other.Longitude", [PLACE[0], Signal("Vehicle.Other.Longitude", "double")]),
+    ],
+)
+def test_cells_are_for_both_halves_of_a_place_under_one_rule_only(paths, signals):
+    law = policy(f"paths: [{paths}], class: public, purposes: [run], cell: 8")
+    with pytest.raises(InputError, match="is no half of a place") as caught:
+        Table(law, Catalogue(signals))
+    assert caught.value.do
 
 
 @pytest.mark.parametrize("name", packs())
