@@ -22,7 +22,8 @@ from carcloud.errors import CarcloudError, ConflictError, InputError, MissingErr
 from carcloud.safety.identity import Authority
 from carcloud.safety.keys import write_file
 from carcloud.safety.orders.authorisation import key_id
-from carcloud.safety.orders.keys import certify, load_key, new_key
+from carcloud.safety.orders.keyring import load_key, new_key, use_token
+from carcloud.safety.orders.keys import certify
 from carcloud.safety.orders.people import People
 from carcloud.safety.orders.server import OrderServer, order_signer
 from carcloud.settings import Folder
@@ -106,10 +107,25 @@ def operator_pair(
 
 @operator.command("init")
 def operator_init(
-    keys: Annotated[Path, typer.Option("--keys", help="The folder to make.")], data: Data = DATA, config: Config = None
+    keys: Annotated[Path, typer.Option("--keys", help="The folder to make.")],
+    data: Data = DATA,
+    config: Config = None,
+    pkcs11: Annotated[Path | None, typer.Option(help="A hardware token's library, to keep the keys in it.")] = None,
+    token: Annotated[str, typer.Option(help="The hardware token's label.")] = "",
+    pin_file: Annotated[Path | None, typer.Option(help="The file with the hardware token's PIN, mode 0600.")] = None,
 ) -> None:
     """Make a folder for an order signer of its own user, certified by the zone's root."""
     settings, folder = zone_of(data, config)
+    if pkcs11 is not None:
+        if not token or pin_file is None:
+            raise InputError("A hardware token needs its label and PIN.", "Give --token and --pin-file too.")
+        use_token(keys, pkcs11, token, pin_file)
+    elif token or pin_file is not None:
+        raise InputError("Which library speaks to the token?", "Give its maker's with --pkcs11.")
+    guarded = "pkcs11" if pkcs11 is not None else "development"
+    with contextlib.closing(open_records(settings, folder)) as records:
+        facts = {"change": "init", "keys": guarded}
+        records.audit.add(Entry("machine", CHANGE, "zone", facts=facts, tenant=settings.tenant))
     certify(keys, Authority(folder.keys), settings.tenant)
     typer.echo(f"{keys} is certified. Give it to the order signer's user, and keep the zone's root.key elsewhere.")
 

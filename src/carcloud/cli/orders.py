@@ -23,7 +23,7 @@ from carcloud.errors import InputError, NotAllowedError, TryLaterError
 from carcloud.gateway.outbox import give
 from carcloud.safety.keys import read_key
 from carcloud.safety.orders.authorisation import LONGEST_S, Signature, draft, sign
-from carcloud.safety.orders.keys import load_key
+from carcloud.safety.orders.keyring import load_key
 from carcloud.settings import Folder, Settings
 from carcloud.stream import subjects
 from carcloud.twin.reader import TwinReader

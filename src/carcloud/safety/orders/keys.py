@@ -4,7 +4,7 @@ Rules:
 * What is in here is in no other folder: the zone's other processes know nothing secret of it.
 * The root certifies the authority once (`certify`); from then on the folder stands alone, and may be given to another
   user or moved to another machine.
-* Keys made here are labelled development: they are files, and no hardware guards them.
+* Where the private keys are, the keyring says: in files, labelled development, or in a hardware token.
 
 Source: RFC 5280, SPIFFE ID specification (URI).
 """
@@ -20,40 +20,22 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from carcloud.errors import MissingError
+from carcloud.errors import ConflictError, MissingError
 from carcloud.safety.identity import Authority
-from carcloud.safety.keys import private_folder, read_key, read_or_make_key, write_file
+from carcloud.safety.keys import private_folder, write_file
 from carcloud.safety.orders.certificates import ORDER_PURPOSE
+from carcloud.safety.orders.keyring import keyring
 from carcloud.vehicle.commands import ROLES
 
 ROLE_AGE = timedelta(days=90)
 RENEW_BEFORE = timedelta(days=30)
 CLOCK_SLACK = timedelta(hours=1)
-LABEL = b"These are development keys: files, guarded by nothing but the owner's mode. Never copy them.\n"
+AUTHORITY = "operator-ca"
 
 
 def utc_now() -> datetime:
     """Return the time, aware, in UTC."""
     return datetime.now(UTC)
-
-
-def new_key() -> bytes:
-    """Return a new P-256 key, PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def load_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
-    """Read a P-256 key. Raise MissingError where it is none."""
-    try:
-        key = serialization.load_pem_private_key(pem, None)
-    except (ValueError, TypeError):
-        key = None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise MissingError("This file holds no private key of the curve P-256.", "Give another, or make a new one.")
-    return key
 
 
 def certify(folder: Path, authority: Authority, tenant: str) -> None:
@@ -62,9 +44,9 @@ def certify(folder: Path, authority: Authority, tenant: str) -> None:
     Raises:
         MissingError: the root's key is kept elsewhere, and is needed now.
     """
-    private_folder(folder)
-    write_file(folder / "LABEL", LABEL)
-    key = load_key(read_or_make_key(folder / "operator-ca.key", new_key))
+    keys = keyring(private_folder(folder))
+    write_file(folder / "LABEL", keys.label)
+    key = keys.key(AUTHORITY)
     found = folder / "operator-ca.pem"
     if not found.exists() or _ends_soon(found.read_bytes(), utc_now(), RENEW_BEFORE):
         certificate, root = authority.certify_orders(key)
@@ -77,7 +59,7 @@ class OrderKeys:
     """The keys in a folder that was certified."""
 
     def __init__(self, folder: Path, clock: Callable[[], datetime] = utc_now) -> None:
-        for name in ("operator-ca.key", "operator-ca.pem", "root.pem", "tenant"):
+        for name in ("operator-ca.pem", "root.pem", "tenant"):
             if not (folder / name).exists():
                 do = "Have it made by the zone's first start, or by `carcloud operator init --keys FOLDER`."
                 raise MissingError(f"There is no {name} in {folder}.", do)
@@ -85,7 +67,11 @@ class OrderKeys:
         self.tenant = (folder / "tenant").read_text("ascii")
         self.roots = x509.load_pem_x509_certificates((folder / "root.pem").read_bytes())
         self._authority = x509.load_pem_x509_certificate((folder / "operator-ca.pem").read_bytes())
-        self._authority_key = load_key(read_key(folder / "operator-ca.key"))
+        self._keyring = keyring(folder)
+        self._authority_key = self._keyring.key(AUTHORITY, make=False)
+        if self._authority_key.public_key() != self._authority.public_key():
+            do = "Give the folder, or the token, that it was certified with."
+            raise ConflictError(f"The key of the authority of orders in {folder} is not the certified one.", do)
 
     @property
     def authority(self) -> bytes:
@@ -95,7 +81,7 @@ class OrderKeys:
     def key(self, role: str) -> ec.EllipticCurvePrivateKey:
         """Return a role's key, made on first use."""
         assert role in ROLES
-        return load_key(read_or_make_key(self.folder / f"{role}.key", new_key))
+        return self._keyring.key(role)
 
     def certificate(self, role: str) -> bytes:
         """Return a role's certificate, DER, issued again 30 days before it ends."""
