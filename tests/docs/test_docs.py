@@ -236,7 +236,7 @@ def test_commands_and_options_on_pages_exist():
             found = found.commands.get(inner[1])
             assert found is not None, f"{page}: carcloud {name} {inner[1]}"
         known = {option for parameter in found.params for option in (*parameter.opts, *parameter.secondary_opts)}
-        for option in re.findall(r"(?<!\w)--[a-z][a-z-]*", rest):
+        for option in re.findall(r"(?<!\w)--[a-z][a-z0-9-]*", rest):
             assert option in known | {"--help"}, f"{page}: carcloud {name} {option}"
 
 
