@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from carcloud.lake.rows import Part, by_day, joined, part_of_chunk
 from carcloud.lake.windows import as_chunk
 from carcloud.safety.audit.tree import tree_root
-from carcloud.stream.receipts import car_digests, root, statement
+from carcloud.stream.receipts import car_cells, car_digests, digest_of, root, rows_of, statement
 from tests.stream import CAR, DAY_US, NOW_US, OTHER, chunk, governed
 
 VALUES = st.one_of(
@@ -69,6 +69,27 @@ def part_of_lake(table) -> Part:
         batch["chunk"].to_numpy(),
         texts,
     )
+
+
+@settings(max_examples=200)
+@given(ROWS.filter(bool), st.data())
+def test_a_car_stays_provable_while_the_cells_that_left_are_remembered(rows, data):
+    whole = governed(rows)
+    expected, cells = car_digests(whole), car_cells(whole)
+    assert {vehicle: digest_of(data.draw(st.permutations(of))) for vehicle, of in cells.items()} == expected
+    gone = {cell: data.draw(st.booleans()) for of in cells.values() for cell in of}
+    left = [row for row in rows if not gone[cell_of(cells, row)]]
+    there = car_cells(governed(left)) if left else {}
+    for vehicle, digest in expected.items():
+        remembered = [cell for cell in cells[vehicle] if gone[cell]]
+        assert digest_of(remembered + there.get(vehicle, [])) == digest
+    assert sum(rows_of(cell) for of in cells.values() for cell in of if gone[cell]) == len(rows) - len(left)
+
+
+def cell_of(cells: dict[str, list[bytes]], row: tuple) -> bytes:
+    name = hashlib.sha256(row[1].encode()).digest()[:8] + struct.pack(">i", row[2] // DAY_US)
+    (found,) = [cell for cell in cells[row[0]] if cell.startswith(name)]
+    return found
 
 
 @settings(max_examples=200)
@@ -145,22 +166,27 @@ def test_a_leaf_is_hashed_as_a_leaf():
 def by_hand(rows: list[tuple]) -> bytes:
     """Return a car's digest as the rules of receipts say it, row by row."""
     ordered = sorted(rows, key=lambda row: (row[1], row[2]))
-    runs = [(path, len(list(run))) for path, run in itertools.groupby(ordered, key=lambda row: row[1])]
-    said = struct.pack("<II", len(runs), len(rows))
-    said += b"".join(hashlib.sha256(path.encode()).digest()[:8] for path, _ in runs)
-    said += b"".join(struct.pack("<I", length) for _, length in runs)
-    said += b"".join(struct.pack("<q", row[2]) for row in ordered)
-    said += b"".join(struct.pack("<d", math.nan if isinstance(row[3], str) else row[3]) for row in ordered)
-    said += bytes(row[4] for row in ordered)
-    texts = [row[3] if isinstance(row[3], str) else None for row in ordered]
-    return hashlib.sha256(said + (orjson.dumps(texts) if any(text is not None for text in texts) else b"")).digest()
+    cells = []
+    for (path, day), within in itertools.groupby(ordered, key=lambda row: (row[1], row[2] // DAY_US)):
+        cell = list(within)
+        said = b"".join(
+            struct.pack("<qdB", row[2], math.nan if isinstance(row[3], str) else row[3], row[4]) for row in cell
+        )
+        texts = [row[3] if isinstance(row[3], str) else None for row in cell]
+        said += orjson.dumps(texts) if any(text is not None for text in texts) else b""
+        name, digest = hashlib.sha256(path.encode()).digest()[:8], hashlib.sha256(said).digest()
+        cells.append(name + struct.pack(">iI", day, len(cell)) + digest)
+    return hashlib.sha256(b"".join(sorted(cells))).digest()
 
 
 @pytest.mark.parametrize("text", [False, True])
 def test_a_cars_digest_is_what_the_rules_say(text):
     mine = [
-        (CAR, path, NOW_US + at, float(at), at % 3) for path, rows in (("A.b", 2), ("B.a", 3)) for at in range(rows)
+        (CAR, path, NOW_US + at * DAY_US // 2, float(at), at % 3)
+        for path, rows in (("A.b", 2), ("B.a", 5))
+        for at in range(rows)
     ]
+    mine += [(CAR, "B.a", -1, 0.5, 1)]
     mine += [(CAR, "C.a", NOW_US, "on", 0)] if text else []
     others = [(OTHER, "A.b", NOW_US, "off", 1)]
     assert car_digests(governed(mine + others)) == {CAR: by_hand(mine), OTHER: by_hand(others)}

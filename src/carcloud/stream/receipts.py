@@ -1,9 +1,13 @@
 """Receipts: the governor's signed word for what a chunk contains, which anyone can check against the lake later.
 
 Rules:
-* A car's rows in a chunk have one digest, taken over how many runs and rows there are, and canonical columns: runs of
-  signals in the order of their paths, then times, values, provenances and, where the car has any, texts, sorted by
-  (signal, time); rows of one signal and time by value, text and provenance.
+* A cell is the rows of one car, signal and UTC day of a chunk. It is 48 bytes: the first 8 of the SHA-256 of the
+  signal's path, the day since 1970 (i32), how many rows (u32), all big endian, and the SHA-256 of the rows.
+* A row is 17 bytes: time (i64, µs), value (f64; NaN for a text), both little endian, and provenance. A cell's rows are
+  sorted by time, those of one moment by value, text and provenance; behind them stand, where the cell has any, its
+  texts as a JSON list, null for a number.
+* A car's digest is the SHA-256 over its cells in the order of their bytes. So whole cells can leave, and while they
+  are remembered the rest stays provable.
 * The digests of a chunk's cars, ordered by vehicle id, are the leaves of a Merkle tree; its root stands in the receipt.
   So the lake needs to keep no digest, and one car's rows can leave while the others stay provable.
 
@@ -14,6 +18,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +29,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from carcloud.safety.audit.tree import leaf_hash, root_of
+
+DAY_US = 86_400_000_000
+CELL = struct.Struct(">8siI32s")
+_CELL = np.dtype([("name", "V8"), ("day", ">i4"), ("rows", ">u4"), ("digest", "V32")])
+_ROW = np.dtype([("time", "<i8"), ("value", "<f8"), ("provenance", "u1")])
 
 
 def root(rows: pa.RecordBatch) -> bytes:
@@ -37,62 +48,118 @@ def leaf(vehicle: str, digest: bytes) -> bytes:
 
 
 def car_digests(rows: pa.RecordBatch) -> dict[str, bytes]:
-    """Return each vehicle's SHA-256 over its canonical rows. `rows` as the chunk schema, sorted as a chunk is."""
+    """Return each vehicle's digest. `rows` as the chunk schema, sorted as a chunk is."""
+    return {vehicle: hashlib.sha256(packed).digest() for vehicle, packed in _packed(rows)}
+
+
+def car_cells(rows: pa.RecordBatch) -> dict[str, list[bytes]]:
+    """Return each vehicle's cells. `rows` as the chunk schema, sorted as a chunk is."""
+    size = CELL.size
+    return {
+        vehicle: [bytes(packed[at : at + size]) for at in range(0, len(packed), size)]
+        for vehicle, packed in _packed(rows)
+    }
+
+
+def digest_of(cells: Iterable[bytes]) -> bytes:
+    """Return the digest of the car whose cells these are, in any order."""
+    return hashlib.sha256(b"".join(sorted(cells))).digest()
+
+
+def rows_of(cell: bytes) -> int:
+    """Return how many rows a cell has."""
+    return int(CELL.unpack(cell)[2])
+
+
+def _packed(rows: pa.RecordBatch) -> list[tuple[str, memoryview]]:
+    """Return the cells of each vehicle, one behind the other in the order of their bytes."""
     if not rows.num_rows:
-        return {}
-    columns = _Columns(rows)
-    return {columns.vehicles[car]: columns.digest(start, end) for car, start, end in columns.cars()}
+        return []
+    vehicle, signal = rows["vehicle"], rows["signal"]
+    owner, cells = packed_cells(
+        vehicle.indices.to_numpy(),
+        signal.indices.to_numpy(),
+        signal.dictionary.to_pylist(),
+        rows["time"].cast(pa.int64()).to_numpy(),
+        rows["value"].to_numpy(zero_copy_only=False),
+        rows["provenance"].to_numpy(),
+        rows["text"] if rows["text"].null_count < rows.num_rows else None,
+    )
+    first, size = starts(owner), CELL.size
+    edges, names = [*(first * size).tolist(), len(cells)], vehicle.dictionary.to_pylist()
+    return [(names[car], cells[edges[at] : edges[at + 1]]) for at, car in enumerate(owner[first].tolist())]
 
 
-class _Columns:
-    """A chunk's columns as plain arrays, and where cars and runs of a signal begin."""
+def packed_cells(
+    owner: NDArray[Any],
+    signal: NDArray[Any],
+    paths: list[str],
+    time_us: NDArray[np.int64],
+    value: NDArray[np.float64],
+    provenance: NDArray[np.uint8],
+    text: pa.Array | None,
+) -> tuple[NDArray[Any], memoryview]:
+    """Return the owner of each cell, and the cells one behind the other, sorted by owner and then by their bytes.
 
-    def __init__(self, rows: pa.RecordBatch) -> None:
-        vehicle, signal = rows["vehicle"], rows["signal"]
-        self.vehicles: list[str] = vehicle.dictionary.to_pylist()
-        names = [hashlib.sha256(path.encode()).digest()[:8] for path in signal.dictionary.to_pylist()]
-        self._names = np.frombuffer(b"".join(names), "<u8")
-        self._car, self._signal = vehicle.indices.to_numpy(), signal.indices.to_numpy()
-        self._time = rows["time"].cast(pa.int64()).to_numpy()
-        self._value = rows["value"].to_numpy(zero_copy_only=False)
-        self._provenance = rows["provenance"].to_numpy()
-        self._text = rows["text"] if rows["text"].null_count < rows.num_rows else None
-        self._order_ties()
-        self._runs = starts(self._car, self._signal)
+    Args:
+        owner: (rows,) whose row it is: a car, or a car of a chunk. The rows are sorted by (owner, signal, time).
+        signal: (rows,) positions in `paths`.
+        paths: names of signals.
+        time_us, value, provenance: (rows,).
+        text: (rows,) where there is any.
+    """
+    order = _order_of_ties(owner, signal, time_us, value, provenance, text)
+    rows = np.empty(len(owner), _ROW)
+    for name, column in (("time", time_us), ("value", value), ("provenance", provenance)):
+        rows[name] = column if order is None else column[order]
+    text = text if text is None or order is None else text.take(pa.array(order))
+    first = _first_of_cells(owner, signal, time_us)
+    names = [hashlib.sha256(path.encode()).digest()[:8] for path in paths]
+    cells = np.empty(len(first), _CELL)
+    cells["name"] = np.frombuffer(b"".join(names), "V8")[signal[first]]
+    cells["day"], cells["rows"] = time_us[first] // DAY_US, np.diff(np.append(first, len(owner)))
+    cells["digest"] = np.frombuffer(_hashes(rows, text, [*first.tolist(), len(owner)]), "V32")
+    of_cell, key = owner[first], cells.view(np.dtype((np.void, CELL.size)))
+    by_name = cells["name"].copy().view(">u8")
+    sorted_ = np.lexsort((cells["day"].astype(np.int32).view(np.uint32), by_name, of_cell))
+    return of_cell[sorted_], memoryview(key[sorted_].tobytes())
 
-    def cars(self) -> list[tuple[int, int, int]]:
-        """Return (vehicle's index, first row, row after the last) of each car."""
-        first = starts(self._car)
-        return list(zip(self._car[first].tolist(), first.tolist(), [*first[1:].tolist(), len(self._car)], strict=True))
 
-    def digest(self, start: int, end: int) -> bytes:
-        """Return the SHA-256 of the rows from start to end, which are one car's."""
-        low, high = np.searchsorted(self._runs, [start, end])
-        runs = self._runs[low:high]
-        lengths = np.diff(np.append(runs, end)).astype("<u4")
-        digest = hashlib.sha256(struct.pack("<II", len(runs), end - start))
-        names = self._names[self._signal[runs]]
-        rows = (column[start:end] for column in (self._time, self._value, self._provenance))
-        for column in (names, lengths, *rows):
-            digest.update(np.ascontiguousarray(column).data)
-        if self._text is not None:
-            text = self._text.slice(start, end - start)
-            if text.null_count < len(text):
-                digest.update(orjson.dumps(text.to_pylist()))
-        return digest.digest()
+def _first_of_cells(owner: NDArray[Any], signal: NDArray[Any], time_us: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the first row of each cell."""
+    if not len(owner) or time_us.min() // DAY_US == time_us.max() // DAY_US:
+        return starts(owner, signal)
+    return starts(owner, signal, time_us // DAY_US)
 
-    def _order_ties(self) -> None:
-        """Put rows of one car, signal and time into the order of their values, so that the digest is canonical."""
-        same = (np.diff(self._time) == 0) & (np.diff(self._signal) == 0) & (np.diff(self._car) == 0)
-        if not same.any():
-            return
-        text = np.zeros(len(self._car), np.uint64)
-        if self._text is not None:
-            text = pc.rank(self._text, tiebreaker="dense").to_numpy()
-        order = np.lexsort((self._provenance, text, self._value.view("i8"), self._time, self._signal, self._car))
-        self._time, self._value, self._provenance = self._time[order], self._value[order], self._provenance[order]
-        if self._text is not None:
-            self._text = self._text.take(pa.array(order))
+
+def _hashes(rows: NDArray[Any], text: pa.Array | None, edges: list[int]) -> bytes:
+    """Return the SHA-256 of each cell's rows, one behind the other."""
+    said, size, sha256 = rows.view(np.uint8).data, _ROW.itemsize, hashlib.sha256
+    spans = pairwise(edges)
+    if text is None:
+        return b"".join([sha256(said[start * size : end * size]).digest() for start, end in spans])
+    given, found = text.is_valid().to_numpy(zero_copy_only=False), []
+    for start, end in spans:
+        digest = sha256(said[start * size : end * size])
+        if given[start:end].any():
+            digest.update(orjson.dumps(text[start:end].to_pylist()))
+        found.append(digest.digest())
+    return b"".join(found)
+
+
+def _order_of_ties(
+    owner: NDArray[Any],
+    signal: NDArray[Any],
+    time_us: NDArray[np.int64],
+    value: NDArray[np.float64],
+    provenance: NDArray[np.uint8],
+    text: pa.Array | None,
+) -> NDArray[np.int64] | None:
+    """Return an order in which rows of one owner, signal and moment are sorted, None where there are no two."""
+    if not ((np.diff(time_us) == 0) & (np.diff(signal) == 0) & (np.diff(owner) == 0)).any():
+        return None
+    rank = np.zeros(len(owner), np.uint64) if text is None else pc.rank(text, tiebreaker="dense").to_numpy()
+    return np.lexsort((provenance, rank, value.view("i8"), time_us, signal, owner))
 
 
 def starts(*keys: NDArray[Any]) -> NDArray[np.int64]:
