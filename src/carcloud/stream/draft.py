@@ -2,14 +2,16 @@
 
 Rules:
 * Python touches runs (one signal of one batch), never samples: runs are sorted, rows are gathered once.
+* What the governance wants less exact is made so after the guards, which judge what a car really said.
+* A chunk names the cars that have rows in it, by the name those rows bear, and no others.
 * A batch is sorted inside, so rows of one vehicle and signal are in order when their batches are; where they are not,
   all rows are sorted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +20,9 @@ from numpy.typing import NDArray
 from carcloud.safety.governance.masks import masked
 from carcloud.safety.governance.table import Table
 from carcloud.stream.chunk import SCHEMA
-from carcloud.stream.guards import Rows, Terms, judge
+from carcloud.stream.guards import Rows, Terms, by_batch, judge
 from carcloud.stream.intake import Arrival
+from carcloud.stream.places import UNPAIRED, into_cells
 from carcloud.vehicle.catalogue import Catalogue
 
 
@@ -27,48 +30,53 @@ from carcloud.vehicle.catalogue import Catalogue
 class Draft:
     """The rows that passed, as the chunk schema, and what did not: cause → rows refused per arrival.
 
-    `transformed`: how many of the rows that passed go on less exact than they came.
+    `transformed`: how many of the rows that passed go on less exact than they came, or under a pseudonym.
+    `tenants`: tenant → the names that its cars' rows bear, sorted.
     """
 
     rows: pa.RecordBatch
     refused: dict[str, NDArray[np.int64]]
     transformed: int = 0
+    tenants: dict[str, list[str]] = field(default_factory=dict)
 
 
-def draft(arrivals: list[Arrival], terms: Terms, consents: Mapping[str, int]) -> Draft:
+def draft(arrivals: list[Arrival], terms: Terms, consents: Mapping[str, int], pseudonyms: Sequence[str] = ()) -> Draft:
     """Return the governed rows of the arrivals, which are in the order they were accepted.
 
     Args:
         arrivals: batches in their turn.
         terms: what the guards judge by.
         consents: vehicle → bits of the purposes consented to; a vehicle that is not there consented to none.
+        pseudonyms: the name of each arrival's car for rows that shall not say whose they are; empty where no signal of
+            the arrival needs one, and none at all where the governance wants none.
     """
     if not arrivals:
         return Draft(pa.RecordBatch.from_pylist([], SCHEMA), {})
     rows, catalogue = _joined(arrivals, consents), terms.catalogue
     kept, refused = judge(rows, terms)
-    transformed = _transform(rows, kept, terms.table)
-    vehicles = sorted({arrival.origin.vehicle for arrival in arrivals})
-    rank = {vehicle: at for at, vehicle in enumerate(vehicles)}
-    car_of_batch = np.array([rank[arrival.origin.vehicle] for arrival in arrivals], np.int32)
+    transformed = _transform(rows, kept, refused, terms.table)
+    names, car_of_run = _names(arrivals, rows, terms.table, pseudonyms)
     paths, signal_of_run = _used_paths(rows, catalogue)
-    car_of_run = car_of_batch[rows.run_batch]
     runs = np.argsort(car_of_run.astype(np.int64) * max(len(paths), 1) + signal_of_run, kind="stable")
     order, sizes = _gathered(rows, kept, runs)
     car, signal = np.repeat(car_of_run[runs], sizes), np.repeat(signal_of_run[runs], sizes)
+    cars, car = _present(list(names), car)
     time = rows.time_us[order]
     resort = _disorder(car, signal, time)
     if resort is not None:
         order, time = order[resort], time[resort]
     provenance = np.repeat(rows.batch_provenance[rows.run_batch[runs]], sizes)
     columns = [
-        pa.DictionaryArray.from_arrays(car, pa.array(vehicles)),
+        pa.DictionaryArray.from_arrays(car, pa.array(cars, pa.string())),
         pa.DictionaryArray.from_arrays(signal, pa.array(paths, pa.string())),
         pa.array(time).cast(pa.timestamp("us", "UTC")),
         *_values(rows, order),
         pa.array(provenance if resort is None else provenance[resort]),
     ]
-    return Draft(pa.RecordBatch.from_arrays(columns, schema=SCHEMA), refused, transformed)
+    tenants: dict[str, list[str]] = {}
+    for name in cars:
+        tenants.setdefault(names[name], []).append(name)
+    return Draft(pa.RecordBatch.from_arrays(columns, schema=SCHEMA), refused, transformed, tenants)
 
 
 def _joined(arrivals: list[Arrival], consents: Mapping[str, int]) -> Rows:
@@ -90,18 +98,56 @@ def _joined(arrivals: list[Arrival], consents: Mapping[str, int]) -> Rows:
     )
 
 
-def _transform(rows: Rows, kept: NDArray[np.bool_], table: Table) -> int:
-    """Make the kept rows as inexact as the governance wants them; return how many changed."""
-    changed = 0
-    if table.rounds and (coarse := rows.spread(table.step[rows.run_signal.clip(0)] > 0)) is not None:
+def _transform(rows: Rows, kept: NDArray[np.bool_], refused: dict[str, NDArray[np.int64]], table: Table) -> int:
+    """Make the kept rows as inexact as the governance wants them; return how many it concerns.
+
+    Rows that cannot be made so are kept no longer, and counted.
+    """
+    if table.places and (lone := into_cells(rows, kept, table)) is not None:
+        refused[UNPAIRED] = by_batch(rows, lone)
+        kept &= ~lone
+    kinds = rows.run_signal.clip(0)
+    if table.rounds and (coarse := rows.spread(table.step[kinds] > 0)) is not None:
         at = np.flatnonzero(coarse & kept)
         rows.value[at] = table.rounded(rows.signal[at], rows.value[at])
-        changed = len(at)
+    if table.cuts and (cut := rows.spread(table.time_us[kinds] > 0)) is not None:
+        at = np.flatnonzero(cut & kept)
+        rows.time_us[at] -= rows.time_us[at] % table.time_us[rows.signal[at]]
+    touched = rows.spread(table.changes[kinds])
+    changed = 0 if touched is None else int(np.count_nonzero(touched & kept))
     for row, text in rows.texts.items():
         if kept[row] and (mask := masked(text)) != text:
             rows.texts[row] = mask
-            changed += 1
+            changed += touched is None or not touched[row]
     return changed
+
+
+def _names(
+    arrivals: list[Arrival], rows: Rows, table: Table, pseudonyms: Sequence[str]
+) -> tuple[dict[str, str], NDArray[np.int32]]:
+    """Return every name that rows may bear, sorted, with the tenant, and each run's place among them."""
+    tenants = {arrival.origin.vehicle: arrival.origin.tenant for arrival in arrivals}
+    own = [arrival.origin.vehicle for arrival in arrivals]
+    if table.hides:
+        tenants |= {name: arrival.origin.tenant for name, arrival in zip(pseudonyms, arrivals, strict=True) if name}
+    tenants = {name: tenants[name] for name in sorted(tenants)}
+    place = {name: at for at, name in enumerate(tenants)}
+    car_of_run = np.array([place[name] for name in own], np.int32)[rows.run_batch]
+    if table.hides:
+        hidden = table.pseudonym[rows.run_signal.clip(0)] & (rows.run_signal >= 0)
+        names = np.array([place[name] if name else -1 for name in pseudonyms], np.int32)
+        car_of_run[hidden] = names[rows.run_batch[hidden]]
+    return tenants, car_of_run
+
+
+def _present(names: list[str], car: NDArray[np.int32]) -> tuple[list[str], NDArray[np.int32]]:
+    """Return the names that rows bear, and each row's place among them."""
+    used = np.flatnonzero(np.bincount(car, minlength=len(names)))
+    if len(used) == len(names):
+        return names, car
+    place = np.zeros(len(names), np.int32)
+    place[used] = np.arange(len(used))
+    return [names[at] for at in used.tolist()], place[car]
 
 
 def _used_paths(rows: Rows, catalogue: Catalogue) -> tuple[list[str], NDArray[np.int32]]:

@@ -31,13 +31,16 @@ ROW_CAUSES = (
     *("unknown_signal", "not_permitted", "no_consent", "wrong_unit", "wrong_type"),
     *("not_finite", "out_of_range", "time_future", "time_past"),
 )
+CELL_CAUSES = ("unpaired",)
+"""Of what passed the guards and cannot be made as inexact as the governance wants it; see places.py."""
+
 BATCH_CAUSES = (
     *("unreadable", "too_large", "bad_header", "bad_body", "bad_json", "not_enrolled", "wrong_vehicle"),
     *("unknown_table", "duplicate", "flood", "empty"),
 )
-CAUSES = frozenset(ROW_CAUSES + BATCH_CAUSES)
+CAUSES = frozenset(ROW_CAUSES + CELL_CAUSES + BATCH_CAUSES)
 COUNTED_ONLY = {
-    *("unknown_signal", "not_permitted", "no_consent", "unknown_table"),
+    *("unknown_signal", "not_permitted", "no_consent", "unpaired", "unknown_table"),
     *("duplicate", "flood", "empty", "not_enrolled", "wrong_vehicle"),
 }
 QUARANTINED = frozenset(CAUSES - COUNTED_ONLY)
@@ -192,8 +195,12 @@ def judge(rows: Rows, terms: Terms) -> tuple[Mask, dict[str, NDArray[np.int64]]]
         mask = guard(rows, terms)
         if mask is None or not (mask & kept).any():
             continue
-        first_time = mask & kept
-        batch = np.repeat(rows.run_batch, rows.run_count)[first_time]
-        refused[guard.__name__] = np.bincount(batch, minlength=len(rows.batch_received_us))
+        refused[guard.__name__] = by_batch(rows, mask & kept)
         kept &= ~mask
     return kept, refused
+
+
+def by_batch(rows: Rows, mask: Mask) -> NDArray[np.int64]:
+    """Return how many rows of the mask each batch has: (batches,)."""
+    batch = np.repeat(rows.run_batch, rows.run_count)[mask]
+    return np.bincount(batch, minlength=len(rows.batch_received_us))

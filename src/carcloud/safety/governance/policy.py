@@ -7,6 +7,7 @@ Rules:
 * `exactness` rounds a number to the middle of a step, in the signal's own unit; nothing finer goes on from there.
 * `cell` sets a place to the middle of its H3 cell, `time` cuts times to steps, `car: pseudonym` names the car by a
   random name that lasts for the `epoch` of the file, `days` is how long rows are kept.
+* `deadlines` are the days within which people's requests are answered, by kind; what it does not name has 30.
 * Two files that say the same have the same hash, however they are laid out.
 
 Source: GDPR (EU) 2016/679 article 6(1) for the bases; Several Provisions on Automotive Data Security Management (2021)
@@ -20,13 +21,14 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from carcloud.errors import InputError
 from carcloud.vehicle.document import load
+from carcloud.vehicle.pseudonym import EPOCHS, Epoch
 
 PACKS = Path(__file__).parent / "packs"
 """The governance files that come with carcloud, named by their file."""
@@ -34,8 +36,9 @@ PACKS = Path(__file__).parent / "packs"
 CLASSES = ("public", "operational", "personal", "sensitive", "important")
 BASES = ("consent", "contract", "legal-obligation", "vital-interest", "public-task", "legitimate-interest")
 CONSENT = "consent"
-EPOCHS = ("day", "month", "quarter", "year")
 PSEUDONYM = "pseudonym"
+REQUESTS = ("access", "rectification", "erasure", "restriction", "portability", "objection")
+DEADLINE_DAYS = 30
 
 LIMIT_DAYS = 36_500
 LIMIT_TIME_S = 86_400
@@ -48,7 +51,7 @@ LIMIT_TEXT = 2000
 NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 GLOB = re.compile(r"(\*\*|[A-Za-z0-9_]+)(\.(\*\*|\*|[A-Za-z0-9_]+))*")
 
-_FILE_KEYS = {"name", "about", "epoch", "purposes", "rules"}
+_FILE_KEYS = {"name", "about", "epoch", "deadlines", "purposes", "rules"}
 _PURPOSE_KEYS = {"basis", "why"}
 _TRANSFORMS = ("exactness", "cell", "time", "car", "days")
 _RULE_KEYS = {"paths", "class", "purposes", "keep", "why", *_TRANSFORMS}
@@ -107,7 +110,8 @@ class Policy:
     purposes: Mapping[str, Purpose]
     rules: tuple[Rule, ...]
     text: str
-    epoch: str = "month"
+    epoch: Epoch = "month"
+    deadlines: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def hash(self) -> str:
@@ -116,10 +120,15 @@ class Policy:
             "name": self.name,
             "about": self.about,
             "epoch": self.epoch,
+            "deadlines": dict(self.deadlines),
             "purposes": [[purpose.name, purpose.basis, purpose.why] for purpose in self.purposes.values()],
-            "rules": [[getattr(rule, field.name) for field in fields(rule)] for rule in self.rules],
+            "rules": [[getattr(rule, key.name) for key in fields(rule)] for rule in self.rules],
         }
         return hashlib.sha256(json.dumps(said, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
+
+    def days_to_answer(self, kind: str) -> int:
+        """Return within how many days a person's request of this kind is answered."""
+        return self.deadlines.get(kind, DEADLINE_DAYS)
 
     def rule_of(self, path: str) -> Rule | None:
         """Return the rule that holds for a signal, None where none names it: then it is dropped."""
@@ -151,7 +160,8 @@ def parse(content: str | bytes, name: str) -> Policy:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         epoch = tree.get("epoch", Policy.epoch)
         _need(epoch in EPOCHS, "epoch", "is none", f"Give one of {', '.join(EPOCHS)}.")
-        return Policy(str(title), _text(tree.get("about", ""), "about"), purposes, rules, text, epoch)
+        about, deadlines = _text(tree.get("about", ""), "about"), dict(_deadlines(tree.get("deadlines", {})))
+        return Policy(str(title), about, purposes, rules, text, epoch, deadlines)
     except InputError as error:
         raise InputError(f"{name}: {error.message}", error.do) from None
 
@@ -169,6 +179,15 @@ def _purposes(entries: Any) -> Iterator[Purpose]:
         why = _text(entry.get("why", ""), where)
         _need(why != "", where, "does not say why", "Say in `why` what it is for, so that people understand it.")
         yield Purpose(name, entry["basis"], why)
+
+
+def _deadlines(entries: Any) -> Iterator[tuple[str, int]]:
+    _need(isinstance(entries, dict), "deadlines", "are none", "Write {erasure: 14, access: 30}, in days.")
+    for kind in entries:
+        known = ", ".join(REQUESTS)
+        _need(kind in REQUESTS, "deadlines", f"name {str(kind)[:64]!r}, which is no request", f"Known are {known}.")
+        days = _whole(entries, kind, 1, LIMIT_DAYS, "number of days", "deadlines")
+        yield kind, days or DEADLINE_DAYS
 
 
 def _rules(entries: Any, purposes: Mapping[str, Purpose]) -> Iterator[Rule]:
