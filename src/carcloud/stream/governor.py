@@ -5,7 +5,7 @@ Rules:
 * A chunk is written with the expected last sequence of its subject. On any doubt the governor forgets everything and
   starts again from the last chunk: what was not acknowledged is sent again by the cars, and marks drop what came twice.
 * A chunk that it did not sign, or that repeats one, it takes out of GOVERNED, keeps as evidence, and raises an alarm.
-* A car is told of a batch only after the chunk is flushed. Quarantine and id tables are stored before the chunk.
+* A car is told of a batch only after the chunk is flushed. Quarantine, id tables and pseudonyms are stored before it.
 * Little room on the disk is a state, not a crash: reading stops, an alarm stands, cars are held back, later it goes on.
 * GOVERNED is purged to the lowest position of the folds named here, never by age; its last chunk always stays.
 """
@@ -40,6 +40,7 @@ from carcloud.stream.genuine import FORGED, Verify
 from carcloud.stream.guards import QUARANTINED, Terms
 from carcloud.stream.intake import Intake, Refusal
 from carcloud.stream.marks import Marks
+from carcloud.stream.pseudonyms import Pseudonyms
 from carcloud.stream.quarantine import Quarantine
 from carcloud.stream.raw import prepare
 from carcloud.stream.receipts import root, statement
@@ -103,6 +104,7 @@ class Governor:
         self._vehicles, self._cloud, self._records, self._signer = vehicles, cloud, records, signer
         self._quarantine, self._catalogue, self._settings, self._partition = quarantine, catalogue, settings, partition
         self._terms, self._consents = Terms(catalogue, settings.time, table), Standing(records, table)
+        self._pseudonyms = Pseudonyms(records, table)
         self._evidence = Evidence(cloud, folder / "forged", partition, signed)
         self._subject = subjects.governed(partition)
         self._snapshot = folder / f"marks-{partition}.json"
@@ -228,7 +230,8 @@ class Governor:
     async def _close_chunk(self, least_bytes: int = 0) -> None:
         intake = self._intake
         if intake.needs_chunk or least_bytes:
-            made = draft(intake.arrivals, self._terms, self._consents.bits)
+            names = await self._pseudonyms.of(intake.arrivals)
+            made = draft(intake.arrivals, self._terms, self._consents.bits, names)
             refusals = [*intake.refusals, *self._row_refusals(made.refused)]
             record, rows = self._record(made, refusals), encoded_rows(made.rows)
             record.receipt = await self._receipt(record, root(made.rows), content(record, rows))
@@ -339,7 +342,9 @@ class Governor:
                 self._tenants.pop(erasure.vehicle, None)
                 self._consents.bits.pop(erasure.vehicle, None)
                 self._intake.drop(erasure.vehicle)
-                await asyncio.to_thread(self._evidence.erase, erasure.vehicle)
+                self._pseudonyms.forget(erasure.vehicle)
+                for name in (erasure.vehicle, *erasure.names):
+                    await asyncio.to_thread(self._evidence.erase, name)
             await self._close_chunk(BLOCK_BYTES)
             await self._take_snapshot()
             for erasure in begun:

@@ -4,6 +4,7 @@ Rules:
 * An older time stamp never overwrites a newer one; at the same time stamp the later arrival stands.
 * Rows are vehicles, columns are the signals seen so far. A cell costs 17 bytes, so 100,000 cars with 60 signals fit in
   about 130 MB. Texts, which are few, stand beside it.
+* Rows under a pseudonym are not taken in: the twin says of cars what is so now, and such rows say of no car.
 * State and the number of the chunk it stands at are saved together, and loaded together.
 """
 
@@ -23,6 +24,7 @@ from carcloud.stream.chunk import Chunk
 from carcloud.stream.receipts import starts
 from carcloud.twin.values import Last, Presence
 from carcloud.vehicle.batch import Provenance
+from carcloud.vehicle.pseudonym import is_pseudonym
 
 NEVER = np.iinfo(np.int64).min
 CARS_A_BLOCK = 4096
@@ -69,6 +71,9 @@ class TwinState:
         return changed
 
     def _fold(self, rows: pa.RecordBatch, received_us: int) -> Cells:
+        rows = _of_cars(rows)
+        if not rows.num_rows:
+            return NO_CELLS
         car = self._places(self._vehicles, rows["vehicle"].dictionary)[rows["vehicle"].indices.to_numpy()]
         signal = self._places(self._signals, rows["signal"].dictionary)[rows["signal"].indices.to_numpy()]
         self._grow()
@@ -231,3 +236,18 @@ class TwinState:
         at = table["row"].to_numpy(), table["column"].to_numpy()
         for column, name in zip(self._columns, ("time", "value", "provenance"), strict=True):
             column[at] = table[name].to_numpy()
+
+
+def _of_cars(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows that do not stand under a pseudonym, and no other names."""
+    names = rows["vehicle"].dictionary.to_pylist()
+    mine = [at for at, name in enumerate(names) if not is_pseudonym(name)]
+    if len(mine) == len(names):
+        return rows
+    car = rows["vehicle"].indices.to_numpy()
+    place = np.full(len(names), -1, np.int32)
+    place[mine] = np.arange(len(mine))
+    rows = rows.filter(pa.array(place[car] >= 0))
+    car = place[rows["vehicle"].indices.to_numpy()]
+    vehicle = pa.DictionaryArray.from_arrays(car, pa.array([names[at] for at in mine], pa.string()))
+    return rows.set_column(rows.schema.get_field_index("vehicle"), rows.schema.field("vehicle"), vehicle)

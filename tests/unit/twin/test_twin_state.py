@@ -91,3 +91,13 @@ def test_no_file_is_a_new_state_and_a_damaged_one_is_said(tmp_path):
         file.write_bytes(damaged)
         with pytest.raises(InputError, match="damaged"):
             TwinState.load(file)
+
+
+def test_rows_under_a_pseudonym_are_no_cars():
+    hidden = "p-aaaaaaaaaaaaaaaaaaaa"
+    rows = [(hidden, SPEED, NOW_US, 3.0, 0), (OTHER, SPEED, NOW_US, 2.0, 0), (CAR, SPEED, NOW_US, 1.0, 0)]
+    state = state_of(rows, [(hidden, SPEED, NOW_US + 1, 4.0, 0)])
+    assert state.chunk == 2
+    assert sorted(state.vehicles) == [CAR, OTHER]
+    assert [state.values(car)[SPEED].value for car in (CAR, OTHER)] == [1.0, 2.0]
+    assert state.values(hidden) == {}

@@ -24,6 +24,7 @@ from carcloud.backends.records.life import Life
 from carcloud.backends.records.orders import Orders
 from carcloud.backends.records.passes import Passes
 from carcloud.backends.records.people import People
+from carcloud.backends.records.pseudonyms import Pseudonyms
 from carcloud.backends.records.suspicions import Suspicions
 from carcloud.backends.records.tables import (
     DEFAULT_TENANT,
@@ -31,8 +32,9 @@ from carcloud.backends.records.tables import (
     QuarantineEntry,
     Vehicle,
 )
-from carcloud.errors import ConflictError, MissingError
+from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.vehicle.life import LIVE, State
+from carcloud.vehicle.pseudonym import PREFIX, is_pseudonym
 
 LIMIT_QUARANTINE_BYTES = 256 * 1024 * 1024
 QUARANTINE_AGE = timedelta(days=7)
@@ -55,6 +57,7 @@ class Records(Database):
         self.consents = Consents(self, self.audit)
         self.exports = Exports(self)
         self.erasures = Erasures(self, self.audit)
+        self.pseudonyms = Pseudonyms(self)
         self.orders = Orders(self, self.audit)
 
     # vehicles
@@ -69,8 +72,11 @@ class Records(Database):
         """Enrol a vehicle, with its first certificate or claim and what is noted of it, at once or not at all.
 
         Raises:
+            InputError: the id could be taken for a pseudonym.
             ConflictError: a vehicle that is claimable, active or quarantined has this id, VIN or label.
         """
+        if is_pseudonym(vehicle.id):
+            raise InputError(f"No car's id begins with {PREFIX}.", "Give it another.")
         same = t.vehicles.c.vin == vehicle.vin
         if vehicle.label is not None:
             same |= t.vehicles.c.label == vehicle.label

@@ -3,7 +3,7 @@
 Rules:
 * An erasure begins by deleting all that the records say of the car, details of the audit log too; what joins its id to
   a person is gone with that. The log itself keeps salted hashes only, which say nothing without them.
-* The ledger keeps the car's random id, so that a restored backup can be told; nothing else of the car.
+* The ledger keeps the car's random id and its pseudonyms, sealed, so that a restored backup can be told; nothing else.
 * Each part does its share and says so once; the last one completes the erasure, which is noted for the audit log.
 """
 
@@ -33,8 +33,10 @@ from sqlalchemy import (
 )
 
 from carcloud.backends.records.audit import Audit, Entry
-from carcloud.backends.records.database import Database, Instant, metadata
+from carcloud.backends.records.database import Database, Instant, Sealed, metadata
 from carcloud.errors import MissingError, TryLaterError
+
+ERASING_LOCK = 0x65726173  # any constant: on PostgreSQL one at a time begins an erasure, or says that a part is done
 
 Part = Literal["stream", "twin", "lake"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -58,6 +60,12 @@ erasure_parts = Table(
     Column("at", Instant, nullable=False),
     Column("facts", Text, nullable=False),
 )
+erasure_names = Table(
+    "erasure_names",
+    metadata,
+    Column("erasure", String(32), ForeignKey("erasures.id"), primary_key=True),
+    Column("name", Sealed, primary_key=True),
+)
 _KEPT = frozenset({"erasures"})
 
 
@@ -65,7 +73,7 @@ _KEPT = frozenset({"erasures"})
 class Erasure:
     """One erasure. `fence`: the chunk from which on nothing of the car is in the stream, once the governor said so.
 
-    `parts`: part → what it did, for those that are done.
+    `parts`: part → what it did, for those that are done. `names`: the pseudonyms that rows of the car bear.
     """
 
     id: str
@@ -76,6 +84,7 @@ class Erasure:
     fence: int | None
     done_at: datetime | None
     parts: Mapping[str, Mapping[str, Any]]
+    names: tuple[str, ...] = ()
 
 
 class Erasures:
@@ -92,14 +101,17 @@ class Erasures:
         """
         vehicles = metadata.tables["vehicles"]
         with self._database.transaction(writing=True) as db:
+            self._database.alone(db, ERASING_LOCK)
             known = db.execute(select(erasures.c.id).where(erasures.c.vehicle == vehicle)).scalar()
             if known is None:
                 tenant = db.execute(select(vehicles.c.tenant).where(vehicles.c.id == vehicle)).scalar()
                 if tenant is None:
                     raise MissingError(f"No vehicle {vehicle!r}.", "List the enrolled ones with `carcloud vehicles`.")
                 row = {"vehicle": vehicle, "tenant": tenant, "at": datetime.now(UTC), "actor": actor}
-                db.execute(insert(erasures).values(id=secrets.token_hex(8), **row))
+                known = secrets.token_hex(8)
+                db.execute(insert(erasures).values(id=known, **row))
                 self._audit.note(db, Entry(actor, "eraseVehicle", f"vehicle:{vehicle}", "allowed", tenant=tenant))
+            _keep_names(db, known, vehicle)
             _delete(db, vehicle)
         self._database.clean()
         (erasure,) = self._read(erasures.c.vehicle == vehicle)
@@ -136,7 +148,7 @@ class Erasures:
             raise TryLaterError("What was deleted cannot be overwritten while somebody reads the records.")
         now = datetime.now(UTC)
         with self._database.transaction(writing=True) as db:
-            self._database.alone(db, _LOCK)
+            self._database.alone(db, ERASING_LOCK)
             mine = select(erasure_parts).where(erasure_parts.c.erasure == id)
             if any(found.part == part for found in db.execute(mine).all()):
                 return
@@ -160,10 +172,22 @@ class Erasures:
         parts: dict[str, dict[str, Any]] = {}
         for row in self._database.rows(select(erasure_parts).where(erasure_parts.c.erasure.in_(ids))):
             parts.setdefault(row.erasure, {})[row.part] = orjson.loads(row.facts)
-        return [Erasure(**row._mapping, parts=parts.get(row.id, {})) for row in found]
+        names: dict[str, list[str]] = {}
+        known = select(erasure_names).where(erasure_names.c.erasure.in_(ids))
+        for row in self._database.rows(known):
+            names.setdefault(row.erasure, []).append(row.name)
+        return [
+            Erasure(**row._mapping, parts=parts.get(row.id, {}), names=tuple(sorted(names.get(row.id, ()))))
+            for row in found
+        ]
 
 
-_LOCK = 0x65726173  # any constant: on PostgreSQL one part at a time says that it is done
+def _keep_names(db: Connection, erasure: str, vehicle: str) -> None:
+    """Take the car's pseudonyms over into the ledger, before what ties them to the car is deleted."""
+    links = metadata.tables["pseudonyms"]
+    names = db.execute(select(links.c.name).where(links.c.vehicle == vehicle)).scalars().all()
+    if names:
+        db.execute(insert(erasure_names), [{"erasure": erasure, "name": name} for name in names])
 
 
 def _delete(db: Connection, vehicle: str) -> None:
