@@ -9,7 +9,7 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,19 @@ class Eraser:
     def __init__(self, table: Table, folder: Path, sign: Sign, patience_s: float) -> None:
         self._table, self._folder, self._sign, self._patience_s = table, folder, sign, patience_s
 
-    def erase(self, erasure: str, vehicle: str) -> dict[str, Any]:
-        """Erase a car; return how many rows and chunks it had. May be repeated after any failure.
+    def erase(self, erasure: str, vehicle: str, pseudonyms: Collection[str] = ()) -> dict[str, Any]:
+        """Erase a car under all its names; return how many rows and chunks it had. May be repeated after any failure.
 
         Raises:
             TryLaterError: the signer is away, or the disk is full.
             ConflictError: the table moved meanwhile.
         """
+        names = (vehicle, *pseudonyms)
         if not written(self._folder, erasure):  # else rows may be gone already, and the tombstones stand for them
-            write(self._folder, erasure, vehicle, self._stones(vehicle), self._sign)
-        for file in self._holding(vehicle):
-            self._rewrite(file, vehicle)
-        gone = self._old(vehicle)
+            write(self._folder, erasure, self._stones(names), self._sign)
+        for file in self._holding(names):
+            self._rewrite(file, names)
+        gone = self._old(names)
         if gone:
             time.sleep(self._patience_s)
             self._table.delete(gone)
@@ -50,35 +51,41 @@ class Eraser:
         chunks, rows = counted(self._folder, erasure)
         return {"chunks": chunks, "rows": rows}
 
-    def _stones(self, vehicle: str) -> Iterator[Tombstone]:
-        for by_chunk in windows(self._table, self._holding(vehicle), lambda part: _only(part, vehicle), _unreadable):
+    def _stones(self, names: Collection[str]) -> Iterator[Tombstone]:
+        for by_chunk in windows(self._table, self._holding(names), lambda part: _only(part, names), _unreadable):
             for number, parts in sorted(by_chunk.items()):
                 rows = as_chunk(joined(parts))
-                yield Tombstone(number, vehicle, rows.num_rows, leaf(vehicle, car_digests(rows)[vehicle]))
+                car = np.asarray(rows["vehicle"].cast(pa.string()))
+                for name, digest in car_digests(rows).items():
+                    yield Tombstone(number, name, int((car == name).sum()), leaf(name, digest))
 
-    def _holding(self, vehicle: str) -> list[LiveFile]:
+    def _holding(self, names: Collection[str]) -> list[LiveFile]:
         try:
-            return [file for file in self._table.live() if self._table.holds(file.name, "vehicle", vehicle)]
+            return [file for file in self._table.live() if self._holds(file.name, names)]
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _damaged(str(error)) from error
 
-    def _rewrite(self, file: LiveFile, vehicle: str) -> None:
+    def _holds(self, file: str, names: Collection[str]) -> bool:
+        return any(self._table.holds(file, "vehicle", name) for name in names)
+
+    def _rewrite(self, file: LiveFile, names: Collection[str]) -> None:
         rows = self._table.read(file, DICTIONARIES)
-        others = rows.filter(pc.not_equal(rows["vehicle"].cast(pa.string()), vehicle))
-        names = others["vehicle"].cast(pa.string()).dictionary_encode()  # so that not even its id stays
-        others = others.set_column(others.schema.names.index("vehicle"), "vehicle", names)
+        mine = pc.is_in(rows["vehicle"].cast(pa.string()), pa.array(list(names)))
+        others = rows.filter(pc.invert(mine))
+        left = others["vehicle"].cast(pa.string()).dictionary_encode()  # so that not even its id stays
+        others = others.set_column(others.schema.names.index("vehicle"), "vehicle", left)
         name = Path(file.name).name.rsplit("-", 1)[0]
         new = [self._table.write(file.partition, joined([part_of_file(others)]), name)] if others.num_rows else []
         self._table.replace([file], new)
 
-    def _old(self, vehicle: str) -> list[str]:
+    def _old(self, names: Collection[str]) -> list[str]:
         """Return the files with the car that are on the disk and no longer in the table."""
         live = {file.name for file in self._table.live()}
-        return [name for name in self._table.on_disk() - live if self._may_hold(name, vehicle)]
+        return [file for file in self._table.on_disk() - live if self._may_hold(file, names)]
 
-    def _may_hold(self, name: str, vehicle: str) -> bool:
+    def _may_hold(self, file: str, names: Collection[str]) -> bool:
         try:
-            return self._table.holds(name, "vehicle", vehicle)
+            return self._holds(file, names)
         except FileNotFoundError:
             return False  # it was swept meanwhile
         except (pa.ArrowException, OSError, ValueError):
@@ -93,9 +100,7 @@ def _damaged(reason: str) -> ConflictError:
     return ConflictError(f"The lake cannot be erased from: {reason}.", "Restore the file, then it goes on by itself.")
 
 
-def _only(part: Part, vehicle: str) -> Part | None:
-    """Return a part's rows of one car, None where it has none."""
-    if vehicle not in part.vehicles:
-        return None
-    at = np.flatnonzero(part.vehicle == part.vehicles.index(vehicle))
+def _only(part: Part, names: Collection[str]) -> Part | None:
+    """Return a part's rows of one car, under any of its names, None where it has none."""
+    at = np.flatnonzero(np.array([name in names for name in part.vehicles], np.bool_)[part.vehicle])
     return part.taken(at) if len(at) else None

@@ -1,8 +1,8 @@
 """Tombstones: what stands in the lake for rows that were erased, so that all others stay provable.
 
 Rules:
-* A tombstone names a car and a chunk and keeps the leaf that the car's rows had in the chunk's Merkle tree. With it and
-  the other cars' rows the root is the one the governor signed: nothing else can have been changed.
+* A tombstone names a car, as its rows did, and a chunk, and keeps the leaf that the car's rows had in the chunk's Merkle
+  tree. With it and the other cars' rows the root is the one the governor signed: nothing else can have been changed.
 * The signer signs them, some thousand at once; they are flushed before a row is deleted.
 
 Source: RFC 6962, section 2.1 (tree hash).
@@ -46,20 +46,24 @@ def counted(folder: Path, erasure: str) -> tuple[int, int]:
     """Return how many chunks and rows an erasure's tombstones stand for."""
     lines = _file(folder, erasure).read_bytes().splitlines()
     entries = [entry for line in lines for entry in orjson.loads(line)["statement"]["chunks"]]
-    return len(entries), sum(rows for _, rows, _ in entries)
+    return len({chunk for chunk, _, _ in entries}), sum(rows for _, rows, _ in entries)
 
 
-def write(folder: Path, erasure: str, vehicle: str, stones: Iterable[Tombstone], sign: Sign) -> None:
-    """Write the tombstones of one erasure, flushed.
+def write(folder: Path, erasure: str, stones: Iterable[Tombstone], sign: Sign) -> None:
+    """Write the tombstones of one erasure, of all names of its car, flushed.
 
     Raises:
         TryLaterError: the signer is away, or the disk is full; nothing counts as written.
     """
     file, lines = _file(folder, erasure), list[bytes]()
-    for entries in _groups([[stone.chunk, stone.rows, stone.leaf.hex()] for stone in stones], ENTRIES_A_STATEMENT):
-        said = {"erasure": erasure, "vehicle": vehicle, "chunks": entries}
-        signature = sign(orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
-        lines.append(orjson.dumps({"statement": said, "signature": signature.value.hex(), "key": signature.key_id}))
+    by_name: dict[str, list[Any]] = {}
+    for stone in stones:
+        by_name.setdefault(stone.vehicle, []).append([stone.chunk, stone.rows, stone.leaf.hex()])
+    for name, every in sorted(by_name.items()):
+        for entries in _groups(every, ENTRIES_A_STATEMENT):
+            said = {"erasure": erasure, "vehicle": name, "chunks": entries}
+            signature = sign(orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
+            lines.append(orjson.dumps({"statement": said, "signature": signature.value.hex(), "key": signature.key_id}))
     draft = file.with_suffix(".new")
     try:
         folder.mkdir(exist_ok=True)

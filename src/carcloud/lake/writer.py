@@ -22,7 +22,7 @@ import orjson
 from carcloud.backends.delta import LiveFile, Table
 from carcloud.backends.files import flush
 from carcloud.backends.nats import Bus
-from carcloud.backends.records import Records
+from carcloud.backends.records import Erasure, Records
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.lake.eraser import Eraser
 from carcloud.lake.rows import SCHEMA, bins, by_day, joined, part_of_chunk, part_of_file
@@ -183,7 +183,7 @@ class LakeWriter:
             try:
                 for erasure in await asyncio.to_thread(self._records.erasures.open, "lake"):
                     if self._position >= (erasure.fence or 0):
-                        facts = await asyncio.to_thread(self._erase, erasure.id, erasure.vehicle)
+                        facts = await asyncio.to_thread(self._erase, erasure)
                         await asyncio.to_thread(self._records.erasures.finish, erasure.id, "lake", facts)
                         log.info("a car is erased from the lake", extra=facts)
                 self._erasing = None
@@ -192,10 +192,12 @@ class LakeWriter:
                     log.warning("erasing waits", extra={"reason": str(error)})
                     self._erasing = _alarm("erasing_waits", error.message, error.do)
 
-    def _erase(self, erasure: str, vehicle: str) -> dict[str, Any]:
+    def _erase(self, erasure: Erasure) -> dict[str, Any]:
         with self._replacing:
             table = Table(self._table.path, SCHEMA, "day")
-            return Eraser(table, self._folder / "erased", self._sign, self._patience_s).erase(erasure, vehicle)
+            return Eraser(table, self._folder / "erased", self._sign, self._patience_s).erase(
+                erasure.id, erasure.vehicle, erasure.names
+            )
 
     # compaction
 
