@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carcloud.safety.governance.table import Table
+from carcloud.stream.receipts import DAY_US
 from carcloud.stream.settings import TimeLimits
 from carcloud.vehicle.batch import Provenance
 from carcloud.vehicle.catalogue import Catalogue
@@ -28,7 +29,7 @@ UNKNOWN_SIGNAL = -1
 WRONG_UNIT = -2
 
 ROW_CAUSES = (
-    *("unknown_signal", "not_permitted", "no_consent", "wrong_unit", "wrong_type"),
+    *("unknown_signal", "not_permitted", "no_consent", "expired", "wrong_unit", "wrong_type"),
     *("not_finite", "out_of_range", "time_future", "time_past"),
 )
 CELL_CAUSES = ("unpaired",)
@@ -40,7 +41,7 @@ BATCH_CAUSES = (
 )
 CAUSES = frozenset(ROW_CAUSES + CELL_CAUSES + BATCH_CAUSES)
 COUNTED_ONLY = {
-    *("unknown_signal", "not_permitted", "no_consent", "unpaired", "unknown_table"),
+    *("unknown_signal", "not_permitted", "no_consent", "expired", "unpaired", "unknown_table"),
     *("duplicate", "flood", "empty", "not_enrolled", "wrong_vehicle"),
 }
 QUARANTINED = frozenset(CAUSES - COUNTED_ONLY)
@@ -119,6 +120,18 @@ def no_consent(rows: Rows, terms: Terms) -> Mask | None:
     return rows.spread((terms.table.purposes[rows.run_signal.clip(0)] & lawful[rows.run_batch]) == 0)
 
 
+def expired(rows: Rows, terms: Terms) -> Mask | None:
+    """Refuse what is older already than the governance keeps such rows: by UTC days, as the lake lets them expire."""
+    if not terms.table.expires:
+        return None
+    days = terms.table.days[rows.run_signal.clip(0)]
+    first = (rows.batch_received_us // DAY_US)[rows.run_batch] - days
+    earliest = np.where((days > 0) & (rows.run_signal >= 0), first * DAY_US, np.iinfo(np.int64).min)
+    if not (rows.time_us[rows.edges[0]] < earliest).any():
+        return None
+    return rows.time_us < np.repeat(earliest, rows.run_count)
+
+
 def wrong_unit(rows: Rows, _: Terms) -> Mask | None:
     """Refuse a signal announced in another unit than the catalogue's: its numbers would lie."""
     return rows.spread(rows.run_signal == WRONG_UNIT)
@@ -181,7 +194,7 @@ def time_past(rows: Rows, terms: Terms) -> Mask | None:
 
 
 GUARDS: tuple[Callable[[Rows, Terms], Mask | None], ...] = (
-    *(unknown_signal, not_permitted, no_consent, wrong_unit, wrong_type),
+    *(unknown_signal, not_permitted, no_consent, expired, wrong_unit, wrong_type),
     *(not_finite, out_of_range, time_future, time_past),
 )
 

@@ -1,8 +1,12 @@
 """Each guard alone: what it refuses, up to its very limits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from carcloud.safety.governance.policy import parse
+from carcloud.safety.governance.table import Table
 from carcloud.stream.guards import BATCH_CAUSES, CAUSES, GUARDS, QUARANTINED, ROW_CAUSES, Rows, judge
 from tests.stream import CATALOGUE, DAY_US, NOW_US, TERMS
 
@@ -141,3 +145,22 @@ def test_each_guard_is_a_cause_and_the_set_is_closed():
     assert tuple(guard.__name__ for guard in GUARDS) == ROW_CAUSES
     assert not set(ROW_CAUSES) & set(BATCH_CAUSES)
     assert QUARANTINED < CAUSES
+
+
+def test_what_is_older_than_it_is_kept_is_refused_by_utc_days():
+    text = """
+    name: timed
+    purposes: {run: {basis: contract, why: x}}
+    rules:
+      - {paths: [Vehicle.Speed], class: personal, purposes: [run], days: 3}
+      - {paths: ["**"], class: operational, purposes: [run]}
+    """
+    terms = replace(TERMS, table=Table(parse(text, "timed"), CATALOGUE))
+    first = (NOW_US // DAY_US - 3) * DAY_US
+    for path, causes in (("Vehicle.Speed", ["expired"]), ("Vehicle.Free", [])):
+        kept, refused = judge(rows_of(path, 1.0, 1.0, 1.0, times=[first - 1, first, NOW_US], provenance=1), terms)
+        assert (kept.tolist(), list(refused)) == ([not causes, True, True], causes)
+    late = rows_of("Vehicle.Speed", 1.0, times=[first - 1], provenance=1)
+    late.run_signal[:] = -1
+    assert list(judge(late, terms)[1]) == ["unknown_signal"]
+    assert "expired" not in QUARANTINED

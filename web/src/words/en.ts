@@ -302,6 +302,7 @@ export const en = {
     unknown_signal: ["The signal is not in the zone's catalogue.", "Add it to the catalogue (an overlay), or stop sending it."],
     not_permitted: ["The zone's governance does not let this signal be kept.", "Stop sending it, or have the governance changed."],
     no_consent: ["Only a consent makes this signal lawful, and it was not given or was withdrawn.", "Ask the vehicle's person."],
+    expired: ["The sample is older than the zone's governance keeps such samples.", "Send sooner; nothing is kept of it."],
     unpaired: ["A latitude without its longitude, or the other way round, where places are kept by cells only.", "Send both halves with one time, in one batch."],
     wrong_unit: ["The unit differs from the catalogue's.", "Convert it in the mapping file."],
     wrong_type: ["The value is of another type than the catalogue says.", "Mend the mapping, or the signal's type."],

@@ -204,7 +204,7 @@ def _rules(entries: Any, purposes: Mapping[str, Purpose]) -> Iterator[Rule]:
         _need(not strange, where, f"names purposes that are not above: {', '.join(strange)[:80]}", "Add or mend them.")
         _need(bool(used) == keep, where, "must have purposes if it keeps, and none if not", "Mend one of the two.")
         _need(entry.get("class") in CLASSES, where, "has no class", f"Give one of {', '.join(CLASSES)}.")
-        idle = [key for key in _TRANSFORMS if key in entry and not keep]
+        idle = [key for key in _TRANSFORMS if key in entry and not keep and key != "days"]
         _need(not idle, where, f"changes what it does not keep: {', '.join(idle)}", "Leave it out.")
         both = "cell" in entry and "exactness" in entry
         _need(not both, where, "has both `cell` and `exactness`", "Leave one of the two out: a cell is the exactness.")

@@ -26,6 +26,7 @@ class Table:
 
     `kept`, `pseudonym`, `is_latitude`: (signals,) bool. `purposes`: (signals,) uint64, bits.
     `step`: (signals,) float64, 0 where not rounded. `time_us`: (signals,) int64, 0 where times stay.
+    `days`: (signals,) int64, how long rows are kept, 0 where until the car is erased.
     `cell`: (signals,) int8, -1 where not by cells; `partner`: (signals,) int32, the longitude of a latitude that goes
     by cells, and the other way round, else -1. `changes`: (signals,) bool, whether rows go on otherwise than they came.
     `lawful`: the bits of the purposes that need no consent. `hash`: the policy's.
@@ -45,11 +46,13 @@ class Table:
         changing = [rule if rule is not None and rule.keep else _AS_IT_CAME for rule in rules]
         self.time_us = _column([rule.time_s * 1_000_000 for rule in changing], np.int64)
         self.pseudonym = _column([rule.pseudonym for rule in changing], np.bool_)
+        self.days = _column([rule.days or 0 for rule in changing], np.int64)
         self.cell = _column([-1 if rule.cell is None else rule.cell for rule in changing], np.int8)
         self.partner = _column(_partners(policy.name, catalogue, changing), np.int32)
         self.is_latitude = _column([path.endswith(".Latitude") for path in catalogue], np.bool_)
         self.low, self.high = catalogue.low, catalogue.high
         self.rounds, self.cuts = bool(self.step.any()), bool(self.time_us.any())
+        self.expires = bool(self.days.any())
         self.places, self.hides = bool((self.cell >= 0).any()), bool(self.pseudonym.any())
         self.changes = _column(list((self.step > 0) | (self.time_us > 0) | (self.cell >= 0) | self.pseudonym), np.bool_)
         self.asks = bool((self.kept & ((self.purposes & np.uint64(self.lawful)) == 0)).any())

@@ -73,7 +73,7 @@ def test_laid_out_otherwise_it_is_the_same_policy_and_said_otherwise_another():
         ("paths: [Vehicle.A], class: public", "must have purposes"),
         ("paths: [Vehicle.A], class: public, keep: false, purposes: [run]", "none if not"),
         ("paths: [Vehicle.A], class: public, keep: false, exactness: 1", "changes what it does not keep: exactness"),
-        ("paths: [Vehicle.A], class: public, keep: false, days: 3, car: pseudonym", "not keep: car, days"),
+        ("paths: [Vehicle.A], class: public, keep: false, time: 3, car: pseudonym", "not keep: time, car"),
         ("paths: [Vehicle.A], class: public, purposes: [run], days: 0", "`days` that is no number of days"),
         ("paths: [Vehicle.A], class: public, purposes: [run], days: true", "`days` that is no number of days"),
         ("paths: [Vehicle.A], class: public, purposes: [run], time: 0.5", "`time` that is no number of seconds"),
