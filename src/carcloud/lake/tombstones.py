@@ -1,8 +1,8 @@
 """Tombstones: what stands in the lake for rows that were erased, so that all others stay provable.
 
 Rules:
-* A tombstone names a car, as its rows did, and a chunk, and keeps the leaf that the car's rows had in the chunk's Merkle
-  tree. With it and the other cars' rows the root is the one the governor signed: nothing else can have been changed.
+* A tombstone names a car, as its rows did, and a chunk, and keeps the leaf that the car's rows had in the chunk's
+  Merkle tree. With it and the other cars' rows the root is the one the governor signed: nothing else can have changed.
 * The signer signs them, some thousand at once; they are flushed before a row is deleted.
 
 Source: RFC 6962, section 2.1 (tree hash).
