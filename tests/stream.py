@@ -121,10 +121,17 @@ def governed(rows: Sequence[Row]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def chunk(number: int, rows: Sequence[Row] = (), received_us: int = NOW_US, signer: Signer | None = None) -> Chunk:
-    """Return a chunk; signed where a signer is given."""
+def chunk(
+    number: int,
+    rows: Sequence[Row] = (),
+    received_us: int = NOW_US,
+    signer: Signer | None = None,
+    tenants: dict[str, list[str]] | None = None,
+) -> Chunk:
+    """Return a chunk; signed where a signer is given. `tenants`: whose the cars are; one tenant's where not said."""
     batch = governed(rows) if rows else pa.RecordBatch.from_pylist([], SCHEMA)
     record = Record(number, 0, NOW_US, RawPosition("x", number), 1, len(rows), len(rows), received_us=received_us)
+    record.tenants = tenants or {"default": sorted({row[0] for row in rows})}
     if signer is not None:
         record.receipt = receipt(number, batch, signer, content(record, encoded_rows(batch)))
     return Chunk(record, batch)

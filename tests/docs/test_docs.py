@@ -15,7 +15,7 @@ from carcloud.api.app import describe
 from carcloud.backends.delta import Table
 from carcloud.cli.menu import COMMANDS, command
 from carcloud.gateway import https
-from carcloud.lake.rows import SCHEMA
+from carcloud.lake.rows import PARTITIONS, SCHEMA
 from carcloud.lake.tables import TABLES
 from carcloud.onboard.mapping import read_mapping
 from carcloud.safety.governance.policy import BASES, CLASSES, packs
@@ -259,10 +259,11 @@ def test_routes_on_pages_exist():
 
 
 def test_lake_opens_in_polars_and_duckdb_as_the_page_shows(tmp_path, monkeypatch):
-    table = Table(tmp_path / "carcloud-data/lake/samples", SCHEMA, "day")
+    table = Table(tmp_path / "carcloud-data/lake/samples", SCHEMA, PARTITIONS)
     at = datetime(2026, 2, 2, tzinfo=UTC)
     row = {"vehicle": "a", "signal": "Vehicle.Speed", "time": at, "value": 1.5, "provenance": "measured", "chunk": 1}
-    file = table.write("2026-02-02", pa.Table.from_pylist([row], SCHEMA).drop_columns("day"), "first")
+    rows = pa.Table.from_pylist([row], SCHEMA).drop_columns(PARTITIONS)
+    file = table.write(("default", "2026-02-02"), rows, "first")
     table.commit([file], "lake/0", 1, {})
     monkeypatch.chdir(tmp_path)
     polars_way, duckdb_way, _spark_way = blocks((ROOT / "docs/lake.md").read_text(), "python")

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carcloud.lake.rows import PROVENANCES, bins, by_day, joined, part_of_chunk
+from carcloud.lake.rows import PROVENANCES, bins, by_day, by_tenant, joined, part_of_chunk
 from tests.stream import DAY_US, NOW_US, chunk
 
 CHUNK = st.lists(
@@ -41,6 +41,17 @@ def test_joined_parts_are_all_rows_sorted_by_vehicle_signal_and_time(chunks):
         assert {at.strftime("%Y-%m-%d") for at in rows["time"].to_pylist()} == {day}
         keys = list(zip(*(rows[name].to_pylist() for name in ("vehicle", "signal", "time")), strict=True))
         assert keys == sorted(keys)
+
+
+@given(CHUNK, st.dictionaries(st.sampled_from(["car1", "car2", "car3"]), st.sampled_from("ab")))
+def test_tenants_get_their_own_rows_in_order_and_no_name_of_others(rows, tenant_of):
+    whose = {car: tenant_of.get(car, "c") for car in ("car1", "car2", "car3", "car4")}
+    whole = joined([part_of_chunk(chunk(1, rows))]).to_pylist()
+    divided = dict(by_tenant(part_of_chunk(chunk(1, rows)), whose))
+    assert list(divided) == sorted({whose[row[0]] for row in rows})
+    for tenant, part in divided.items():
+        assert joined([part]).to_pylist() == [row for row in whole if whose[row["vehicle"]] == tenant]
+        assert part.vehicles == sorted({row[0] for row in rows if whose[row[0]] == tenant})
 
 
 def after(row):

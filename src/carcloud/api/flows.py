@@ -20,6 +20,7 @@ from carcloud.lake.border import END_US, FIRST_US, Border, Sent, Wanted
 from carcloud.lake.leaving import LIMIT_ROWS, SQL
 from carcloud.safety.flows.flow import Flow
 from carcloud.safety.flows.meter import READ_FLOW, Reading
+from carcloud.safety.grants.reach import Reach
 from carcloud.safety.people.policy import Resource
 
 LIMIT_NAMES = 10_000
@@ -156,7 +157,8 @@ async def read(
         asked.limit,
     )
     question = await run_in_threadpool(ports.border.question, flow, wanted, caller.id)
-    answer = await ports.lake.ask(SQL, question.parameters, question.limit + 1, "arrow")
+    reach = Reach(ports.border.tenant)
+    answer = await ports.lake.ask(reach, SQL, question.parameters, question.limit + 1, "arrow")
     sent = await run_in_threadpool(ports.border.let_out, question, answer.body, caller.id)
     if ARROW not in accept:
         return Response(await run_in_threadpool(_json, sent), media_type="application/json")

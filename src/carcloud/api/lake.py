@@ -6,7 +6,7 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Response
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import allowed
+from carcloud.api.auth import Caller, allowed, reach_of
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
 
@@ -88,15 +88,19 @@ routes = APIRouter(tags=["lake"], responses=RESPONSES)
     "/v1/lake/sql",
     response_model=Rows,
     responses={200: {"content": {ARROW: {}}}},
-    dependencies=[Depends(allowed("queryLake"))],
 )
-async def sql(ports: Wired, question: Question, accept: Annotated[str, Header()] = "application/json") -> Response:
+async def sql(
+    ports: Wired,
+    question: Question,
+    caller: Annotated[Caller, Depends(allowed("queryLake"))],
+    accept: Annotated[str, Header()] = "application/json",
+) -> Response:
     """Answer one read-only statement over `samples`, `signals` and `vehicles`."""
     if ARROW not in accept:
         limit = min(question.limit, LIMIT_JSON_ROWS)
-        answer = await ports.lake.ask(question.sql, question.parameters, limit, "json")
+        answer = await ports.lake.ask(reach_of(caller), question.sql, question.parameters, limit, "json")
         return Response(answer.body, media_type="application/json")
-    answer = await ports.lake.ask(question.sql, question.parameters, question.limit, "arrow")
+    answer = await ports.lake.ask(reach_of(caller), question.sql, question.parameters, question.limit, "arrow")
     headers = {
         "x-carcloud-truncated": str(answer.truncated).lower(),
         "x-carcloud-elapsed-s": f"{answer.elapsed_s:.6f}",
@@ -104,10 +108,10 @@ async def sql(ports: Wired, question: Question, accept: Annotated[str, Header()]
     return Response(answer.body, media_type=ARROW, headers=headers)
 
 
-@routes.get("/v1/lake/tables", dependencies=[Depends(allowed("queryLake"))])
-async def tables(ports: Wired) -> Tables:
+@routes.get("/v1/lake/tables")
+async def tables(ports: Wired, caller: Annotated[Caller, Depends(allowed("queryLake"))]) -> Tables:
     """List the tables with their columns."""
-    answer = await ports.lake.ask(COLUMNS, {}, LIMIT_JSON_ROWS, "json")
+    answer = await ports.lake.ask(reach_of(caller), COLUMNS, {}, LIMIT_JSON_ROWS, "json")
     found: dict[str, list[TableColumn]] = {}
     for table, name, kind in orjson.loads(answer.body)["rows"]:
         column = TableColumn(name=name, type=kind, description=DESCRIPTIONS.get((table, name), ""))

@@ -13,6 +13,7 @@ from carcloud.lake.border import Border
 from carcloud.lake.workers import Reply
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import Policy
+from carcloud.safety.grants.reach import Reach
 from carcloud.safety.identity import Trust
 from carcloud.safety.orders.server import OrderSignerClient
 from carcloud.safety.people.reception import Reception
@@ -55,8 +56,8 @@ class TwinReader(Protocol):
 class LakeReader(Protocol):
     """The lake's SQL. Raises InputError, NotAllowedError or TryLaterError."""
 
-    async def ask(self, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
-        """Answer one read-only statement in a form, "json" or "arrow"."""
+    async def ask(self, reach: Reach, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
+        """Answer one read-only statement over what is in reach in a form, "json" or "arrow"."""
 
 
 class StatusSource(Protocol):

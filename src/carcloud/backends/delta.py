@@ -15,7 +15,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +32,8 @@ from deltalake.transaction import AddAction, RemoveAction
 
 from carcloud.backends.files import flush
 from carcloud.errors import ConflictError, MissingError, TryLaterError
+
+__all__ = ["AddAction", "LiveFile", "Reader", "Table", "Totals", "write_parquet"]
 
 ROW_GROUP = 1 << 17
 DRAFT = ".new"
@@ -53,38 +55,40 @@ class Totals:
 
 @dataclass(frozen=True)
 class LiveFile:
-    """One file of a table: its name below the table's folder, its partition, how many rows and bytes."""
+    """One file of a table: its name below the table's folder, the values it is filed under, how many rows and bytes."""
 
     name: str
-    partition: str
+    partition: tuple[str, ...]
     rows: int
     bytes: int
 
 
 class Table:
-    """One Delta table on a local path, partitioned by one text column, written by one process."""
+    """One Delta table on a local path, partitioned by text columns, written by one process."""
 
-    def __init__(self, path: Path, schema: pa.Schema, partition: str) -> None:
-        self.path, self._schema, self._partition = path, schema, partition
+    def __init__(self, path: Path, schema: pa.Schema, partitions: Sequence[str]) -> None:
+        self.path, self._schema, self._partitions = path, schema, list(partitions)
         try:
             self._table = DeltaTable(str(path))
         except TableNotFoundError:
-            self._table = _create(path, schema, partition)
+            self._table = _create(path, schema, self._partitions)
 
     def position(self, application: str) -> int:
         """Return the position the application's newest commit stands at; 0 before the first."""
         self._table.update_incremental()
         return self._table.transaction_version(application) or 0
 
-    def write(self, value: str, rows: pa.Table, name: str) -> AddAction:
-        """Write and flush one file of the partition `value`; it is no part of the table until committed."""
-        folder = self.path / f"{self._partition}={value}"
+    def write(self, values: Sequence[str], rows: pa.Table, name: str) -> AddAction:
+        """Write and flush one file under these values; it is no part of the table until committed."""
+        filed = self._filed(values)
+        folder = self.path.joinpath(*(f"{column}={value}" for column, value in filed.items()))
         file = folder / f"{name}-{uuid.uuid4().hex[:12]}.parquet"
         draft = file.with_name(f"{file.name}{DRAFT}")  # so that a file of its name is whole
         try:
             if not folder.is_dir():
                 folder.mkdir(parents=True, exist_ok=True)
-                flush(self.path)
+                for above in folder.parents[: len(filed)]:
+                    flush(above)
             with draft.open("wb") as sink:
                 write_parquet(rows, sink)
                 sink.flush()
@@ -95,8 +99,7 @@ class Table:
             draft.unlink(missing_ok=True)
             raise TryLaterError(f"The lake cannot write: {error.strerror}.", "Make room on its disk.") from error
         size, now_ms = file.stat().st_size, int(time.time() * 1000)
-        relative = f"{folder.name}/{file.name}"
-        return AddAction(relative, size, {self._partition: value}, now_ms, True, _statistics(rows))
+        return AddAction(str(file.relative_to(self.path)), size, filed, now_ms, True, _statistics(rows))
 
     def commit(self, files: list[AddAction], application: str, position: int, metadata: dict[str, str]) -> None:
         """Add the files and move the application to `position` in one flushed step.
@@ -118,7 +121,7 @@ class Table:
                 actions,
                 "append",
                 self._table.schema(),
-                [self._partition],
+                self._partitions,
                 commit_properties=properties,
                 post_commithook_properties=hooks,
             )
@@ -139,7 +142,7 @@ class Table:
         if not set(old) <= set(self.live()):
             raise ConflictError(f"A file to be replaced left the table {self.path.name}.")
         now_ms = int(time.time() * 1000)
-        gone = [RemoveAction(file.name, False, now_ms, file.bytes, {self._partition: file.partition}) for file in old]
+        gone = [RemoveAction(file.name, False, now_ms, file.bytes, self._filed(file.partition)) for file in old]
         kept = [replace(action, data_change=False) for action in new]
         turn = Transaction(REPLACING, (self._table.transaction_version(REPLACING) or 0) + 1)
         self._commit([*gone, *kept], CommitProperties(max_commit_retries=20, app_transactions=[turn]))
@@ -155,10 +158,11 @@ class Table:
         """Return the files of the table as it stands, in the order of their names."""
         self._table.update_incremental()
         actions = pa.table(self._table.get_add_actions(flatten=True))
-        columns = (
-            actions[name].to_pylist() for name in ("path", f"partition.{self._partition}", "num_records", "size_bytes")
-        )
-        return sorted((LiveFile(*row) for row in zip(*columns, strict=True)), key=lambda file: file.name)
+        values = [actions[f"partition.{column}"].to_pylist() for column in self._partitions]
+        filed = zip(*values, strict=True)
+        paths, rows, sizes = (actions[name].to_pylist() for name in ("path", "num_records", "size_bytes"))
+        files = (LiveFile(*about) for about in zip(paths, filed, rows, sizes, strict=True))
+        return sorted(files, key=lambda file: file.name)
 
     def read(self, file: LiveFile, dictionaries: list[str]) -> pa.Table:
         """Read one file, the named columns as dictionaries."""
@@ -178,12 +182,12 @@ class Table:
 
     def tidy(self) -> None:
         """Delete what a crash left half written. For the table's one writer, before it writes."""
-        for draft in self.path.glob(f"{self._partition}=*/*{DRAFT}"):
+        for draft in self.path.glob(f"{self._folders()}/*{DRAFT}"):
             draft.unlink()
 
     def on_disk(self) -> set[str]:
         """Return the names of all files below the table's folder, those included that are no part of it any more."""
-        return {str(file.relative_to(self.path)) for file in self.path.glob(f"{self._partition}=*/*.parquet")}
+        return {str(file.relative_to(self.path)) for file in self.path.glob(f"{self._folders()}/*.parquet")}
 
     def delete(self, names: list[str]) -> None:
         """Delete files that left the table; whoever still reads them must be given time before."""
@@ -206,6 +210,12 @@ class Table:
         rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
         return Totals(self._table.version(), len(files), rows, size)
 
+    def _filed(self, values: Sequence[str]) -> dict[str, str | None]:
+        return dict(zip(self._partitions, values, strict=True))
+
+    def _folders(self) -> str:
+        return "/".join(f"{column}=*" for column in self._partitions)
+
     def _flush_log(self, first: int) -> None:
         folder = self.path / "_delta_log"
         for version in range(first, self._table.version() + 1):
@@ -225,11 +235,17 @@ def _written(path: Path) -> Iterator[None]:
 
 
 class Reader:
-    """The live files of a table, for whoever queries it; follows new versions."""
+    """The live files of one part of a table, for whoever queries it; follows new versions.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    Args:
+        path: the table's folder.
+        part: the column and the value by which the wanted files are filed.
+    """
+
+    def __init__(self, path: Path, part: tuple[str, str]) -> None:
+        self._path, self._part = path, part
         self._table: DeltaTable | None = None
+        self._known: tuple[int, list[str]] = (-1, [])
 
     def live(self) -> tuple[int, list[str]]:
         """Return (version, absolute paths of the files); raise MissingError before the table exists."""
@@ -240,8 +256,12 @@ class Reader:
                 self._table.update_incremental()
         except (TableNotFoundError, FileNotFoundError) as error:
             raise MissingError("The lake has no table yet.", "Send a first batch.") from error
-        actions = pa.table(self._table.get_add_actions())
-        return self._table.version(), [str(self._path / name) for name in actions["path"].to_pylist()]
+        if self._known[0] != self._table.version():
+            column, value = self._part
+            actions = pa.table(self._table.get_add_actions(flatten=True))
+            mine = actions["path"].filter(pc.equal(actions[f"partition.{column}"].cast(pa.string()), value))
+            self._known = self._table.version(), [str(self._path / name) for name in mine.to_pylist()]
+        return self._known
 
 
 def write_parquet(rows: pa.Table, sink: IO[bytes]) -> None:
@@ -277,10 +297,10 @@ def _splits_well(column: pa.ChunkedArray) -> bool:
     return len(_trial.compress(apart.data)) < len(_trial.compress(tried.data))
 
 
-def _create(path: Path, schema: pa.Schema, partition: str) -> DeltaTable:
+def _create(path: Path, schema: pa.Schema, partitions: list[str]) -> DeltaTable:
     path.parent.mkdir(parents=True, exist_ok=True)
     settings = {"delta.checkpointInterval": "1000000", "delta.logRetentionDuration": "interval 1 days"}
-    return DeltaTable.create(str(path), schema=schema, partition_by=[partition], configuration=settings)
+    return DeltaTable.create(str(path), schema=schema, partition_by=partitions, configuration=settings)
 
 
 def _statistics(rows: pa.Table) -> str:

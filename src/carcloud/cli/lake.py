@@ -20,7 +20,7 @@ from carcloud.backends.records import Entry
 from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
-from carcloud.lake.query import LakeQuery
+from carcloud.lake.query import LakeQuery, folder_of
 from carcloud.lake.settings import QueryLimits
 from carcloud.safety.keys import PRIVATE_FILE
 from carcloud.settings import Folder, Settings, catalogue_in_force
@@ -108,10 +108,11 @@ def _query(settings: Settings, folder: Folder, limits: QueryLimits | None = None
 
     def cars() -> list[dict[str, Any]]:
         with contextlib.closing(open_records(settings, folder)) as records:
-            found = records.vehicles(limit=100_000)
+            found = records.vehicles(limit=100_000, tenant=settings.tenant)
         return [{"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at} for car in found]
 
-    return LakeQuery(table, Reader(table).live, signals, cars, limits or settings.query)
+    files = Reader(table, ("tenant", settings.tenant)).live
+    return LakeQuery(folder_of(table, settings.tenant), files, signals, cars, limits or settings.query)
 
 
 def _lines(table: pa.Table) -> Iterator[str]:

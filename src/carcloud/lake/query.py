@@ -2,9 +2,9 @@
 
 - One locked-down DuckDB instance; every query gets a fresh connection to it and leaves nothing behind.
 - DuckDB looks at its limits between steps only: behind the API it runs in a process that can be killed (`workers`).
-- `statement.read_only` decides what may run. Behind it DuckDB is closed too: no file outside the table's folder,
-  no extension, no setting can be changed, nothing spills to disk.
-- `samples` is a view over the table's live files; `signals` and `vehicles` are filled when a query names them.
+- `statement.read_only` decides what may run. Behind it DuckDB is closed too: no file outside one tenant's folder of the
+  table, no extension, no setting can be changed, nothing spills to disk.
+- `samples` is a view over the tenant's live files; `signals` and `vehicles` are filled when a query names them.
 
 Source: https://duckdb.org/docs/2.0/operations_manual/securing_duckdb/overview
 """
@@ -42,13 +42,13 @@ class Answer:
 
 
 class LakeQuery:
-    """The lake's SQL, for one thread.
+    """The lake's SQL for one tenant and one thread.
 
     Args:
-        path: folder of the Delta table, the only one whose files can be read.
-        files: returns (version, absolute paths of the live files); MissingError while there is no table.
-        signals: returns the catalogue as rows of the table `signals`.
-        vehicles: returns the vehicles as rows of the table `vehicles`.
+        path: the tenant's folder of the Delta table, the only one whose files can be read: see `folder_of`.
+        files: returns (version, absolute paths of the tenant's live files); MissingError while there is no table.
+        signals: returns the tenant's catalogue as rows of the table `signals`.
+        vehicles: returns the tenant's vehicles as rows of the table `vehicles`.
     """
 
     def __init__(self, path: Path, files: Files, signals: Rows, vehicles: Rows, limits: QueryLimits | None = None):
@@ -143,6 +143,11 @@ class LakeQuery:
 
     def _without_paths(self, text: str) -> str:
         return text.replace(f"{self._path}/", "").replace(str(self._path), "the lake")
+
+
+def folder_of(table: Path, tenant: str) -> Path:
+    """Return where a tenant's files lie in the table."""
+    return table / f"tenant={tenant}"
 
 
 def _locked(path: Path, limits: QueryLimits) -> duckdb.DuckDBPyConnection:

@@ -3,11 +3,12 @@
 Rules:
 * What is joined is sorted already, so runs of one vehicle, signal, chunk and provenance are ordered, not rows.
 * A row with a text has no value; every other row has a finite one.
+* A file holds rows of one tenant and names no car of another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from carcloud.errors import ConflictError
 from carcloud.stream.chunk import Chunk
 from carcloud.stream.receipts import starts
 from carcloud.vehicle.batch import Provenance
@@ -28,9 +30,11 @@ SCHEMA = pa.schema(
         ("text", pa.string()),
         ("provenance", pa.string()),
         ("chunk", pa.int64()),
+        ("tenant", pa.string()),
         ("day", pa.string()),
     ]
 )
+PARTITIONS = ("tenant", "day")
 PROVENANCES = [kind.name.lower() for kind in Provenance]
 DAY_US = 86_400_000_000
 
@@ -157,6 +161,37 @@ def by_day(rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
     day = time_us // DAY_US
     for number in np.unique(day).tolist():
         yield _day(number), rows.filter(pa.array(day == number))
+
+
+def by_tenant(part: Part, tenant_of: Mapping[str, str]) -> Iterator[tuple[str, Part]]:
+    """Yield (tenant, its rows), each sorted as before and naming that tenant's cars only.
+
+    Raises:
+        ConflictError: a car is of no tenant.
+    """
+    part = _named(part)
+    if unknown := [name for name in part.vehicles if name not in tenant_of]:
+        raise ConflictError(f"A chunk has rows of {len(unknown)} cars and does not say whose they are.")
+    tenants = sorted({tenant_of[name] for name in part.vehicles})
+    if len(tenants) == 1:
+        yield tenants[0], part
+        return
+    place = {tenant: at for at, tenant in enumerate(tenants)}
+    row = np.array([place[tenant_of[name]] for name in part.vehicles], np.int32)[part.vehicle]
+    order = np.argsort(row, kind="stable")
+    edges = np.searchsorted(row[order], np.arange(len(tenants) + 1))
+    for tenant, (first, end) in zip(tenants, pairwise(edges.tolist()), strict=True):
+        yield tenant, _named(part.taken(order[first:end]))
+
+
+def _named(part: Part) -> Part:
+    """Return the part with no name of a car that it has no row of."""
+    used = np.flatnonzero(np.bincount(part.vehicle, minlength=len(part.vehicles)))
+    if len(used) == len(part.vehicles):
+        return part
+    place = np.zeros(len(part.vehicles), np.int32)
+    place[used] = np.arange(len(used))
+    return replace(part, vehicles=[part.vehicles[at] for at in used.tolist()], vehicle=place[part.vehicle])
 
 
 def _day(number: int) -> str:

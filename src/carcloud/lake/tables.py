@@ -19,9 +19,10 @@ SIGNALS = pa.schema(
     ]
 )
 VEHICLES = pa.schema([("vehicle", pa.string()), ("state", pa.string()), ("enrolled_at", pa.timestamp("us", "UTC"))])
-TABLES = {"samples": SCHEMA, "signals": SIGNALS, "vehicles": VEHICLES}
+TABLES = {"samples": SCHEMA.remove(SCHEMA.get_field_index("tenant")), "signals": SIGNALS, "vehicles": VEHICLES}
 
 Rows = Callable[[], Sequence[Mapping[str, Any]] | pa.Table]
+TenantRows = Callable[[str], Sequence[Mapping[str, Any]]]
 
 
 def table(name: str, rows: Sequence[Mapping[str, Any]] | pa.Table) -> pa.Table:

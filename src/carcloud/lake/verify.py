@@ -19,7 +19,7 @@ from typing import Any
 from carcloud.backends.delta import Table
 from carcloud.errors import MissingError
 from carcloud.lake.receipts import receipts_of
-from carcloud.lake.rows import SCHEMA, Part, joined
+from carcloud.lake.rows import PARTITIONS, SCHEMA, Part, joined
 from carcloud.lake.tombstones import Tombstone, read
 from carcloud.lake.windows import as_chunk, windows
 from carcloud.safety.audit.tree import root_of
@@ -54,7 +54,7 @@ def verify_lake(folder: Path, signed: Verify, erased: Verify, partition: int = 0
     """
     if not (folder / "samples").is_dir():
         raise MissingError(f"There is no lake in {folder} yet.", "Send a first batch, or give the zone's folder.")
-    verdict, table, application = Verdict(), Table(folder / "samples", SCHEMA, "day"), f"lake/{partition}"
+    verdict, table, application = Verdict(), Table(folder / "samples", SCHEMA, PARTITIONS), f"lake/{partition}"
     position, live = table.position(application), table.live()  # in this order, for a lake that is being written to
     receipts = verdict.receipts = receipts_of(folder, verdict.fault)
     stones = read(folder / "erased", erased, verdict.fault)

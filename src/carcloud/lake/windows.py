@@ -61,6 +61,6 @@ def _part(table: Table, file: LiveFile, fault: Fault) -> Part | None:
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         fault(f"{file.name}: cannot be read as the lake's rows, {type(error).__name__}")
         return None
-    if (part.time_us // DAY_US != np.datetime64(file.partition, "D").astype(np.int64)).any():
+    if (part.time_us // DAY_US != np.datetime64(file.partition[-1], "D").astype(np.int64)).any():
         fault(f"{file.name}: holds rows of other days")
     return part

@@ -1,6 +1,8 @@
-"""One query process: `python -m carcloud.lake.worker PATH LIMITS`. `LakeWorkers` starts it and says what to ask.
+"""One query process: `python -m carcloud.lake.worker PATH LIMITS TENANT`. `LakeWorkers` starts it and says what to ask.
 
 - It knows the table's folder and nothing else of the zone: no records, no keys, no address.
+- Its database is locked to one tenant's folder. When another tenant asks it is closed, and one for that tenant opened:
+  nothing that one tenant's statement left in the engine is there for the next.
 - The kernel bounds its memory (Linux): what is too much fails inside the query, however large a single value is.
 - A process that has grown says so with its answer and ends: a fresh one is smaller than what an engine keeps.
 - It ends when nobody can ask any more.
@@ -24,7 +26,7 @@ from carcloud.errors import CarcloudError, InputError
 from carcloud.lake.errors import too_large
 from carcloud.lake.forms import as_arrow, as_json
 from carcloud.lake.frames import SIZES, frame
-from carcloud.lake.query import Answer, LakeQuery
+from carcloud.lake.query import Answer, LakeQuery, folder_of
 from carcloud.lake.settings import LIMIT_ANSWER_BYTES, QueryLimits
 
 if sys.platform == "linux":
@@ -40,9 +42,9 @@ GROWN_BYTES = 256 << 20
 FORMS: Mapping[str, Callable[[Answer], bytes | memoryview]] = {"arrow": as_arrow, "json": as_json}
 
 
-def serve(path: Path, limits: QueryLimits) -> None:
-    """Answer until standard input ends, or the process has grown."""
-    query = LakeQuery(path, Reader(path).live, lambda: _wanted("signals"), lambda: _wanted("vehicles"), limits)
+def serve(path: Path, limits: QueryLimits, tenant: str) -> None:
+    """Answer until standard input ends, or the process has grown; the first question is likely this tenant's."""
+    query = _opened(path, limits, tenant)
     with contextlib.suppress(CarcloudError):
         query.run("SELECT 1")  # the first question loads much: let no one wait for it
     idle_bytes = _data_bytes()
@@ -50,9 +52,19 @@ def serve(path: Path, limits: QueryLimits) -> None:
     _say({"ready": True})
     grown = False
     while not grown and (question := _hear()):
+        if question[0]["tenant"] != tenant:
+            query.close()
+            tenant = question[0]["tenant"]
+            query = _opened(path, limits, tenant)
         head, body = _answered(query, limits, question[0])
         grown = _data_bytes() - idle_bytes > GROWN_BYTES
         _say(head | {"last": grown}, body)
+
+
+def _opened(path: Path, limits: QueryLimits, tenant: str) -> LakeQuery:
+    files = Reader(path, ("tenant", tenant)).live
+    wants = (lambda: _wanted("signals")), (lambda: _wanted("vehicles"))
+    return LakeQuery(folder_of(path, tenant), files, *wants, limits)
 
 
 def _answered(
@@ -112,4 +124,4 @@ if __name__ == "__main__":
     leave_out_pandas()
     pa.set_memory_pool(pa.system_memory_pool())  # the other one maps a GiB at once
     os.nice(NICENESS)
-    serve(Path(sys.argv[1]), QueryLimits(**json.loads(sys.argv[2])))
+    serve(Path(sys.argv[1]), QueryLimits(**json.loads(sys.argv[2])), sys.argv[3])

@@ -1,6 +1,7 @@
 """The lake's SQL in processes of its own, which can be killed: no query outlives its time or grows in the asker.
 
 - Two processes, started before they are needed, answer one query each; more wait, and too many are sent away.
+- A question is a tenant's. It goes to a process that answered that tenant before, where one is free.
 - The engine stops a query at its limits. What it cannot stop, one endless step, ends with its process: killed a grace
   after the time is over, or when nobody waits for it any more. Another starts at once.
 - When the asker is gone, however it went, the processes end too.
@@ -16,6 +17,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ from carcloud.errors import FAMILIES, CarcloudError, TryLaterError
 from carcloud.lake.errors import failed, too_slow
 from carcloud.lake.frames import SIZES, frame
 from carcloud.lake.settings import LIMIT_ANSWER_BYTES, QueryLimits
-from carcloud.lake.tables import Rows, table
+from carcloud.lake.tables import TenantRows, table
+from carcloud.safety.grants.reach import Reach
 
 WORKERS = 2
 LIMIT_WAITING = 16
@@ -50,26 +53,33 @@ class LakeWorkers:
 
     Args:
         path: folder of the Delta table.
-        signals: returns the catalogue as rows of the table `signals`; called in a thread.
-        vehicles: returns the vehicles as rows of the table `vehicles`; called in a thread.
+        signals: returns a tenant's catalogue as rows of the table `signals`; called in a thread.
+        vehicles: returns a tenant's vehicles as rows of the table `vehicles`; called in a thread.
+        tenant: who most likely asks first.
     """
 
-    def __init__(self, path: Path, signals: Rows, vehicles: Rows, limits: QueryLimits | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        signals: TenantRows,
+        vehicles: TenantRows,
+        limits: QueryLimits | None = None,
+        tenant: str = "default",
+    ) -> None:
         self._limits = limits or QueryLimits()
-        self._rows: Mapping[str, Rows] = {"signals": signals, "vehicles": vehicles}
-        command = [sys.executable, "-m", "carcloud.lake.worker", str(path), json.dumps(asdict(self._limits))]
-        self._workers = [_Worker(command) for _ in range(WORKERS)]
-        self._free: asyncio.Queue[_Worker] = asyncio.Queue()
-        for worker in self._workers:
-            self._free.put_nowait(worker)
+        self._rows: Mapping[str, TenantRows] = {"signals": signals, "vehicles": vehicles}
+        command = [sys.executable, "-m", "carcloud.lake.worker", str(path), json.dumps(asdict(self._limits)), tenant]
+        self._workers = [_Worker(command, tenant) for _ in range(WORKERS)]
+        self._free = list(self._workers)
+        self._turns = asyncio.Semaphore(WORKERS)
         self._places = WORKERS + LIMIT_WAITING
 
     async def start(self) -> None:
         """Start the processes, so that the first question need not wait for it; what fails, a question is told."""
         await asyncio.gather(*(worker.process() for worker in self._workers), return_exceptions=True)
 
-    async def ask(self, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
-        """Return at most `limit` rows of one read-only statement, `$name` standing for parameters.
+    async def ask(self, reach: Reach, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
+        """Return at most `limit` rows of one read-only statement over what is in reach; `$name` stands for parameters.
 
         Args:
             form: "arrow" or "json".
@@ -79,10 +89,11 @@ class LakeWorkers:
             NotAllowedError: the statement does more than read the lake.
             TryLaterError: too many ask, or the engine failed.
         """
-        question = {"sql": sql, "parameters": parameters, "limit": limit, "form": form}
-        async with self._turn() as worker:
+        question = {"tenant": reach.tenant, "sql": sql, "parameters": parameters, "limit": limit, "form": form}
+        async with self._turn(reach.tenant) as worker:
             try:
-                head, body = await worker.ask(question, self._stream, self._limits.time_s + GRACE_S)
+                side = partial(self._stream, reach.tenant)
+                head, body = await worker.ask(question, side, self._limits.time_s + GRACE_S)
             except TimeoutError:
                 raise too_slow(self._limits) from None
             except (EOFError, OSError) as error:
@@ -96,21 +107,24 @@ class LakeWorkers:
         await asyncio.gather(*(worker.end() for worker in self._workers))
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[_Worker]:
+    async def _turn(self, tenant: str) -> AsyncIterator[_Worker]:
         if not self._places:
             raise TryLaterError("Too many queries are waiting.", "Ask again in a few seconds.")
         self._places -= 1
         try:
-            worker = await self._free.get()
-            try:
-                yield worker
-            finally:
-                self._free.put_nowait(worker)
+            async with self._turns:
+                worker = next((free for free in self._free if free.tenant == tenant), self._free[0])
+                self._free.remove(worker)
+                worker.tenant = tenant
+                try:
+                    yield worker
+                finally:
+                    self._free.append(worker)
         finally:
             self._places += 1
 
-    def _stream(self, name: str) -> memoryview:
-        sink, rows = pa.BufferOutputStream(), table(name, self._rows[name]())
+    def _stream(self, tenant: str, name: str) -> memoryview:
+        sink, rows = pa.BufferOutputStream(), table(name, self._rows[name](tenant))
         with pa.ipc.new_stream(sink, rows.schema) as writer:
             writer.write_table(rows)
         return memoryview(sink.getvalue())
@@ -119,8 +133,8 @@ class LakeWorkers:
 class _Worker:
     """A place for a process: the one that runs, and after its end the next."""
 
-    def __init__(self, command: list[str]) -> None:
-        self._command = command
+    def __init__(self, command: list[str], tenant: str) -> None:
+        self._command, self.tenant = command, tenant
         self._starting: asyncio.Task[Process] | None = None
 
     async def process(self) -> Process:

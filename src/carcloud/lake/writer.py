@@ -3,7 +3,8 @@
 Rules:
 * The number of the last chunk stands in the same commit as the rows; after any failure the writer asks the table.
 * Receipts of a commit's chunks, empty ones too, are flushed beside it first: no chunk of the lake is without one.
-* A commit is made this long after its first chunk, or when enough rows are there.
+* A commit is made this long after its first chunk, or when enough rows are there. It holds all tenants' rows, in files
+  of each; a chunk says, signed, whose each car is.
 * Small files are joined in the background, in windows in which one car's rows come to lie together.
 """
 
@@ -19,13 +20,13 @@ from typing import Any
 
 import orjson
 
-from carcloud.backends.delta import LiveFile, Table
+from carcloud.backends.delta import AddAction, LiveFile, Table
 from carcloud.backends.files import flush
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Erasure, Records
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.lake.eraser import Eraser
-from carcloud.lake.rows import SCHEMA, bins, by_day, joined, part_of_chunk, part_of_file
+from carcloud.lake.rows import PARTITIONS, SCHEMA, Part, bins, by_day, by_tenant, joined, part_of_chunk, part_of_file
 from carcloud.lake.settings import LakeSettings
 from carcloud.lake.tombstones import Sign
 from carcloud.lake.windows import DICTIONARIES
@@ -37,6 +38,7 @@ from carcloud.stream.genuine import FORGED, ForgedError, Verify
 log = logging.getLogger(__name__)
 
 ERASE_EVERY_S = 2.0
+TENANTS_A_SHARE = 10
 
 
 class LakeWriter:
@@ -60,7 +62,7 @@ class LakeWriter:
         self._cloud, self._records, self._settings, self._partition = cloud, records, settings, partition
         self._signed = signed
         self._folder, self._application = folder, f"lake/{partition}"
-        self._table = Table(folder / "samples", SCHEMA, "day")
+        self._table = Table(folder / "samples", SCHEMA, PARTITIONS)
         self._table.tidy()
         self._receipts = folder / "receipts"
         self._receipts.mkdir(exist_ok=True)
@@ -71,7 +73,7 @@ class LakeWriter:
         self._alarm: dict[str, str] | None = None
         self._position = 0
         self._totals = self._table.totals()
-        self._compacted = 0
+        self._compacted = self._writing = 0
 
     async def run(self) -> None:
         """Write and compact until cancelled."""
@@ -140,12 +142,16 @@ class LakeWriter:
 
     def _commit(self, chunks: list[Chunk]) -> None:
         first, last = chunks[0].record.number, chunks[-1].record.number
-        parts = [part_of_chunk(chunk) for chunk in chunks if chunk.rows.num_rows]
+        divided = _divided(chunks)
         self._keep_receipts(chunks)
         name = f"{self._partition}-{first:012}"
-        days = by_day(joined(parts)) if parts else ()
-        files = [self._table.write(day, rows, name) for day, rows in days]
+        files = [
+            self._table.write((tenant, day), rows, name)
+            for tenant, parts in divided.items()
+            for day, rows in by_day(joined(parts))
+        ]
         self._table.commit(files, self._application, last, {"chunks": f"{first}-{last}"})
+        self._writing = max(self._writing, len(divided))
         self._records.set_position("lake", self._partition, last)
         self._totals = self._table.totals()
         self._position = last
@@ -194,7 +200,7 @@ class LakeWriter:
 
     def _erase(self, erasure: Erasure) -> dict[str, Any]:
         with self._replacing:
-            table = Table(self._table.path, SCHEMA, "day")
+            table = Table(self._table.path, SCHEMA, PARTITIONS)
             return Eraser(table, self._folder / "erased", self._sign, self._patience_s).erase(
                 erasure.id, erasure.vehicle, erasure.names
             )
@@ -205,7 +211,7 @@ class LakeWriter:
         due = time.monotonic() + self._settings.compact_every_s
         while True:
             await asyncio.sleep(2.0)
-            if time.monotonic() < due and self._totals.files - self._compacted < self._settings.small_files:
+            if time.monotonic() < due and self._totals.files - self._compacted < self._many():
                 continue
             due = time.monotonic() + self._settings.compact_every_s
             try:
@@ -213,30 +219,51 @@ class LakeWriter:
             except (ConflictError, TryLaterError) as error:
                 log.warning("small files stay for now", extra={"reason": str(error)})
 
+    def _many(self) -> int:
+        """Return how many new files are too many; more where many tenants send, each into files of its own."""
+        return self._settings.small_files * max(self._writing, TENANTS_A_SHARE) // TENANTS_A_SHARE
+
     def compact(self) -> int:
         """Join small files day by day; return how many were replaced. Runs beside the writer, on its own handle."""
         with self._replacing:
             return self._compact()
 
     def _compact(self) -> int:
-        table, gone = Table(self._table.path, SCHEMA, "day"), 0
-        by_partition: dict[str, list[LiveFile]] = {}
+        table, gone = Table(self._table.path, SCHEMA, PARTITIONS), 0
+        by_partition: dict[tuple[str, ...], list[LiveFile]] = {}
         for file in table.live():
             if file.rows < self._settings.window_rows // 2:
                 by_partition.setdefault(file.partition, []).append(file)
-        for day, files in by_partition.items():
+        old, new = list[LiveFile](), list[AddAction]()
+        for partition, files in by_partition.items():
             for first, end in bins([file.rows for file in files], self._settings.window_rows):
-                self._join(table, day, files[first:end])
+                old += files[first:end]
+                new.append(self._join(table, partition, files[first:end]))
                 gone += end - first
-        self._compacted = table.totals().files
+            if sum(file.rows for file in old) >= self._settings.commit_rows:
+                table.replace(old, new)
+                old, new = [], []
+        if old:
+            table.replace(old, new)
+        self._compacted, self._writing = table.totals().files, 0
         table.checkpoint()
         table.sweep()
         return gone
 
-    def _join(self, table: Table, day: str, files: list[LiveFile]) -> None:
+    def _join(self, table: Table, partition: tuple[str, ...], files: list[LiveFile]) -> AddAction:
         rows = joined([part_of_file(table.read(file, DICTIONARIES)) for file in files])
-        name = Path(files[0].name).name.rsplit("-", 1)[0]
-        table.replace(files, [table.write(day, rows, name)])
+        return table.write(partition, rows, Path(files[0].name).name.rsplit("-", 1)[0])
+
+
+def _divided(chunks: list[Chunk]) -> dict[str, list[Part]]:
+    """Return the chunks' rows by tenant."""
+    parts: dict[str, list[Part]] = {}
+    for chunk in chunks:
+        if chunk.rows.num_rows:
+            tenant_of = {name: tenant for tenant, names in chunk.record.tenants.items() for name in names}
+            for tenant, part in by_tenant(part_of_chunk(chunk), tenant_of):
+                parts.setdefault(tenant, []).append(part)
+    return parts
 
 
 def _alarm(code: str, message: str, do: str) -> dict[str, str]:

@@ -49,7 +49,8 @@ class Record:
     """A chunk's metadata.
 
     `marks`: (vehicle, queue as 16 hex digits, number) moved by this chunk. `refused`: rows or batches by cause.
-    `received_us`: broker's receive time of the oldest batch in it, µs UTC. `receipt`: see receipts.py.
+    `received_us`: broker's receive time of the oldest batch in it, µs UTC. `tenants`: tenant → names of its cars that
+    have rows. `receipt`: see receipts.py.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Record:
     received_us: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     marks: list[tuple[str, str, int]] = field(default_factory=list)
+    tenants: dict[str, list[str]] = field(default_factory=dict)
     receipt: dict[str, Any] = field(default_factory=dict)
 
 

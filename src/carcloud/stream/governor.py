@@ -276,6 +276,7 @@ class Governor:
             received_us=min((arrival.received_us for arrival in intake.arrivals), default=0),
             refused=dict(refused),
             marks=[(vehicle, f"{queue:016x}", number) for (vehicle, queue), number in intake.moved.items()],
+            tenants=made.tenants,
         )
 
     async def _receipt(self, record: Record, merkle_root: bytes, said: str) -> dict[str, Any]:

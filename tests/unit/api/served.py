@@ -164,7 +164,7 @@ class Zone:
         self.log_folder, self.log_keys = folder / "audit", list[Key]()
         self.policy, self.notices = POLICY, list[tuple[str, bytes]]()
         self.border = Border(self.records, FLOWS, POLICY, CATALOGUE, folder / "keys", "default")
-        self.lake = LakeWorkers(folder / "lake", list, self._vehicles)
+        self.lake = LakeWorkers(folder / "lake", lambda _: [], self._vehicles)
         ports = Ports(
             zone="test",
             status=self.bus,
@@ -198,9 +198,10 @@ class Zone:
     async def _notify(self, subject: str, data: bytes) -> None:
         self.notices.append((subject, data))
 
-    def _vehicles(self) -> list[dict[str, Any]]:
+    def _vehicles(self, tenant: str) -> list[dict[str, Any]]:
         return [
-            {"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at} for car in self.records.vehicles()
+            {"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at}
+            for car in self.records.vehicles(tenant=tenant)
         ]
 
     def link(self) -> str:

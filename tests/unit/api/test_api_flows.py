@@ -21,13 +21,13 @@ SPEED = "Vehicle.Speed"
 
 def row(vehicle: str, at_s: float, value: float, chunk: int, signal: str = SPEED) -> dict[str, Any]:
     at = MOMENT + timedelta(seconds=at_s)
-    fixed = {"text": None, "provenance": "measured", "day": at.date().isoformat()}
+    fixed = {"text": None, "provenance": "measured", "tenant": "default", "day": at.date().isoformat()}
     return {"vehicle": vehicle, "signal": signal, "time": at, "value": value, "chunk": chunk} | fixed
 
 
 def store(folder: Path, rows: list[dict[str, Any]]) -> None:
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    write_deltalake(folder / "lake", table, partition_by=["day"], mode="append")
+    write_deltalake(folder / "lake", table, partition_by=["tenant", "day"], mode="append")
 
 
 @pytest.fixture

@@ -145,7 +145,9 @@ def test_sql_answers_arrow_when_asked(api: httpx.Client) -> None:
 def test_sql_reads_the_lake(api: httpx.Client, tmp_path: Path) -> None:
     table = {"vehicle": [CARS[0]], "signal": [SPEED], "time": pa.array([MOMENT_US], pa.timestamp("us", "UTC"))}
     rest = {"value": [1.5], "text": pa.nulls(1, pa.string()), "provenance": ["measured"], "chunk": [1]}
-    write_deltalake(tmp_path / "lake", pa.table(table | rest | {"day": ["2026-03-01"]}), partition_by=["day"])
+    for tenant, day in (("default", "2026-03-01"), ("other", "2026-03-02")):
+        filed = pa.table(table | rest | {"tenant": [tenant], "day": [day]})
+        write_deltalake(tmp_path / "lake", filed, partition_by=["tenant", "day"], mode="append")
     answer = api.post("/v1/lake/sql", json={"sql": "SELECT time, value, day FROM samples"}).json()
     assert answer["rows"] == [["2026-03-01T12:00:00Z", 1.5, "2026-03-01"]]
 

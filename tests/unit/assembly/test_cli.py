@@ -17,7 +17,7 @@ from carcloud.assembly.zonefile import new_zone_file
 from carcloud.backends.delta import Table
 from carcloud.cli import app, zone
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, TryLaterError
-from carcloud.lake.rows import SCHEMA, by_day, joined, part_of_chunk
+from carcloud.lake.rows import PARTITIONS, SCHEMA, by_day, joined, part_of_chunk
 from carcloud.safety.seal import Seal
 from carcloud.safety.signer import Signer
 from carcloud.settings import Folder, Settings
@@ -60,9 +60,11 @@ def data(tmp_path: Path) -> Path:
     folder = Folder(tmp_path / "data")
     folder.make()
     assert run("enrol", "--vin", VIN, "--data", folder.path, "--label", "blue").exit_code == 0
-    table = Table(folder.lake / "samples", SCHEMA, "day")
+    table = Table(folder.lake / "samples", SCHEMA, PARTITIONS)
     rows = [(car, "Vehicle.Speed", NOW_US + at, float(at), 0) for car in (CAR, OTHER) for at in range(3)]
-    files = [table.write(day, part, "0-1") for day, part in by_day(joined([part_of_chunk(chunk(1, rows))]))]
+    files = [
+        table.write(("default", day), part, "0-1") for day, part in by_day(joined([part_of_chunk(chunk(1, rows))]))
+    ]
     table.commit(files, "lake/0", 1, {})
     return folder.path
 

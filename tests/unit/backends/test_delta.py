@@ -17,11 +17,12 @@ import pytest
 
 from carcloud.backends.delta import KEEP_OLD_FILES_H, Reader, Table, Totals
 from carcloud.errors import ConflictError, MissingError, TryLaterError
-from carcloud.lake.rows import SCHEMA, joined, part_of_chunk, part_of_file
+from carcloud.lake.rows import PARTITIONS, SCHEMA, joined, part_of_chunk, part_of_file
 from tests.stream import CAR, NOW_US, OTHER, chunk
 
 APPLICATION = "lake/0"
 DAY = datetime.fromtimestamp(NOW_US / 1e6, UTC).strftime("%Y-%m-%d")
+PLACE = ("default", DAY)
 DICTIONARIES = ["vehicle", "signal", "provenance"]
 
 
@@ -31,12 +32,14 @@ def rows(number: int, cars=(CAR, OTHER), path: str = "Vehicle.Speed") -> pa.Tabl
 
 
 def committed(table: Table, number: int, **about) -> None:
-    table.commit([table.write(DAY, rows(number, **about), f"0-{number}")], APPLICATION, number, {"chunks": str(number)})
+    table.commit(
+        [table.write(PLACE, rows(number, **about), f"0-{number}")], APPLICATION, number, {"chunks": str(number)}
+    )
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    return Table(tmp_path / "lake" / "samples", SCHEMA, "day")
+    return Table(tmp_path / "lake" / "samples", SCHEMA, PARTITIONS)
 
 
 def numbers(path: Path) -> list[int]:
@@ -52,7 +55,7 @@ def test_a_new_table_is_empty_and_stands_at_0(table):
 
 def test_rows_and_position_stand_in_one_commit(table):
     committed(table, 3)
-    again = Table(table.path, SCHEMA, "day")
+    again = Table(table.path, SCHEMA, PARTITIONS)
     assert again.position(APPLICATION) == 3
     assert again.position("lake/1") == 0
     assert again.totals().rows == 6
@@ -68,7 +71,7 @@ def test_what_is_delivered_again_is_refused_and_stored_once(table):
 
 
 def test_a_zombie_that_missed_a_commit_is_refused(table):
-    zombie = Table(table.path, SCHEMA, "day")
+    zombie = Table(table.path, SCHEMA, PARTITIONS)
     committed(table, 1)
     for number in (1, 2):
         with pytest.raises(ConflictError, match="moved under its writer"):
@@ -79,9 +82,9 @@ def test_a_zombie_that_missed_a_commit_is_refused(table):
 
 
 def test_another_application_does_not_stand_in_the_way(table):
-    other = Table(table.path, SCHEMA, "day")
+    other = Table(table.path, SCHEMA, PARTITIONS)
     committed(table, 1)
-    other.commit([other.write(DAY, rows(9), "1-9")], "lake/1", 9, {})
+    other.commit([other.write(PLACE, rows(9), "1-9")], "lake/1", 9, {})
     committed(table, 2)
     assert (table.position(APPLICATION), table.position("lake/1")) == (2, 9)
 
@@ -94,10 +97,10 @@ def test_a_commit_may_move_the_position_alone(table):
 def test_files_are_replaced_beside_a_concurrent_append(table):
     for number in (1, 2):
         committed(table, number)
-    compaction = Table(table.path, SCHEMA, "day")
+    compaction = Table(table.path, SCHEMA, PARTITIONS)
     old = compaction.live()
     together = joined([part_of_file(compaction.read(file, DICTIONARIES)) for file in old])
-    new = compaction.write(DAY, together, "joined")
+    new = compaction.write(PLACE, together, "joined")
     committed(table, 3)
     compaction.replace(old, [new])
     committed(table, 4)
@@ -108,42 +111,42 @@ def test_files_are_replaced_beside_a_concurrent_append(table):
 
 def test_a_file_that_left_the_table_cannot_be_replaced_again(table):
     committed(table, 1)
-    one, zombie = (Table(table.path, SCHEMA, "day") for _ in range(2))
+    one, zombie = (Table(table.path, SCHEMA, PARTITIONS) for _ in range(2))
     old = one.live()
-    new = zombie.write(DAY, rows(1), "joined")
-    one.replace(old, [one.write(DAY, rows(1), "joined")])
+    new = zombie.write(PLACE, rows(1), "joined")
+    one.replace(old, [one.write(PLACE, rows(1), "joined")])
     for _ in range(2):
         with pytest.raises(ConflictError, match="left the table"):
             zombie.replace(old, [new])
     assert numbers(table.path) == [1] * 6
-    one.replace(one.live(), [one.write(DAY, rows(1), "joined")])
+    one.replace(one.live(), [one.write(PLACE, rows(1), "joined")])
     assert numbers(table.path) == [1] * 6
 
 
 def test_of_two_that_replace_at_once_one_is_refused(table, monkeypatch):
     committed(table, 1)
-    one, other = (Table(table.path, SCHEMA, "day") for _ in range(2))
+    one, other = (Table(table.path, SCHEMA, PARTITIONS) for _ in range(2))
     old = one.live()
     monkeypatch.setattr(other, "live", lambda: old)  # it looked just before the first one committed
-    one.replace(old, [one.write(DAY, rows(1), "joined")])
+    one.replace(old, [one.write(PLACE, rows(1), "joined")])
     with pytest.raises(ConflictError, match="moved under its writer"):
-        other.replace(old, [other.write(DAY, rows(1), "joined")])
+        other.replace(old, [other.write(PLACE, rows(1), "joined")])
     assert numbers(table.path) == [1] * 6
 
 
 def test_the_sweep_keeps_live_files_and_young_ones_and_deletes_old_strays(table):
     committed(table, 1)
     old = table.live()
-    table.replace(old, [table.write(DAY, rows(1), "joined")])
-    stray = table.path / f"day={DAY}" / "stray.parquet"
+    table.replace(old, [table.write(PLACE, rows(1), "joined")])
+    stray = table.path / "tenant=default" / f"day={DAY}" / "stray.parquet"
     stray.write_bytes(b"half a file")
-    fresh = table.path / f"day={DAY}" / "fresh.parquet"
+    fresh = table.path / "tenant=default" / f"day={DAY}" / "fresh.parquet"
     fresh.write_bytes(b"being written")
     past = time.time() - 3600 * KEEP_OLD_FILES_H - 60
     for path in (stray, table.path / table.live()[0].name):
         os.utime(path, (past, past))
     table.sweep()
-    names = {path.name for path in (table.path / f"day={DAY}").iterdir()}
+    names = {path.name for path in (table.path / "tenant=default" / f"day={DAY}").iterdir()}
     assert "fresh.parquet" in names
     assert "stray.parquet" not in names
     assert {Path(file.name).name for file in (*old, *table.live())} <= names
@@ -151,11 +154,11 @@ def test_the_sweep_keeps_live_files_and_young_ones_and_deletes_old_strays(table)
 
 
 def test_a_checkpoint_changes_nothing_for_a_reader(table):
-    reader = Reader(table.path)
+    reader = Reader(table.path, ("tenant", "default"))
     for number in range(1, 4):
         committed(table, number)
     table.checkpoint()
-    assert reader.live()[0] == Table(table.path, SCHEMA, "day").totals().version == 3
+    assert reader.live()[0] == Table(table.path, SCHEMA, PARTITIONS).totals().version == 3
     committed(table, 4)
     assert len(reader.live()[1]) == 4
     assert numbers(table.path) == sorted([1, 2, 3, 4] * 6)
@@ -163,13 +166,13 @@ def test_a_checkpoint_changes_nothing_for_a_reader(table):
 
 def test_a_reader_before_the_first_table_says_so(tmp_path):
     with pytest.raises(MissingError, match="no table yet"):
-        Reader(tmp_path / "none").live()
+        Reader(tmp_path / "none", ("tenant", "default")).live()
 
 
 def test_duckdb_polars_and_deltalake_read_the_same_rows(table):
     for number in (1, 2):
         committed(table, number)
-    names = ["vehicle", "signal", "time", "value", "text", "provenance", "chunk", "day"]
+    names = ["vehicle", "signal", "time", "value", "text", "provenance", "chunk", "tenant", "day"]
     expected = (
         deltalake.DeltaTable(table.path)
         .to_pyarrow_table()
@@ -196,7 +199,7 @@ def statistics(table: Table) -> list[dict]:
 def test_a_files_statistics_are_those_of_its_own_rows(table):
     late = rows(1).filter(pa.array([name == OTHER for name in rows(1)["vehicle"].to_pylist()]))
     assert late["vehicle"].chunk(0).dictionary.to_pylist() == [CAR, OTHER]
-    table.commit([table.write(DAY, late, "late")], APPLICATION, 1, {})
+    table.commit([table.write(PLACE, late, "late")], APPLICATION, 1, {})
     (found,) = statistics(table)
     assert found["numRecords"] == 3
     assert found["minValues"]["vehicle"] == found["maxValues"]["vehicle"] == OTHER
@@ -220,9 +223,9 @@ def test_statistics_let_a_reader_leave_files_out(table):
 @pytest.mark.parametrize("values", [["on", "", "é"], [1.5, float("1e300"), -0.0], ["on", 2.0, "off"]])
 def test_texts_and_numbers_come_back_from_a_file(table, values):
     samples = [(CAR, "A.b", NOW_US + at, value, at) for at, value in enumerate(values)]
-    table.commit([table.write(DAY, joined([part_of_chunk(chunk(1, samples))]), "x")], APPLICATION, 1, {})
+    table.commit([table.write(PLACE, joined([part_of_chunk(chunk(1, samples))]), "x")], APPLICATION, 1, {})
     (file,) = table.live()
-    assert (file.partition, file.rows, file.bytes) == (DAY, 3, (table.path / file.name).stat().st_size)
+    assert (file.partition, file.rows, file.bytes) == (PLACE, 3, (table.path / file.name).stat().st_size)
     found = table.read(file, DICTIONARIES)
     assert [
         v if t is None else t for v, t in zip(found["value"].to_pylist(), found["text"].to_pylist(), strict=True)
@@ -243,7 +246,7 @@ def test_a_large_file_has_several_row_groups_with_statistics(table):
             "chunk": np.ones(many, np.int64),
         }
     )
-    table.commit([table.write(DAY, samples, "big")], APPLICATION, 1, {})
+    table.commit([table.write(PLACE, samples, "big")], APPLICATION, 1, {})
     meta = pq.ParquetFile(table.path / table.live()[0].name).metadata
     assert meta.num_row_groups == 3
     assert meta.row_group(1).column(2).statistics.min is not None

@@ -15,7 +15,7 @@ from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.lake import eraser as erasing
 from carcloud.lake.eraser import Eraser
-from carcloud.lake.rows import SCHEMA
+from carcloud.lake.rows import PARTITIONS, SCHEMA
 from carcloud.lake.settings import LakeSettings
 from carcloud.lake.verify import Verdict, verify_lake
 from carcloud.lake.writer import LakeWriter
@@ -63,7 +63,7 @@ class Lake:
         return Verifier(self.keys, kind)  # type: ignore[arg-type]
 
     def eraser(self) -> Eraser:
-        return Eraser(Table(self.folder / "samples", SCHEMA, "day"), self.folder / "erased", self.sign, 0.0)
+        return Eraser(Table(self.folder / "samples", SCHEMA, PARTITIONS), self.folder / "erased", self.sign, 0.0)
 
     def verdict(self) -> Verdict:
         return verify_lake(self.folder, self.signed("receipt"), self.signed("erasure"))
@@ -150,7 +150,7 @@ def test_nothing_is_deleted_while_the_signer_is_away(lake: Lake) -> None:
         raise TryLaterError("The signer cannot be reached.")
 
     before = lake.verdict()
-    table = Table(lake.folder / "samples", SCHEMA, "day")
+    table = Table(lake.folder / "samples", SCHEMA, PARTITIONS)
     with pytest.raises(TryLaterError):
         Eraser(table, lake.folder / "erased", away, 0.0).erase("e1", CAR)
     assert lake.verdict() == before
@@ -172,12 +172,12 @@ def test_a_file_that_a_crash_left_half_written_stops_nothing_and_goes(lake: Lake
     assert lake.eraser().erase("e1", CAR)["rows"] == 42
     assert (lake.verdict().faults, lake.cars()) == ([], [OTHER, THIRD])
     assert not (whole.parent / "0-000000000099-deadbeefdead.parquet").exists()
-    Table(lake.folder / "samples", SCHEMA, "day").tidy()
+    Table(lake.folder / "samples", SCHEMA, PARTITIONS).tidy()
     assert list((lake.folder / "samples").rglob("*.new")) == []
 
 
 def test_a_damaged_file_of_the_table_is_said_and_nothing_is_deleted(lake: Lake) -> None:
-    table = Table(lake.folder / "samples", SCHEMA, "day")
+    table = Table(lake.folder / "samples", SCHEMA, PARTITIONS)
     (table.path / table.live()[0].name).write_bytes(b"PAR1 and no more")
     with pytest.raises(ConflictError, match="cannot be erased from"):
         lake.eraser().erase("e1", CAR)
@@ -214,7 +214,7 @@ def test_a_tombstone_that_was_changed_does_not_count(lake: Lake, change: str) ->
 
 def test_a_tombstone_hides_no_change_of_another_car(lake: Lake) -> None:
     lake.eraser().erase("e1", CAR)
-    table = Table(lake.folder / "samples", SCHEMA, "day")
+    table = Table(lake.folder / "samples", SCHEMA, PARTITIONS)
     file = table.live()[0]
     rows = table.read(file, ["vehicle", "signal", "provenance"])
     values = rows["value"].to_pylist()

@@ -12,15 +12,16 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 
 from carcloud.errors import InputError, MissingError, NotAllowedError
-from carcloud.lake.query import LakeQuery
+from carcloud.lake.query import LakeQuery, folder_of
 from carcloud.lake.rows import SCHEMA
 from carcloud.lake.settings import QueryLimits
+from carcloud.lake.tables import TABLES
 
 START_US = 1_790_000_000_000_000
 DAY_US = 86_400_000_000
 
 
-def samples(day: int = 0, cars: int = 10, each: int = 2_000) -> pa.Table:
+def samples(day: int = 0, cars: int = 10, each: int = 2_000, tenant: str = "default") -> pa.Table:
     """Speed at 10 Hz of some cars, sorted by (vehicle, time)."""
     rows = cars * each
     time = np.tile(np.arange(each) * 100_000, cars) + START_US + day * DAY_US
@@ -33,6 +34,7 @@ def samples(day: int = 0, cars: int = 10, each: int = 2_000) -> pa.Table:
             "text": pa.nulls(rows, pa.string()),
             "provenance": ["simulated"] * rows,
             "chunk": pa.array(np.full(rows, day + 1), pa.int64()),
+            "tenant": [tenant] * rows,
             "day": [datetime.fromtimestamp(START_US / 1e6 + day * 86400, UTC).strftime("%Y-%m-%d")] * rows,
         },
         schema=SCHEMA,
@@ -45,7 +47,7 @@ class Lake:
         self.vehicles_read = 0
 
     def write(self, rows: pa.Table) -> None:
-        write_deltalake(self.path, rows, partition_by=["day"], mode="append")
+        write_deltalake(self.path, rows, partition_by=["tenant", "day"], mode="append")
 
     def files(self) -> tuple[int, list[str]]:
         if not self.path.exists():
@@ -61,7 +63,8 @@ class Lake:
         return [{"vehicle": "car0000000000000", "state": "active", "enrolled_at": datetime(2026, 1, 1, tzinfo=UTC)}]
 
     def query(self, **limits: float) -> LakeQuery:
-        return LakeQuery(self.path, self.files, self.signals, self.vehicles, QueryLimits(**limits))  # type: ignore[arg-type]
+        about = self.files, self.signals, self.vehicles, QueryLimits(**limits)  # type: ignore[arg-type]
+        return LakeQuery(folder_of(self.path, "default"), *about)
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ def query(lake: Lake) -> Iterator[LakeQuery]:
 
 def test_rows_come_back_with_their_types(query: LakeQuery) -> None:
     answer = query.run("SELECT * FROM samples ORDER BY time, vehicle LIMIT 3")
-    assert answer.table.schema == SCHEMA
+    assert answer.table.schema == TABLES["samples"]
     assert answer.table["time"][0].as_py() == datetime.fromtimestamp(START_US / 1e6, UTC)
     assert not answer.truncated
     assert answer.elapsed_s > 0
@@ -128,7 +131,7 @@ def test_lake_without_a_table_answers_with_no_rows(tmp_path: Path) -> None:
     query = Lake(tmp_path / "nothing").query()
     answer = query.run("SELECT * FROM samples")
     assert answer.table.num_rows == 0
-    assert answer.table.schema == SCHEMA
+    assert answer.table.schema == TABLES["samples"]
     assert query.run("SELECT count(*) AS n FROM samples WHERE time > now()").table["n"].to_pylist() == [0]
 
 
@@ -228,6 +231,16 @@ def test_statement_that_leaves_the_lake_or_writes_is_refused(lake: Lake, query: 
     assert caught.value.do
     assert "secret" not in str(caught.value)
     assert (Path(file).read_bytes(), sorted(outside.rglob("*"))) == before
+
+
+@pytest.mark.parametrize("of", ["tenant=other", "tenant=default2", "tenant=default/../tenant=other"])
+def test_engine_itself_opens_no_other_tenants_files(lake: Lake, query: LakeQuery, of: str) -> None:
+    for tenant in ("other", "default2"):
+        lake.write(samples(tenant=tenant, cars=1, each=1))
+    with query._database.cursor() as session:
+        for sql in (f"SELECT * FROM '{lake.path}/{of}/*/*.parquet'", f"SELECT * FROM glob('{lake.path}/*/*/*')"):
+            with pytest.raises(Exception, match="disabled by configuration"):
+                session.execute(sql)
 
 
 def test_engine_itself_refuses_files_and_settings_behind_the_statement_check(lake: Lake, query: LakeQuery) -> None:

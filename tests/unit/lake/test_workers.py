@@ -20,14 +20,18 @@ import pytest
 from carcloud.errors import InputError, NotAllowedError, TryLaterError
 from carcloud.lake.settings import QueryLimits
 from carcloud.lake.workers import GRACE_S, WORKERS, LakeWorkers
+from carcloud.safety.grants.reach import Reach
+from tests.unit.lake.test_query import Lake, samples
 
+HOME = Reach("default")
+COUNT, CARS = "SELECT count(*) FROM samples", "SELECT vehicle FROM vehicles"
 ENDLESS_STEP = "SELECT lpad('x', 2000000000, 'y')"
 OWNED = [{"vehicle": "car0000000000000", "state": "active", "enrolled_at": datetime(2026, 1, 1, tzinfo=UTC)}]
 
 
 @asynccontextmanager
 async def workers(folder: Path, **limits: float) -> AsyncIterator[LakeWorkers]:
-    made = LakeWorkers(folder / "samples", list, lambda: OWNED, QueryLimits(**limits))  # type: ignore[arg-type]
+    made = LakeWorkers(folder / "samples", lambda _: [], lambda _: OWNED, QueryLimits(**limits))  # type: ignore[arg-type]
     try:
         await made.start()
         yield made
@@ -36,7 +40,7 @@ async def workers(folder: Path, **limits: float) -> AsyncIterator[LakeWorkers]:
 
 
 async def rows(asked: LakeWorkers, sql: str, **parameters: Any) -> Any:
-    return orjson.loads((await asked.ask(sql, parameters, 100, "json")).body)["rows"]
+    return orjson.loads((await asked.ask(HOME, sql, parameters, 100, "json")).body)["rows"]
 
 
 def processes() -> list[psutil.Process]:
@@ -59,7 +63,7 @@ def with_workers(folder: Path, test: Callable[[LakeWorkers], Awaitable[None]], *
 def test_answers_come_in_both_forms_and_side_tables_are_fetched(tmp_path: Path) -> None:
     async def test(asked: LakeWorkers) -> None:
         assert await rows(asked, "SELECT vehicle, $n AS n FROM vehicles", n=2**70) == [["car0000000000000", 2**70]]
-        reply = await asked.ask("FROM range(20)", {}, 5, "arrow")
+        reply = await asked.ask(HOME, "FROM range(20)", {}, 5, "arrow")
         assert pa.ipc.open_stream(reply.body).read_all().column(0).to_pylist() == [0, 1, 2, 3, 4]
         assert reply.truncated
         with pytest.raises(NotAllowedError):
@@ -93,7 +97,7 @@ def test_value_beyond_the_memory_is_refused_by_the_limit(tmp_path: Path, sql: st
 def test_answer_larger_than_an_answer_may_be_is_refused(tmp_path: Path) -> None:
     async def test(asked: LakeWorkers) -> None:
         with pytest.raises(InputError, match="larger than 256 MiB"):
-            await asked.ask("SELECT repeat('x', 1000000) FROM range(270)", {}, 1000, "arrow")
+            await asked.ask(HOME, "SELECT repeat('x', 1000000) FROM range(270)", {}, 1000, "arrow")
 
     with_workers(tmp_path, test)
 
@@ -127,6 +131,25 @@ def test_query_that_nobody_waits_for_is_killed(tmp_path: Path) -> None:
     with_workers(tmp_path, test)
 
 
+def test_a_process_answers_each_tenant_from_their_own_files_and_tables(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "samples")
+    for tenant, each in (("a", 1), ("a-b", 2), ("b", 3)):
+        lake.write(samples(each=each, tenant=tenant))
+
+    async def run() -> None:
+        asked = LakeWorkers(tmp_path / "samples", lambda _: [], lambda tenant: [{"vehicle": f"of {tenant}"}])
+        try:
+            for tenant, each in [("a", 1), ("b", 3), ("a-b", 2), ("b", 3), ("nobody", 0)] * 2:
+                ((found,),) = orjson.loads((await asked.ask(Reach(tenant), COUNT, {}, 9, "json")).body)["rows"]
+                assert found == 10 * each
+                ((car,),) = orjson.loads((await asked.ask(Reach(tenant), CARS, {}, 9, "json")).body)["rows"]
+                assert car == f"of {tenant}"
+        finally:
+            await asked.close()
+
+    asyncio.run(run())
+
+
 def test_process_that_has_grown_gives_way_to_a_fresh_one(tmp_path: Path) -> None:
     async def test(asked: LakeWorkers) -> None:
         before = {process.pid for process in processes()}
@@ -142,12 +165,13 @@ ASKER = f"""
 import asyncio, sys
 from pathlib import Path
 from carcloud.lake.workers import LakeWorkers
+from carcloud.safety.grants.reach import Reach
 
 async def main():
-    asked = LakeWorkers(Path(sys.argv[1]), list, list)
+    asked = LakeWorkers(Path(sys.argv[1]), lambda _: [], lambda _: [])
     await asked.start()
     print("ready", flush=True)
-    await asked.ask("{ENDLESS_STEP}", {{}}, 1, "json")
+    await asked.ask(Reach("default"), "{ENDLESS_STEP}", {{}}, 1, "json")
 
 asyncio.run(main())
 """

@@ -273,6 +273,31 @@ def test_compaction_changes_no_row_and_leaves_one_sorted_file_a_day(lake):
     assert lake.verdict() == Verdict(7, 7 * 12 + 3 * 12, [])
 
 
+def test_tenants_rows_lie_in_files_of_their_own_that_name_no_other_car_and_are_joined_apart(lake):
+    writer, tenants = lake.writer(), {"acme": [CAR], "beta": [OTHER]}
+    for number in range(1, 4):
+        rows = [(car, "A.b", NOW_US + number * 100 + at, float(at), 0) for car in (CAR, OTHER) for at in range(3)]
+        writer._commit([chunk(number, rows, signer=lake.signer, tenants=tenants)])
+    assert len(lake.files()) == 6
+    assert lake.verdict() == Verdict(3, 18, [])
+    assert writer.compact() == 6
+    assert [file.relative_to(lake.folder / "samples").parts[0] for file in lake.files()] == [
+        "tenant=acme",
+        "tenant=beta",
+    ]
+    for file, mine, other in zip(lake.files(), (CAR, OTHER), (OTHER, CAR), strict=True):
+        assert set(pq.ParquetFile(file).read()["vehicle"].to_pylist()) == {mine}
+        assert other.encode() not in file.read_bytes()
+    assert lake.verdict() == Verdict(3, 18, [])
+
+
+def test_a_chunk_that_does_not_say_whose_a_car_is_is_not_taken_in(lake):
+    rows = [(car, "A.b", NOW_US, 1.0, 0) for car in (CAR, OTHER)]
+    with pytest.raises(ConflictError, match="does not say whose"):
+        lake.writer()._commit([chunk(1, rows, signer=lake.signer, tenants={"acme": [CAR]})])
+    assert (lake.rows(), list((lake.folder / "receipts").iterdir())) == ([], [])
+
+
 def test_compaction_stays_within_its_window_and_leaves_large_files_alone(lake):
     writer = lake.writer(settings=replace(QUICK, window_rows=24))
     for number in range(1, 6):
@@ -469,7 +494,7 @@ def test_a_removed_file_is_found(proven):
     gone.unlink()
     faults = proven.verdict().faults
     assert faults == [
-        f"{gone.parent.name}/{gone.name}: cannot be read as the lake's rows, FileNotFoundError",
+        f"{gone.relative_to(proven.folder / 'samples')}: cannot be read as the lake's rows, FileNotFoundError",
         "chunk 2: 0 rows, the receipt says 12",
     ]
 
@@ -523,7 +548,7 @@ def test_a_file_moved_to_another_day_is_found(proven):
     table = deltalake.DeltaTable(proven.folder / "samples")
     table.update(updates={"day": "'2020-01-01'"}, predicate="chunk = 1")
     (fault,) = proven.verdict().faults
-    assert fault.startswith("day=2020-01-01/")
+    assert fault.startswith("tenant=default/day=2020-01-01/")
     assert fault.endswith("holds rows of other days")
 
 

@@ -25,6 +25,7 @@ CHANGED = {
     "received_us": NOW_US + 1,
     "refused": {"flood": 1},
     "marks": [(CAR, "f" * 16, 3)],
+    "tenants": {"other": [CAR]},
 }
 
 

@@ -50,7 +50,7 @@ async def run(context: Context) -> None:
     await status.listen(cloud)
     quarantine = Quarantine(records, Seal(context.folder.keys))
     table = context.folder.lake / "samples"
-    lake = LakeWorkers(table, _signal_rows(catalogue), _vehicle_rows(records), settings.query)
+    lake = LakeWorkers(table, _signal_rows(catalogue), _vehicle_rows(records), settings.query, settings.tenant)
     ports = Ports(
         zone=settings.zone,
         status=status,
@@ -140,15 +140,15 @@ class _TypedTwin:
         return replace(last, value=int(last.value)) if "int" in signal.type and isinstance(last.value, float) else last
 
 
-def _signal_rows(catalogue: Catalogue) -> Callable[[], list[dict[str, Any]]]:
+def _signal_rows(catalogue: Catalogue) -> Callable[[str], list[dict[str, Any]]]:
     fields = ("path", "type", "unit", "min", "max", "kind", "description")
     rows = [{name: getattr(signal, name) for name in fields} for signal in catalogue.values()]
-    return lambda: rows
+    return lambda _: rows
 
 
-def _vehicle_rows(records: Records) -> Callable[[], list[dict[str, Any]]]:
-    def rows() -> list[dict[str, Any]]:
-        found = records.vehicles(limit=100_000)
+def _vehicle_rows(records: Records) -> Callable[[str], list[dict[str, Any]]]:
+    def rows(tenant: str) -> list[dict[str, Any]]:
+        found = records.vehicles(limit=100_000, tenant=tenant)
         return [{"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at} for car in found]
 
     return rows
