@@ -22,10 +22,21 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/records.db"
-    server = make_url(request.getfixturevalue("postgresql"))
+    return fresh(request, tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def other_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A second database, of either kind."""
+    return fresh(request, tmp_path)
+
+
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a new database of the kind a fixture is asked for."""
     name = f"records_{next(_names)}"
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/{name}.db"
+    server = make_url(request.getfixturevalue("postgresql"))
     engine = create_engine(server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
     with engine.connect() as db:
         db.exec_driver_sql(f"CREATE DATABASE {name}")

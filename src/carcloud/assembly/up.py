@@ -13,18 +13,17 @@ from pathlib import Path
 import httpx
 import orjson
 
+from carcloud.assembly.broker import NATS, write_broker_file
 from carcloud.assembly.flows import take_flows
 from carcloud.assembly.governance import take_governance
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile, new_zone_file, sole_instance
 from carcloud.backends.files import write_flushed
 from carcloud.backends.nats import Bus
-from carcloud.backends.nats_server import ServerFiles, ServerPorts, configuration, executable
+from carcloud.backends.nats_server import executable
 from carcloud.backends.processes import Child, Supervisor
 from carcloud.errors import TryLaterError
-from carcloud.gateway.mqtt.callout import AccountKey
 from carcloud.safety.identity import Authority
-from carcloud.safety.keys import write_file
 from carcloud.safety.orders.keys import certify
 from carcloud.safety.people.accounts import first_person
 from carcloud.settings import Folder, Settings, check_tenant, load_catalogue, load_policies
@@ -33,7 +32,6 @@ from carcloud.stream import subjects
 STOP_GRACE_S = 8.0
 START_PATIENCE_S = 120.0
 REPORT_EVERY_S = 5.0
-NATS = "nats-server"
 PROCESSES = ("order-signer", "orders", "signer", "witness", "audit", "governor", "gateway", "twin", "lake", "api")
 
 
@@ -103,23 +101,10 @@ def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[Zone
         first_person(records, settings.tenant, datetime.now(UTC))
     finally:
         records.close()
-    authority, account = Authority(folder.keys), AccountKey(folder.keys)
+    authority = Authority(folder.keys)
     if not settings.orders.signer_socket:
         certify(folder.orders, authority, settings.tenant)
-    certificate, key = authority.server_certificate(settings.listen.names)
-    files = ServerFiles(folder.stream / "jetstream", certificate, key, authority.vehicle_trust)
-    text = configuration(
-        settings.zone,
-        files,
-        ServerPorts(zone.nats, zone.mqtt, settings.listen.host),
-        zone.passwords,
-        account.public,
-        settings.governor.raw_bytes,
-        settings.governor.governed_bytes,
-        folder.logs / f"{NATS}.log",
-        settings.listen.tls,
-    )
-    write_file(folder.run / "nats.conf", text.encode())
+    write_broker_file(settings, folder, zone, authority)
     zone.write(folder.zone_file)
     return zone, changed
 

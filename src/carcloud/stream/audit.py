@@ -43,7 +43,7 @@ class _Gap:
 
 
 class AuditKeeper:
-    """Follows the stream and the records, and writes the log. `alarms` are those of the log's witnesses.
+    """Follows the stream and the records, and writes the log. `alarms` are others of its process.
 
     `signed(statement, signature)` tells whether the governor's key made the signature.
     """
@@ -58,7 +58,7 @@ class AuditKeeper:
         tenant: str,
     ) -> None:
         self._cloud, self._records, self._log, self._signed, self._tenant = cloud, records, audit, signed, tenant
-        self._witness_alarms = alarms
+        self._other_alarms = alarms
         self._alarm: dict[str, str] | None = None
         self._receipts: asyncio.Queue[bytes | _Gap] = asyncio.Queue(LIMIT_WAITING)
         self._gap: _Gap | None = None
@@ -80,7 +80,7 @@ class AuditKeeper:
 
     def metrics(self) -> dict[str, Any]:
         """Return how long the log is and what waits, for the bus."""
-        alarms = [*([self._alarm] if self._alarm else []), *self._witness_alarms()]
+        alarms = [*([self._alarm] if self._alarm else []), *self._other_alarms()]
         return {"audit": {"leaves": self._log.checkpoint.size, "waiting": self._waiting}, "alarms": alarms}
 
     async def _begin(self) -> None:

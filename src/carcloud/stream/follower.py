@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 from carcloud.backends.nats import Bus
 from carcloud.errors import ConflictError, TryLaterError
@@ -34,7 +35,13 @@ class Follower:
         self.newest = self.oldest = 0
 
     async def chunks(self, position: int) -> AsyncIterator[Chunk]:
-        """Yield the chunks after `position` in order, waiting for new ones; goes on through restarts of the broker.
+        """Yield the chunks after `position` in order, waiting for new ones. Raise as `messages` does."""
+        async with aclosing(self.messages(position)) as messages:
+            async for _, data in messages:
+                yield decode(data)
+
+    async def messages(self, position: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Yield (number, bytes) of the chunks after `position`, waiting for new ones, through restarts of the broker.
 
         Raises:
             ConflictError: chunks after the position are gone, or the stream ends before it; the fold must be rebuilt
@@ -45,9 +52,9 @@ class Follower:
         try:
             while True:
                 try:
-                    async for chunk in self._stored(position):
-                        position = chunk.record.number
-                        yield chunk
+                    async for number, data in self._stored(position):
+                        position = number
+                        yield number, data
                 except TryLaterError as error:
                     log.warning("the governed stream is away", extra={"reason": str(error)})
                     await asyncio.sleep(0.2)
@@ -55,7 +62,7 @@ class Follower:
         finally:
             await stop()
 
-    async def _stored(self, position: int) -> AsyncIterator[Chunk]:
+    async def _stored(self, position: int) -> AsyncIterator[tuple[int, bytes]]:
         subject = subjects.governed(self._partition)
         last = await self._cloud.last(subjects.GOVERNED, subject)
         if last is None:
@@ -87,7 +94,7 @@ class Follower:
                         "Restore the zone from a backup, or rebuild this fold from the lake.",
                     )
                 position += 1
-                yield decode(message.data)
+                yield position, message.data
             start = messages[-1].sequence + 1
 
     async def _wait(self) -> None:

@@ -11,20 +11,25 @@ from carcloud.assembly.records import records_of
 from carcloud.errors import TryLaterError
 from carcloud.safety.audit.log import AuditLog
 from carcloud.safety.audit.witnesses import WitnessClient, Witnesses, built_in, elsewhere
+from carcloud.safety.backup.keeper import LedgerKeeper
+from carcloud.safety.seal import NameVault
 from carcloud.safety.signer import SignerClient, Verifier
 from carcloud.stream.audit import AuditKeeper
 
 
 async def run(context: Context) -> None:
-    """Write the audit log, and have it witnessed."""
+    """Write the audit log and have it witnessed, and write erasures into the ledgers beside backups."""
     folder, settings = context.folder, context.settings
     cloud, records, signer = await open_bus(context, "cloud"), records_of(context), SignerClient(folder.run)
     key = await key_of_log(folder, settings)
     witnesses = Witnesses([await _own_witness(context), *map(elsewhere, settings.audit.witnesses)])
     audit = AuditLog(folder.audit, records, lambda text: signer.sign("checkpoint", text).value, key, witnesses)
     signed = Verifier(folder.keys, "receipt")
-    part = AuditKeeper(cloud, records, audit, witnesses.alarms, signed, settings.tenant)
-    await together(part.run(), tell(cloud, context.name, part.metrics))
+    ledger = LedgerKeeper(
+        records, NameVault(folder.keys), lambda line: signer.sign("ledger", line), Verifier(folder.keys, "ledger")
+    )
+    part = AuditKeeper(cloud, records, audit, lambda: [*witnesses.alarms(), *ledger.alarms()], signed, settings.tenant)
+    await together(part.run(), ledger.run(), tell(cloud, context.name, part.metrics))
 
 
 async def _own_witness(context: Context) -> WitnessClient:

@@ -171,6 +171,14 @@ class Database:
             do = "Try again; if it stays so, see that the database runs and its disk has space."
             raise TryLaterError(f"The records cannot be reached: {_reason(error)}.", do) from error
 
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """See a single state of the database, however long it takes; raise TryLaterError where it is away."""
+        repeatable = self._engine.dialect.name == "postgresql"
+        options = {"isolation_level": "REPEATABLE READ"} if repeatable else {}
+        with self._reached(), self._engine.connect().execution_options(**options) as db, db.begin():
+            yield db
+
     def alone(self, db: Connection, lock: int) -> None:
         """Let one writing transaction at a time go on from here, until it ends. SQLite's writers are alone anyway."""
         if db.dialect.name == "postgresql":

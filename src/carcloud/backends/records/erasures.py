@@ -10,7 +10,7 @@ Rules:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -38,7 +38,7 @@ from carcloud.errors import MissingError, TryLaterError
 
 ERASING_LOCK = 0x65726173  # any constant: on PostgreSQL one at a time begins an erasure, or says that a part is done
 
-Part = Literal["stream", "twin", "lake"]
+Part = Literal["stream", "twin", "lake", "ledger"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 erasures = Table(
@@ -134,6 +134,28 @@ class Erasures:
         mine = exists().where(erasure_parts.c.erasure == erasures.c.id, erasure_parts.c.part == part)
         return self._read(erasures.c.fence.is_not(None) & ~mine)
 
+    def lacking(self, part: Part) -> list[Erasure]:
+        """Return those that a part has not done yet, fenced or not."""
+        mine = exists().where(erasure_parts.c.erasure == erasures.c.id, erasure_parts.c.part == part)
+        return self._read(~mine)
+
+    def begin_again(self, erasure: Erasure) -> None:
+        """Begin an erasure of another time once more, in records from before it; it keeps its id and its moment."""
+        with self._database.transaction(writing=True) as db:
+            self._database.alone(db, ERASING_LOCK)
+            known = db.execute(select(erasures.c.id).where(erasures.c.vehicle == erasure.vehicle)).scalar()
+            if known is None:
+                known, tenant, object_ = erasure.id, erasure.tenant, f"vehicle:{erasure.vehicle}"
+                row = {"vehicle": erasure.vehicle, "tenant": tenant, "at": erasure.at, "actor": erasure.actor}
+                db.execute(insert(erasures).values(id=known, **row))
+                facts = {"restored": True}
+                self._audit.note(
+                    db, Entry(erasure.actor, "eraseVehicle", object_, "allowed", facts=facts, tenant=tenant)
+                )
+            _keep_names(db, known, erasure.vehicle, erasure.names)
+            _delete(db, erasure.vehicle)
+        self._database.clean()
+
     def set_fence(self, id: str, chunk: int) -> None:  # noqa: A002
         """Say that from this chunk on nothing of the car is in the stream."""
         with self._database.transaction(writing=True) as db:
@@ -182,10 +204,11 @@ class Erasures:
         ]
 
 
-def _keep_names(db: Connection, erasure: str, vehicle: str) -> None:
+def _keep_names(db: Connection, erasure: str, vehicle: str, more: Sequence[str] = ()) -> None:
     """Take the car's pseudonyms over into the ledger, before what ties them to the car is deleted."""
     links = metadata.tables["pseudonyms"]
-    names = db.execute(select(links.c.name).where(links.c.vehicle == vehicle)).scalars().all()
+    names = {*db.execute(select(links.c.name).where(links.c.vehicle == vehicle)).scalars().all(), *more}
+    names -= set(db.execute(select(erasure_names.c.name).where(erasure_names.c.erasure == erasure)).scalars().all())
     if names:
         db.execute(insert(erasure_names), [{"erasure": erasure, "name": name} for name in names])
 

@@ -1,0 +1,112 @@
+"""Writing erasures into the ledgers beside the backups: an erasure is not done before each of them has it.
+
+Rules:
+* The records know the folders of backups, from the first backup on. A folder that is away keeps erasures open, and an
+  alarm stands; where it is gone for good, the zone is told to forget it.
+* Pseudonyms of an erased car are in the ledger sealed under the zone's own key, as they are in the records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from carcloud.backends.records import Erasure, Records
+from carcloud.errors import CarcloudError, ConflictError, TryLaterError
+from carcloud.safety.backup.ledger import FILE, Signed, append
+from carcloud.safety.seal import NameVault
+from carcloud.safety.signer import Signature
+
+log = logging.getLogger(__name__)
+
+FOLDERS = "backups"
+EVERY_S = 2.0
+
+
+def folders(records: Records) -> list[Path]:
+    """Return the folders of backups that a zone knows."""
+    return [Path(path) for path in orjson.loads(records.get_meta(FOLDERS) or "[]")]
+
+
+def know_folder(records: Records, folder: Path) -> None:
+    """Let the zone know a folder of backups."""
+    known = folders(records)
+    if folder not in known:
+        set_folders(records, [*known, folder])
+
+
+def set_folders(records: Records, known: Sequence[Path]) -> None:
+    """Let the zone know these folders of backups and no other."""
+    records.put_meta(FOLDERS, orjson.dumps([str(path) for path in known]).decode())
+
+
+def sayings(erasures: Sequence[Erasure], vault: NameVault) -> list[dict[str, Any]]:
+    """Return what the ledger says of erasures, the oldest first."""
+    return [
+        {
+            "erasure": {
+                "id": erasure.id,
+                "vehicle": erasure.vehicle,
+                "tenant": erasure.tenant,
+                "at": erasure.at.isoformat(),
+                "actor": erasure.actor,
+                "names": [vault.seal(name) for name in erasure.names],
+            }
+        }
+        for erasure in sorted(erasures, key=lambda one: (one.at, one.id))
+    ]
+
+
+def erasure_of(said: dict[str, Any], vault: NameVault) -> Erasure:
+    """Return the erasure that a line of the ledger tells of."""
+    about = said["erasure"]
+    names = tuple(vault.open(name) for name in about["names"])
+    at = datetime.fromisoformat(about["at"])
+    return Erasure(about["id"], about["vehicle"], about["tenant"], at, about["actor"], None, None, {}, names)
+
+
+class LedgerKeeper:
+    """Keeps a zone's ledgers. `sign` and `signed`: the signer's word on lines of the ledger."""
+
+    def __init__(self, records: Records, vault: NameVault, sign: Callable[[bytes], Signature], signed: Signed) -> None:
+        self._records, self._vault, self._sign, self._signed = records, vault, sign, signed
+        self._alarm: dict[str, str] | None = None
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            try:
+                await asyncio.to_thread(self.write)
+                self._alarm = None
+            except (ConflictError, TryLaterError) as error:
+                self._raise_alarm(error)
+            await asyncio.sleep(EVERY_S)
+
+    def write(self) -> None:
+        """Write what is in no ledger yet. Raise TryLaterError or ConflictError where a ledger takes nothing."""
+        open_ = self._records.erasures.lacking("ledger")
+        if not open_:
+            return
+        known = folders(self._records)
+        for folder in known:
+            append(folder / FILE, sayings(open_, self._vault), self._sign, self._signed)
+        for erasure in open_:
+            self._records.erasures.finish(erasure.id, "ledger", {"folders": len(known)})
+
+    def alarms(self) -> list[dict[str, str]]:
+        """Return the alarm that stands while a ledger takes nothing."""
+        return [self._alarm] if self._alarm else []
+
+    def _raise_alarm(self, error: CarcloudError) -> None:
+        if self._alarm is None or self._alarm["message"] != error.message:
+            log.error("an erasure waits for its ledger", extra={"reason": error.message})
+            since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            do = f"{error.do} Where the folder is gone for good: carcloud backup forget FOLDER."
+            self._alarm = {"code": "ledger_waits", "message": error.message, "do": do, "since": since}
