@@ -164,9 +164,13 @@ class Table:
         files = (LiveFile(*about) for about in zip(paths, filed, rows, sizes, strict=True))
         return sorted(files, key=lambda file: file.name)
 
-    def read(self, file: LiveFile, dictionaries: list[str]) -> pa.Table:
-        """Read one file, the named columns as dictionaries."""
-        return pq.ParquetFile(self.path / file.name, read_dictionary=dictionaries).read()
+    def read(self, file: LiveFile, dictionaries: list[str], columns: list[str] | None = None) -> pa.Table:
+        """Read one file, all columns or some, the named ones as dictionaries."""
+        return pq.ParquetFile(self.path / file.name, read_dictionary=dictionaries).read(columns)
+
+    def distinct(self, file: LiveFile, column: str) -> set[str]:
+        """Return the texts that a file has in a column."""
+        return set(pc.unique(self.read(file, [column], [column])[column].cast(pa.string())).to_pylist())
 
     def holds(self, name: str, column: str, value: str) -> bool:
         """Tell whether a file, in the table or left over on the disk, has a row with this text in a column."""
@@ -198,11 +202,12 @@ class Table:
         for folder in {(self.path / name).parent for name in names}:
             flush(folder)
 
-    def lowest(self, file: LiveFile, column: str) -> Any:
-        """Return the lowest value of a column by the file's own statistics."""
+    def edges(self, file: LiveFile, column: str) -> tuple[Any, Any]:
+        """Return the lowest and the highest value of a column by the file's own statistics."""
         footer = pq.read_metadata(self.path / file.name)
         at = footer.schema.names.index(column)
-        return min(footer.row_group(group).column(at).statistics.min for group in range(footer.num_row_groups))
+        groups = [footer.row_group(group).column(at).statistics for group in range(footer.num_row_groups)]
+        return min(group.min for group in groups), max(group.max for group in groups)
 
     def totals(self) -> Totals:
         """Return what the table holds now."""

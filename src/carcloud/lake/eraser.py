@@ -1,7 +1,8 @@
 """Erasing a car from the lake: its rows leave every file, old versions too, and a tombstone stands for each chunk.
 
 Rules:
-* Before a row is deleted the car's leaf of each chunk is computed from the rows, and signed: see tombstones.py.
+* Before a row is deleted the car's leaf of each chunk is computed, and signed: see tombstones.py. Cells of the car that
+  expired before take part in it, and count as its rows.
 * Files are rewritten one by one, each in a commit of its own; a crash between two goes on with the next.
 * A file that was replaced is deleted once no query can still be reading it, and so is every older one with the car.
 """
@@ -19,17 +20,26 @@ import pyarrow.compute as pc
 
 from carcloud.backends.delta import LiveFile, Table
 from carcloud.errors import ConflictError
+from carcloud.lake.expired import Expired
 from carcloud.lake.rows import Part, joined, part_of_file
 from carcloud.lake.tombstones import Sign, Tombstone, counted, write, written
 from carcloud.lake.windows import DICTIONARIES, as_chunk, windows
-from carcloud.stream.receipts import car_digests, leaf
+from carcloud.stream.genuine import Verify
+from carcloud.stream.receipts import car_cells, digest_of, leaf, rows_of
 
 
 class Eraser:
-    """Erases from one table; runs where the table is written. `patience_s`: how long a query may still read a file."""
+    """Erases from one table; runs where the table is written.
 
-    def __init__(self, table: Table, folder: Path, sign: Sign, patience_s: float) -> None:
-        self._table, self._folder, self._sign, self._patience_s = table, folder, sign, patience_s
+    Args:
+        table: the lake's. folder: where its tombstones of erased cars lie; beside it those of expired rows may.
+        sign: signs tombstones. signed: tells whether the signer made a signature on tombstones.
+        patience_s: how long a query may still read a file.
+    """
+
+    def __init__(self, table: Table, folder: Path, sign: Sign, signed: Verify, patience_s: float) -> None:
+        self._table, self._folder, self._sign, self._signed = table, folder, sign, signed
+        self._patience_s = patience_s
 
     def erase(self, erasure: str, vehicle: str, pseudonyms: Collection[str] = ()) -> dict[str, Any]:
         """Erase a car under all its names; return how many rows and chunks it had. May be repeated after any failure.
@@ -52,12 +62,12 @@ class Eraser:
         return {"chunks": chunks, "rows": rows}
 
     def _stones(self, names: Collection[str]) -> Iterator[Tombstone]:
+        expired = Expired(self._folder.parent / "expired", self._signed, _unreadable)
         for by_chunk in windows(self._table, self._holding(names), lambda part: _only(part, names), _unreadable):
             for number, parts in sorted(by_chunk.items()):
-                rows = as_chunk(joined(parts))
-                car = np.asarray(rows["vehicle"].cast(pa.string()))
-                for name, digest in car_digests(rows).items():
-                    yield Tombstone(number, name, int((car == name).sum()), leaf(name, digest))
+                for name, found in car_cells(as_chunk(joined(parts))).items():
+                    cells = {*found, *expired.of(number).cells.get(name, ())}
+                    yield Tombstone(number, name, sum(map(rows_of, cells)), leaf(name, digest_of(cells)))
 
     def _holding(self, names: Collection[str]) -> list[LiveFile]:
         try:

@@ -4,7 +4,8 @@ Rules:
 * Rows are regrouped by chunk, whatever files they are in; their Merkle root must be the one in the chunk's receipt.
 * Every chunk up to the table's position has a receipt, empty ones too: a missing one, one whose signature does not
   hold, and one that kept other rows than the lake has, are faults.
-* Where a car was erased its tombstones stand in for its rows; those of all others must still give the signed root.
+* Where a car was erased its tombstones stand in for its rows, and so they do for cells that expired; the rows of all
+  others must still give the signed root. A chunk of which all expired has no row any more.
 * A file that cannot be read, and a row that lies in another day than its own, are faults.
 """
 
@@ -16,28 +17,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from carcloud.backends.delta import Table
+from carcloud.backends.delta import REPLACING, Table
 from carcloud.errors import MissingError
+from carcloud.lake.expired import Expired, Gone
 from carcloud.lake.receipts import receipts_of
 from carcloud.lake.rows import PARTITIONS, SCHEMA, Part, joined
 from carcloud.lake.tombstones import Tombstone, read
 from carcloud.lake.windows import as_chunk, windows
 from carcloud.safety.audit.tree import root_of
 from carcloud.stream.genuine import Verify
-from carcloud.stream.receipts import car_digests, leaf, statement
+from carcloud.stream.receipts import car_cells, digest_of, leaf, rows_of, statement
 
 SHOWN_FAULTS = 20
 PATIENCE_S = 10.0
+TRIES = 3
 
 
 @dataclass
 class Verdict:
-    """What was found: chunks, rows and receipts checked, rows erased, and what is wrong, at most the first of many."""
+    """What was found: chunks, rows and receipts checked, rows erased and expired; what is wrong, the first of many."""
 
     chunks: int = 0
     rows: int = 0
     faults: list[str] = field(default_factory=list)
     erased: int = 0
+    expired: int = 0
     receipts: dict[int, dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)
 
     def fault(self, text: str) -> None:
@@ -49,24 +53,42 @@ class Verdict:
 def verify_lake(folder: Path, signed: Verify, erased: Verify, partition: int = 0) -> Verdict:
     """Check the whole lake. `signed`, `erased`: whether the signer made a signature on a receipt, on tombstones.
 
+    Where rows left while it was read, what was found wrong may be that; then it is read again.
+
     Raises:
         MissingError: the folder holds no lake.
     """
     if not (folder / "samples").is_dir():
         raise MissingError(f"There is no lake in {folder} yet.", "Send a first batch, or give the zone's folder.")
-    verdict, table, application = Verdict(), Table(folder / "samples", SCHEMA, PARTITIONS), f"lake/{partition}"
+    table = Table(folder / "samples", SCHEMA, PARTITIONS)
+    for _ in range(TRIES):
+        before = _leaving(folder, table)
+        verdict = _verdict(folder, table, signed, erased, partition)
+        if not verdict.faults or _leaving(folder, table) == before:
+            break
+    return verdict
+
+
+def _leaving(folder: Path, table: Table) -> tuple[int, dict[str, int]]:
+    """Return what changes whenever rows leave: how often files were replaced, and the files of tombstones."""
+    stones = [file for name in ("erased", "expired") for file in (folder / name).glob("*")]
+    return table.position(REPLACING), {str(file): file.stat().st_mtime_ns for file in stones if file.exists()}
+
+
+def _verdict(folder: Path, table: Table, signed: Verify, erased: Verify, partition: int) -> Verdict:
+    verdict, application = Verdict(), f"lake/{partition}"
     position, live = table.position(application), table.live()  # in this order, for a lake that is being written to
     receipts = verdict.receipts = receipts_of(folder, verdict.fault)
-    stones = read(folder / "erased", erased, verdict.fault)
+    stones = _Stones(read(folder / "erased", erased, verdict.fault), Expired(folder / "expired", erased, verdict.fault))
     checked = set[int]()
     for by_chunk in windows(table, live, lambda part: part, verdict.fault):
         for number, parts in sorted(by_chunk.items()):
-            _check(number, parts, receipts.get(number), stones.get(number, {}), signed, verdict)
+            _check(number, parts, receipts.get(number), stones, signed, verdict)
         checked |= by_chunk.keys()
     after = _settled(table, application, max(receipts, default=0))
     behind = {number for number in receipts if number > after}
     for number in sorted((set(range(1, position + 1)) | behind) - checked):
-        _check(number, [], receipts.get(number), stones.get(number, {}), signed, verdict)
+        _check(number, [], receipts.get(number), stones, signed, verdict)
     return verdict
 
 
@@ -78,11 +100,19 @@ def _settled(table: Table, application: str, newest: int) -> int:
     return position
 
 
+@dataclass(frozen=True)
+class _Stones:
+    """All tombstones: of cars that were erased, chunk → vehicle → tombstone, and of rows that expired."""
+
+    erased: Mapping[int, Mapping[str, Tombstone]]
+    expired: Expired
+
+
 def _check(
     number: int,
     parts: list[Part],
     receipt: dict[str, Any] | None,
-    erased: Mapping[str, Tombstone],
+    stones: _Stones,
     signed: Verify,
     verdict: Verdict,
 ) -> None:
@@ -96,19 +126,39 @@ def _check(
     if not signed(statement(fields), bytes.fromhex(receipt["signature"])):
         verdict.fault(f"chunk {number}: the receipt's signature does not hold")
         return
-    digests = car_digests(as_chunk(joined(parts))) if rows else {}
-    stones = {vehicle: stone for vehicle, stone in erased.items() if vehicle not in digests}
-    gone = sum(stone.rows for stone in stones.values())
-    verdict.erased += gone
-    if rows + gone != fields["kept"]:
-        also = f" and {gone} erased" if gone else ""
+    if whole := stones.expired.whole(number):
+        leaves, erased, expired = dict[str, bytes](), 0, int(fields["kept"])
+    else:
+        cells = car_cells(as_chunk(joined(parts))) if rows else {}
+        leaves, erased, expired = _leaves(cells, stones.erased.get(number, {}), stones.expired.of(number))
+    verdict.erased += erased
+    verdict.expired += expired
+    if rows + erased + expired != fields["kept"]:
+        also = "".join(f" and {gone} {how}" for gone, how in ((erased, "erased"), (expired, "expired")) if gone)
         verdict.fault(f"chunk {number}: {rows} rows{also}, the receipt says {fields['kept']}")
-    elif fields["kept"] and _root(digests, stones).hex() != fields["root"]:
+    elif fields["kept"] and not whole and _root(leaves).hex() != fields["root"]:
         verdict.fault(f"chunk {number}: the rows are not those the governor signed")
 
 
-def _root(digests: Mapping[str, bytes], stones: Mapping[str, Tombstone]) -> bytes:
-    """Return the root over the cars that are there and the leaves of those that were erased."""
-    leaves = {vehicle: stone.leaf for vehicle, stone in stones.items()}
-    leaves |= {vehicle: leaf(vehicle, digest) for vehicle, digest in digests.items()}
+def _leaves(
+    there: Mapping[str, list[bytes]], erased: Mapping[str, Tombstone], expired: Gone
+) -> tuple[dict[str, bytes], int, int]:
+    """Return the leaf of each car by its cells that are there and its tombstones; and the rows erased, and expired."""
+    leaves, gone, late = dict[str, bytes](), 0, 0
+    for car in there.keys() | erased.keys() | expired.cars.keys() | expired.cells.keys():
+        if car not in there and car in erased:
+            leaves[car] = erased[car].leaf
+            gone += erased[car].rows
+        elif car not in there and car in expired.cars:
+            rows, leaves[car] = expired.cars[car]
+            late += rows
+        else:
+            cells = there.get(car, [])
+            left = expired.cells.get(car, set()).difference(cells)
+            leaves[car] = leaf(car, digest_of([*cells, *left]))
+            late += sum(map(rows_of, left))
+    return leaves, gone, late
+
+
+def _root(leaves: Mapping[str, bytes]) -> bytes:
     return root_of([leaves[vehicle] for vehicle in sorted(leaves)])

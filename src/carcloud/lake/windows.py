@@ -50,7 +50,7 @@ def as_chunk(rows: pa.Table) -> pa.RecordBatch:
 
 def _first_chunk(table: Table, file: LiveFile) -> int:
     try:
-        return int(table.lowest(file, "chunk"))
+        return int(table.edges(file, "chunk")[0])
     except (OSError, pa.ArrowException, AttributeError, TypeError, ValueError):
         return 0  # what is wrong with it is said when its rows are read
 

@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,13 @@ from carcloud.backends.nats import Bus
 from carcloud.backends.records import Erasure, Records
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.lake.eraser import Eraser
+from carcloud.lake.expiring import Expiring
+from carcloud.lake.retention import Retention
 from carcloud.lake.rows import PARTITIONS, SCHEMA, Part, bins, by_day, by_tenant, joined, part_of_chunk, part_of_file
 from carcloud.lake.settings import LakeSettings
 from carcloud.lake.tombstones import Sign
 from carcloud.lake.windows import DICTIONARIES
+from carcloud.safety.governance.policy import Policy
 from carcloud.stream.chunk import Chunk
 from carcloud.stream.delays import Delays
 from carcloud.stream.follower import Follower
@@ -44,7 +48,8 @@ TENANTS_A_SHARE = 10
 class LakeWriter:
     """One partition's writer. `folder` holds the table `samples` and the folder `receipts`.
 
-    `signed(statement, signature)` tells whether the governor's key made the signature; `sign` signs tombstones.
+    `signed(statement, signature)` tells whether the governor's key made the signature; `sign` signs tombstones, and
+    `buried` tells whether a signature on some is the signer's. `governance` returns the one in force.
     `patience_s`: how long a query may still read a file that was replaced.
     """
 
@@ -56,6 +61,8 @@ class LakeWriter:
         settings: LakeSettings,
         signed: Verify,
         sign: Sign,
+        buried: Verify,
+        governance: Callable[[], Policy],
         patience_s: float,
         partition: int = 0,
     ) -> None:
@@ -66,9 +73,11 @@ class LakeWriter:
         self._table.tidy()
         self._receipts = folder / "receipts"
         self._receipts.mkdir(exist_ok=True)
-        self._sign, self._patience_s = sign, patience_s
+        self._sign, self._buried, self._patience_s = sign, buried, patience_s
         self._replacing = threading.Lock()
         self._erasing: dict[str, str] | None = None
+        retention = Retention(folder, sign, buried, signed)
+        self._expiring = Expiring(records, retention, governance, self._opened, self._replacing, patience_s)
         self._delays = Delays()
         self._alarm: dict[str, str] | None = None
         self._position = 0
@@ -81,12 +90,13 @@ class LakeWriter:
             tasks.create_task(self._write_forever())
             tasks.create_task(self._compact_forever())
             tasks.create_task(self._erase_forever())
+            tasks.create_task(self._expiring.run())
 
     def metrics(self) -> dict[str, Any]:
         """Return what the lake holds and how far behind it is, for the bus."""
         totals = self._totals
         lake = {"rows": totals.rows, "bytes": totals.bytes, "files": totals.files, "version": totals.version}
-        alarms = [alarm for alarm in (self._alarm, self._erasing) if alarm]
+        alarms = [alarm for alarm in (self._alarm, self._erasing, self._expiring.alarm) if alarm]
         return {"lake": lake, "delay": self._delays.spread(), "chunk": self._position, "alarms": alarms}
 
     async def _write_forever(self) -> None:
@@ -200,10 +210,12 @@ class LakeWriter:
 
     def _erase(self, erasure: Erasure) -> dict[str, Any]:
         with self._replacing:
-            table = Table(self._table.path, SCHEMA, PARTITIONS)
-            return Eraser(table, self._folder / "erased", self._sign, self._patience_s).erase(
-                erasure.id, erasure.vehicle, erasure.names
-            )
+            eraser = Eraser(self._opened(), self._folder / "erased", self._sign, self._buried, self._patience_s)
+            return eraser.erase(erasure.id, erasure.vehicle, erasure.names)
+
+    def _opened(self) -> Table:
+        """Open the table once more, for whoever replaces files beside the writer."""
+        return Table(self._table.path, SCHEMA, PARTITIONS)
 
     # compaction
 
@@ -229,7 +241,7 @@ class LakeWriter:
             return self._compact()
 
     def _compact(self) -> int:
-        table, gone = Table(self._table.path, SCHEMA, PARTITIONS), 0
+        table, gone = self._opened(), 0
         by_partition: dict[tuple[str, ...], list[LiveFile]] = {}
         for file in table.live():
             if file.rows < self._settings.window_rows // 2:

@@ -20,7 +20,7 @@ from carcloud.lake.settings import LakeSettings
 from carcloud.lake.verify import Verdict, verify_lake
 from carcloud.lake.writer import LakeWriter
 from carcloud.safety.signer import Signature, Signer, Verifier
-from tests.stream import CAR, DAY_US, NOW_US, OTHER, chunk
+from tests.stream import CAR, DAY_US, NOW_US, OTHER, POLICY, chunk
 
 THIRD = "cccccccccccccccc"
 
@@ -33,7 +33,8 @@ class Lake:
         self.folder.mkdir()
         self.records, self.signer = Records.open(f"sqlite:///{folder}/records.db"), Signer(self.keys, folder / "run")
         settings = LakeSettings(window_rows=30)
-        self.writer = LakeWriter(Bus(), self.records, self.folder, settings, self.signed("receipt"), self.sign, 0.0)
+        keys = self.signed("receipt"), self.sign, self.signed("erasure")
+        self.writer = LakeWriter(Bus(), self.records, self.folder, settings, *keys, lambda: POLICY, 0.0)
         for number in range(1, 5):
             self.fill(number, (CAR, OTHER, THIRD) if number % 2 else (CAR, OTHER), days=(0, 1) if number > 2 else (0,))
         self.fill(5, (CAR,), days=(3,))
@@ -63,7 +64,8 @@ class Lake:
         return Verifier(self.keys, kind)  # type: ignore[arg-type]
 
     def eraser(self) -> Eraser:
-        return Eraser(Table(self.folder / "samples", SCHEMA, PARTITIONS), self.folder / "erased", self.sign, 0.0)
+        table = Table(self.folder / "samples", SCHEMA, PARTITIONS)
+        return Eraser(table, self.folder / "erased", self.sign, self.signed("erasure"), 0.0)
 
     def verdict(self) -> Verdict:
         return verify_lake(self.folder, self.signed("receipt"), self.signed("erasure"))
@@ -119,6 +121,17 @@ def test_all_cars_one_after_the_other(lake: Lake) -> None:
     assert "says" not in lake.unpacked()
 
 
+def test_a_car_goes_under_all_its_names_at_once(lake: Lake) -> None:
+    before = lake.verdict()
+    facts = lake.eraser().erase("e1", CAR, (OTHER, "p-bbbbbbbbbbbbbbbbbbbb"))
+    assert lake.cars() == [THIRD]
+    assert lake.verdict() == Verdict(6, before.rows - facts["rows"], [], facts["rows"])
+    assert facts["rows"] > 6 * 7
+    assert f"{CAR} says" not in lake.unpacked()
+    assert f"{OTHER} says" not in lake.unpacked()
+    assert f"{THIRD} says 1" in lake.unpacked()
+
+
 def test_a_car_without_rows_is_erased_without_a_trace(lake: Lake) -> None:
     before = lake.verdict()
     assert lake.eraser().erase("e1", "x" * 16) == {"chunks": 0, "rows": 0}
@@ -152,7 +165,7 @@ def test_nothing_is_deleted_while_the_signer_is_away(lake: Lake) -> None:
     before = lake.verdict()
     table = Table(lake.folder / "samples", SCHEMA, PARTITIONS)
     with pytest.raises(TryLaterError):
-        Eraser(table, lake.folder / "erased", away, 0.0).erase("e1", CAR)
+        Eraser(table, lake.folder / "erased", away, lake.signed("erasure"), 0.0).erase("e1", CAR)
     assert lake.verdict() == before
     assert CAR in lake.cars()
 

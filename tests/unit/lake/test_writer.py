@@ -23,7 +23,7 @@ from carcloud.lake.writer import LakeWriter
 from carcloud.safety.signer import Signature, Signer, Verifier
 from carcloud.stream import subjects
 from carcloud.stream.chunk import Chunk, encode
-from tests.stream import CAR, DAY_US, NOW_US, OTHER, Broker, chunk, receipt, running_broker
+from tests.stream import CAR, DAY_US, NOW_US, OTHER, POLICY, Broker, chunk, receipt, running_broker
 
 QUICK = LakeSettings(rhythm_s=0.05)
 
@@ -43,7 +43,8 @@ class Lake:
         self._signed = Verifier(folder / "keys", "receipt")
 
     def writer(self, cloud: Bus | None = None, settings: LakeSettings = QUICK) -> LakeWriter:
-        return LakeWriter(cloud or Bus(), self.records, self.folder, settings, self._signed, unasked, 0.0)
+        signed, keep = self._signed, lambda: POLICY
+        return LakeWriter(cloud or Bus(), self.records, self.folder, settings, signed, unasked, signed, keep, 0.0)
 
     def chunk(self, number: int, days: tuple[int, ...] = (0,), empty: bool = False) -> Chunk:
         rows = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from carcloud.assembly.bus import open_bus, tell
 from carcloud.assembly.context import Context, together
+from carcloud.assembly.governance import governance_of
 from carcloud.assembly.records import records_of
 from carcloud.lake.workers import GRACE_S
 from carcloud.lake.writer import LakeWriter
@@ -14,13 +15,16 @@ async def run(context: Context) -> None:
     """Write the lake."""
     cloud, settings = await open_bus(context, "cloud"), context.settings
     signer, patience_s = SignerClient(context.folder.run), settings.query.time_s + GRACE_S
+    records = records_of(context)
     part = LakeWriter(
         cloud,
-        records_of(context),
+        records,
         context.folder.lake,
         settings.lake,
         Verifier(context.folder.keys, "receipt"),
         lambda said: signer.sign("erasure", said),
+        Verifier(context.folder.keys, "erasure"),
+        lambda: governance_of(context, records),
         patience_s,
     )
     await together(part.run(), tell(cloud, context.name, part.metrics))
