@@ -14,11 +14,12 @@ from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.lake.eraser import Eraser
 from carcloud.lake.expiring import Expiring
-from carcloud.lake.retention import DaysOf, Pass, Retention, day_number
+from carcloud.lake.retention import Pass, Retention
 from carcloud.lake.rows import PARTITIONS, SCHEMA
 from carcloud.lake.settings import LakeSettings
 from carcloud.lake.verify import Verdict, verify_lake
 from carcloud.lake.writer import LakeWriter
+from carcloud.safety.governance.days import DaysOf, day_number
 from carcloud.safety.governance.policy import Policy
 from carcloud.safety.signer import Signature, Signer, Verifier
 from tests.stream import DAY_US, NOW_US, POLICY, Row, chunk

@@ -19,7 +19,7 @@ from carcloud.twin.keeper import TwinKeeper
 from carcloud.twin.reader import TwinReader
 from carcloud.twin.state import TwinState
 from carcloud.twin.values import Change, Last, Presence
-from tests.stream import CAR, NOW_US, OTHER, Broker, Row, chunk, running_broker
+from tests.stream import CAR, NOW_US, OTHER, POLICY, Broker, Row, chunk, running_broker
 
 SPEED, GEAR, NAME = "Vehicle.Speed", "Vehicle.Gear", "Vehicle.Name"
 
@@ -48,7 +48,7 @@ class Zone:
     async def kept(self) -> AsyncIterator[TwinKeeper]:
         """Keep the twin on a line of its own, and end it without a word, as a crash does."""
         bus = await Bus.connect(self.broker.url, "twin")
-        keeper = TwinKeeper(bus, self.records, self.folder, self.signed)
+        keeper = TwinKeeper(bus, self.records, self.folder, self.signed, lambda: POLICY)
         task = asyncio.create_task(keeper.run())
         try:
             yield keeper

@@ -40,8 +40,9 @@ def verify_lake_command(data: Data = DATA, config: Config = None) -> None:
         faults = [*faults, *log.faults, *lake_faults(verdict.receipts, log)]
         inside = len(verdict.receipts.keys() & log.chunks.keys())
         typer.echo(f"{inside} of {len(verdict.receipts)} receipts are in the audit log")
-    erased = f", {verdict.erased} erased" if verdict.erased else ""
-    typer.echo(f"{verdict.chunks} chunks, {verdict.rows} rows{erased}: {'NOT as signed' if faults else 'good'}")
+    gone = ((verdict.erased, "erased"), (verdict.expired, "expired"))
+    left = "".join(f", {rows} {how}" for rows, how in gone if rows)
+    typer.echo(f"{verdict.chunks} chunks, {verdict.rows} rows{left}: {'NOT as signed' if faults else 'good'}")
     _end(faults)
 
 

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from carcloud.backends.delta import Table
 from carcloud.backends.records import Entry, Records
 from carcloud.errors import CarcloudError
-from carcloud.lake.retention import DaysOf, Pass, Retention, day_number, days_by
+from carcloud.lake.retention import Pass, Retention
+from carcloud.safety.governance.days import DaysOf, day_of, days_by
 from carcloud.safety.governance.policy import Policy
 
 log = logging.getLogger(__name__)
@@ -71,8 +72,7 @@ class Expiring:
             ConflictError: a file is damaged, the table moved meanwhile, or the governance was changed in secret.
         """
         policy = await asyncio.to_thread(self._governance)
-        today = day_number(f"{now.astimezone(UTC):%Y-%m-%d}")
-        done = await asyncio.to_thread(self._remove, days_by(policy), today)
+        done = await asyncio.to_thread(self._remove, days_by(policy), day_of(now))
         if done.steps:
             await asyncio.sleep(self._patience_s)
             await asyncio.to_thread(self._conclude, done, policy.hash)

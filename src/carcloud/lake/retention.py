@@ -1,8 +1,7 @@
 """Retention: rows older than the governance's `days` leave the lake, and a tombstone stands for each of their cells.
 
 Rules:
-* A row expires with its UTC day: on the day after `day + days` all rows of its signal and day go. Only a rule with
-  `days` lets rows expire. What no rule keeps any more stays, unless the rule that drops it says `days`.
+* What has expired is said by `safety.governance.days`: rows go by signal and UTC day.
 * File by file: tombstones are signed first, then the file is replaced by one without the rows. What was removed is
   noted in `expired/pass.jsonl` before, so that a crash loses no count and no file that is still to be deleted.
 * Then the tombstones are thinned: see thinning.py.
@@ -12,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,36 +29,11 @@ from carcloud.lake.rows import joined, part_of_file
 from carcloud.lake.thinning import Thinning
 from carcloud.lake.tombstones import Sign, read
 from carcloud.lake.windows import DICTIONARIES
-from carcloud.safety.governance.policy import Policy
+from carcloud.safety.governance.days import DaysOf, day_number, expired
 from carcloud.stream.genuine import Verify
 from carcloud.stream.receipts import CELL, packed_cells
 
 LIMIT_KNOWN_FILES = 100_000
-
-DaysOf = Callable[[str], int | None]
-
-
-def expired(signals: Iterable[str], day: int, days_of: DaysOf, today: int) -> frozenset[str]:
-    """Return the signals whose rows of a day have expired. `day`, `today`: UTC days since 1970."""
-    return frozenset(path for path in signals if (days := days_of(path)) is not None and day + days < today)
-
-
-def days_by(policy: Policy) -> DaysOf:
-    """Return how long rows of a signal are kept by a governance: days, None for as long as the car is not erased."""
-    known: dict[str, int | None] = {}
-
-    def days_of(path: str) -> int | None:
-        if path not in known:
-            rule = policy.rule_of(path)
-            known[path] = rule.days if rule else None
-        return known[path]
-
-    return days_of
-
-
-def day_number(day: str) -> int:
-    """Return a day, YYYY-MM-DD, as days since 1970."""
-    return int(np.datetime64(day, "D").astype(np.int64))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 Rules:
 * State and position are saved together every few seconds; after a crash the chunks since then are folded again.
+* Values older than the governance keeps them are dropped, once an hour and at the start, and the state is saved anew.
 * A watch is a lease: whoever renews it every few seconds hears of changes, at most four times a second.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +23,23 @@ import orjson
 from carcloud.backends.files import write_flushed
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
-from carcloud.errors import ConflictError, TryLaterError
+from carcloud.errors import CarcloudError, ConflictError, TryLaterError
+from carcloud.safety.governance.days import day_of, days_by
+from carcloud.safety.governance.policy import Policy
 from carcloud.stream import subjects
 from carcloud.stream.delays import Delays
 from carcloud.stream.follower import Follower
 from carcloud.stream.genuine import FORGED, ForgedError, Verify
+from carcloud.stream.receipts import DAY_US
 from carcloud.twin.state import Cells, TwinState
 
 log = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 5.0
 ERASE_EVERY_S = 2.0
+EXPIRE_EVERY_S = 3600.0
+EXPIRE_AGAIN_S = 30.0
+RETENTION = "twin_retention_waits"
 TELL_EVERY_S = 0.25
 LEASE_S = 15.0
 LIMIT_WATCHES = 500
@@ -48,11 +57,21 @@ class _Watch:
 class TwinKeeper:
     """Keeps one partition's twin. `folder` holds the saved state.
 
-    `signed(statement, signature)` tells whether the governor's key made the signature.
+    `signed(statement, signature)` tells whether the governor's key made the signature; `governance` returns the one in
+    force.
     """
 
-    def __init__(self, cloud: Bus, records: Records, folder: Path, signed: Verify, partition: int = 0) -> None:
+    def __init__(
+        self,
+        cloud: Bus,
+        records: Records,
+        folder: Path,
+        signed: Verify,
+        governance: Callable[[], Policy],
+        partition: int = 0,
+    ) -> None:
         self._cloud, self._records, self._signed, self._partition = cloud, records, signed, partition
+        self._governance = governance
         self._file = folder / f"state-{partition}.arrow"
         self._state = TwinState.load(self._file)
         self._watches: dict[str, _Watch] = {}
@@ -72,6 +91,7 @@ class TwinKeeper:
             tasks.create_task(self._tell_forever())
             tasks.create_task(self._follow())
             tasks.create_task(self._erase_forever())
+            tasks.create_task(self._expire_forever())
 
     def metrics(self) -> dict[str, Any]:
         """Return how many cars report and how far behind the twin is, for the bus."""
@@ -103,7 +123,7 @@ class TwinKeeper:
                 position = max(follower.oldest - 1, self._state.chunk)
             await asyncio.sleep(1.0)
 
-    def _raise_alarm(self, code: str, error: ConflictError) -> None:
+    def _raise_alarm(self, code: str, error: CarcloudError) -> None:
         log.error("the twin cannot go on as it should", extra={"reason": str(error)})
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self._alarms.setdefault(code, {"code": code, "message": error.message, "do": error.do, "since": since})
@@ -156,9 +176,12 @@ class TwinKeeper:
         """Drop what is held of erased cars; tell whether there was anything, and then drop what was to be told too."""
         found = [self._state.forget(vehicle) for vehicle in self._erased]
         if any(found):
-            for watch in self._watches.values():
-                watch.cells = []
+            self._tell_nothing()
         return any(found)
+
+    def _tell_nothing(self) -> None:
+        for watch in self._watches.values():
+            watch.cells = []
 
     async def _on_erase(self, _: str, vehicle: bytes) -> None:
         self._erased |= {vehicle.decode()}
@@ -177,6 +200,32 @@ class TwinKeeper:
             except TryLaterError as error:
                 log.warning("erasing waits", extra={"reason": str(error)})
             await asyncio.sleep(ERASE_EVERY_S)
+
+    # retention
+
+    async def _expire_forever(self) -> None:
+        while True:
+            pause_s = EXPIRE_EVERY_S
+            try:
+                await self.expire(datetime.now(UTC))
+                self._alarms.pop(RETENTION, None)
+            except CarcloudError as error:
+                pause_s = EXPIRE_AGAIN_S
+                self._raise_alarm(RETENTION, error)
+            await asyncio.sleep(pause_s)
+
+    async def expire(self, now: datetime) -> None:
+        """Drop the values that the governance in force keeps no longer, and save what is left."""
+        days_of = days_by(await asyncio.to_thread(self._governance))
+        today = day_of(now)
+
+        def earliest_us(path: str) -> int | None:
+            days = days_of(path)
+            return None if days is None else (today - days) * DAY_US
+
+        if self._state.expire(earliest_us):
+            self._tell_nothing()
+            await self._save()
 
     # answers
 

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,22 @@ class TwinState:
         self._texts = {(row if at == last else at, column): text for (at, column), text in texts.items()}
         return True
 
+    def expire(self, earliest_us: Callable[[str], int | None]) -> bool:
+        """Drop values from before a time of their signal, µs UTC, None for no time. Tell whether there were any."""
+        found = False
+        for path, column in self._signals.items():
+            earliest = earliest_us(path)
+            if earliest is None:
+                continue
+            time = self._time[:, column]
+            rows = np.flatnonzero((time != NEVER) & (time < earliest))
+            for values, empty in zip(self._columns, (NEVER, np.nan, 0), strict=True):
+                values[rows, column] = empty
+            for row in rows.tolist():
+                self._texts.pop((row, column), None)
+            found = found or bool(len(rows))
+        return found
+
     # reading
 
     @property
@@ -159,7 +175,8 @@ class TwinState:
             return None
         newest, seen_us = int(self._time[row].argmax()), int(self._seen_us[row])
         provenance = PROVENANCES[self._provenance[row, newest]]
-        offset = None if provenance == "replay" else (int(self._time[row, newest]) - seen_us) / 1e6
+        nothing = self._time[row, newest] == NEVER
+        offset = None if provenance == "replay" or nothing else (int(self._time[row, newest]) - seen_us) / 1e6
         return Presence(seen_us, int((self._time[row] != NEVER).sum()), provenance, offset)
 
     def changes(self, cells: Cells) -> dict[str, dict[str, Last]]:

@@ -13,8 +13,8 @@ import pytest
 from carcloud.backends.delta import Table
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.lake.expired import Expired, joined_runs
-from carcloud.lake.retention import days_by, expired
 from carcloud.lake.verify import Verdict
+from carcloud.safety.governance.days import days_by, expired
 from carcloud.safety.governance.policy import parse
 from carcloud.safety.signer import Signature
 from tests.lake import TODAY, Lake
