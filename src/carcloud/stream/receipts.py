@@ -156,10 +156,19 @@ def _order_of_ties(
     text: pa.Array | None,
 ) -> NDArray[np.int64] | None:
     """Return an order in which rows of one owner, signal and moment are sorted, None where there are no two."""
-    if not ((np.diff(time_us) == 0) & (np.diff(signal) == 0) & (np.diff(owner) == 0)).any():
+    same = (time_us[1:] == time_us[:-1]) & (signal[1:] == signal[:-1]) & (owner[1:] == owner[:-1])
+    if not same.any():
         return None
-    rank = np.zeros(len(owner), np.uint64) if text is None else pc.rank(text, tiebreaker="dense").to_numpy()
-    return np.lexsort((provenance, rank, value.view("i8"), time_us, signal, owner))
+    edges = np.concatenate([[False], same, [False]])
+    tied = np.flatnonzero(edges[1:] | edges[:-1])
+    keys = [value.view("i8")[tied], np.cumsum(~edges[:-1])[tied]]  # the last is the first to sort by
+    if text is not None:
+        keys.insert(0, pc.rank(text, tiebreaker="dense").to_numpy()[tied])
+    if (provenance[tied] != provenance[tied[0]]).any():
+        keys.insert(0, provenance[tied])
+    order = np.arange(len(owner))
+    order[tied] = tied[np.lexsort(keys)]
+    return order
 
 
 def starts(*keys: NDArray[Any]) -> NDArray[np.int64]:
