@@ -3,7 +3,8 @@
 Rules:
 * A signal leaves while a part of the flow names it, the governance keeps it for the flow's purpose, and its class is
   one of the flow's. What the governance drops, or does not know, stays, also rows that an older governance kept.
-* Numbers are rounded to the coarser of the two steps, the flow's and the governance's of today.
+* Numbers are rounded to the coarser of the two steps, the flow's and the governance's of today, and so are times. A
+  place that the governance keeps by cells leaves on a grid as wide as a cell, or wider: halves leave one by one.
 * A row that leaves has no number of a chunk, and rows are sorted by the name the car leaves under: neither says when
   they came.
 """
@@ -28,6 +29,9 @@ COLUMNS = ("vehicle", "signal", "time", "value", "text", "provenance")
 """What a row that leaves says."""
 
 SECOND_US = 1_000_000
+WIDEST_CELL_DEGREES = 23.0
+"""About how wide an H3 cell of resolution 0 is; each resolution is finer by the root of 7."""
+
 ORDER = [("vehicle", "ascending"), ("signal", "ascending"), ("time", "ascending")]
 
 Name = Callable[[str, int], str]
@@ -44,7 +48,10 @@ class Leaving:
 
 
 class Plan:
-    """What leaves by a flow. `signals`: by path, in order. `needs_consent`: whether the car's person must agree."""
+    """What leaves by a flow. `signals`: by path, in order. `needs_consent`: whether the car's person must agree.
+
+    `time_s`: the coarsest step that times of any of them are cut to.
+    """
 
     def __init__(self, flow: Flow, governance: Policy, catalogue: Catalogue) -> None:
         """Work the flow out.
@@ -63,6 +70,8 @@ class Plan:
         rules = {path: rule for path, rule in found.items() if rule is not None}
         self.signals = {path: Leaving(path, rule.kind, rule.exactness) for path, rule in rules.items()}
         self._index = catalogue.index
+        self._step_us = {path: max(flow.time_s, rule.time_s) * SECOND_US for path, rule in rules.items()}
+        self.time_s = max(self._step_us.values(), default=0) // SECOND_US
         self._table = Table(replace(governance, rules=tuple(rules.values())), catalogue)
 
     def sent(self, rows: pa.Table, name: Name, ahead_us: int) -> pa.Table:
@@ -74,9 +83,8 @@ class Plan:
             ahead_us: how far the calendar is ahead of UTC.
         """
         time_us = np.asarray(rows["time"].cast(pa.int64()))
-        if self.flow.time_s:
-            step = self.flow.time_s * SECOND_US
-            time_us = time_us - time_us % step
+        if self.time_s:
+            time_us = time_us - time_us % self._steps_us(rows)
         columns = {
             "vehicle": pa.array(self._names(rows, time_us, name, ahead_us), pa.string()),
             "signal": rows["signal"],
@@ -86,6 +94,10 @@ class Plan:
             "provenance": rows["provenance"],
         }
         return pa.table(columns).sort_by(ORDER)
+
+    def _steps_us(self, rows: pa.Table) -> NDArray[np.int64]:
+        paths, path = _encoded(rows["signal"])
+        return np.array([max(self._step_us[each], 1) for each in paths], np.int64)[path]
 
     def _names(self, rows: pa.Table, time_us: NDArray[np.int64], name: Name, ahead_us: int) -> list[str]:
         if not self.flow.pseudonym:
@@ -121,11 +133,16 @@ def _rule(flow: Flow, parts: list[tuple[Rule, float | None]], rule: Rule | None,
         return None
     if rule.kind not in flow.classes or flow.purpose not in rule.purposes:
         return None
-    wanted, kept = part[1], rule.exactness
+    wanted, kept = part[1], rule.exactness if rule.cell is None else _width(rule.cell)
     if wanted is not None and wanted < (kept or 0.0):
         do = f"Give {kept:g} or more, in signals of their own above where needed."
         raise InputError(f"Flow {flow.name!r} asks for {path} finer than the governance keeps it.", do)
-    return replace(rule, paths=(path,), exactness=kept if wanted is None else wanted)
+    return replace(rule, paths=(path,), exactness=kept if wanted is None else wanted, cell=None)
+
+
+def _width(resolution: int) -> float:
+    """Return about how wide an H3 cell of a resolution is, in degrees of latitude."""
+    return float(f"{WIDEST_CELL_DEGREES / 7 ** (resolution / 2):.2g}")
 
 
 def _encoded(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:

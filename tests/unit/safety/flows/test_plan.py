@@ -137,3 +137,32 @@ def test_names_differ_by_flow_and_year_stay_the_same_and_lead_back_only_here(tmp
     assert names.vehicles("other", range(2027, 2030), {name}, ["car", "bus"]) == set()
     assert names.persons(2026, ["car"]) != names.persons(2027, ["car"])
     assert not (tmp_path / "flows" / "flow-other-2028.key").exists()
+
+
+HIDING = parse(
+    """
+name: hiding
+purposes:
+  research: {basis: consent, why: So it is.}
+rules:
+  - {paths: [Vehicle.Here.Latitude, Vehicle.Here.Longitude], class: personal, purposes: [research], cell: 7, time: 60}
+  - {paths: [Vehicle.Gear], class: personal, purposes: [research], car: pseudonym, days: 3}
+""",
+    "hiding",
+)
+PLACES = Catalogue(
+    [*(Signal(f"Vehicle.Here.{half}", "double") for half in ("Latitude", "Longitude")), Signal("Vehicle.Gear", "int8")]
+)
+
+
+def test_what_is_kept_by_cells_leaves_on_a_grid_as_wide_and_times_are_cut_to_the_coarser_step() -> None:
+    text = FLOW.replace("{paths: [Vehicle.Gear], exactness: 2}", "paths: [Vehicle.Gear]")
+    plan = Plan(parse_flows(f"{text}    time: 10\n", "flows").flows["out"], HIDING, PLACES)
+    assert plan.signals["Vehicle.Here.Latitude"].exactness == 0.025  # a cell is some 2.8 km wide
+    assert plan.time_s == 60
+    sent = plan.sent(rows_of(("a", "Vehicle.Here.Latitude", 48.77), ("a", "Vehicle.Gear", 2.0)), named, 0)
+    assert sent["value"].to_pylist() == pytest.approx([2.0, 48.7625])
+    assert [at.second for at in sent["time"].to_pylist()] == [50, 0]
+    fine = text.replace("paths: [Vehicle.Gear]", "{paths: [Vehicle.Here.Latitude], exactness: 0.001}")
+    with pytest.raises(InputError, match="finer than the governance keeps it"):
+        Plan(parse_flows(fine, "flows").flows["out"], HIDING, PLACES)
