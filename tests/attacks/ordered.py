@@ -25,6 +25,7 @@ from carcloud.backends.records.orders import Order
 from carcloud.gateway.outbox import give
 from carcloud.onboard.agent import Agent
 from carcloud.onboard.queue import Queue
+from carcloud.safety.grants.reach import Reach
 from carcloud.safety.orders.authorisation import Signature, draft, sign
 from carcloud.safety.orders.people import People
 from carcloud.settings import Settings
@@ -143,7 +144,7 @@ class Taken:
         """Give an order by the front door, as the command line does."""
         look = cloud_view(TwinReader(self.cloud))
         (queued,) = self.run(
-            give(self.records, self.signer, look, text.decode(), as_sent(signatures), "default", "machine")
+            give(self.records, self.signer, look, text.decode(), as_sent(signatures), Reach("default"), "machine")
         )
         self.run(self.cloud.publish(subjects.ORDERED, queued.vehicle.encode()))
         return queued

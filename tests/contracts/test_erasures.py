@@ -12,6 +12,7 @@ from carcloud.backends.records.audit import Details, Leaf
 from carcloud.backends.records.database import metadata
 from carcloud.backends.records.erasures import PARTS
 from carcloud.errors import MissingError, TryLaterError
+from tests.contracts.giving import consent
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CAR = Vehicle("aaaaaaaaaaaaaaaa", "default", "WVWZZZ1JZXW000001", "Anna's", "active", AT)
@@ -21,7 +22,7 @@ OTHER = Vehicle("bbbbbbbbbbbbbbbb", "default", "WVWZZZ1JZXW000002", None, "activ
 def filled(records: Records) -> None:
     for number, car in enumerate((CAR, OTHER)):
         records.add_vehicle(car, Certificate(f"{number:x}1", car.id, AT, AT + timedelta(days=30)))
-        records.consents.change(car.id, "research", True, "person:a", "hash")
+        records.grants.give(consent(car.id, "research", AT))
         records.put_quarantine(
             [QuarantineEntry(f"q{number}", AT, car.id, "bad_json", "", 5, b"sealed" + car.id.encode())]
         )
@@ -43,7 +44,7 @@ def test_all_that_the_records_say_of_a_car_goes_and_its_id_stays_in_the_ledger(r
     assert mentions(records, "Anna's") == []
     assert len(mentions(records, "Anna moved")) == 1  # the other car's
     assert records.vehicle(OTHER.id) == OTHER
-    assert records.consents.standing() == {OTHER.id: {"research"}}
+    assert [held.grant.vehicle for held in records.grants.held(AT, ["zone"])] == [OTHER.id]
     assert len(records.quarantine_entries()) == 1
     assert records.erasures.begin(CAR.id, "person:other") == erasure
     assert records.erasures.vehicles() == {CAR.id}

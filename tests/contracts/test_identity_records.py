@@ -70,7 +70,7 @@ class TestClaims:
         assert claimable.claims.open("other", AT, 10) == []
         assert claimable.claims.open("default", CLAIM.ends_at, 10) == []
         newer = replace(CLAIM, id="c2", made_at=AT + timedelta(hours=1))
-        claimable.life.rekey(CAR.id, newer)
+        claimable.life.rekey(CAR.id, newer, "machine")
         assert claimable.claims.open("default", AT, 10) == [newer]
         assert claimable.claims.of(CAR.id)[1].withdrawn_at == newer.made_at
 

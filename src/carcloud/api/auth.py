@@ -4,6 +4,7 @@
 - What was denied is noted for the audit log.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -12,12 +13,13 @@ from fastapi.concurrency import run_in_threadpool
 from carcloud.api.ports import Ports
 from carcloud.backends.records import Entry, Vehicle
 from carcloud.errors import MissingError, NotAllowedError
+from carcloud.safety.grants.desk import grantees_of, held_by, reach_by_grants
 from carcloud.safety.grants.reach import Reach
 from carcloud.safety.people.accounts import SignedIn
 from carcloud.safety.people.caller import Caller
 from carcloud.safety.people.policy import Resource, zone_of
 
-__all__ = ["Allowed", "Caller", "Held", "allowed", "own_vehicle", "reach_of"]
+__all__ = ["Allowed", "Caller", "Held", "allowed", "own_vehicle", "owner_of", "reach_of", "reached"]
 
 
 class FactorNeededError(NotAllowedError):
@@ -44,18 +46,24 @@ class Allowed:
         if vehicle is not None:
             found = await run_in_threadpool(_vehicle, ports, vehicle)
             resource = found or resource
-        if not ports.reception.policy.allows(caller, self.action, resource):
-            await self._deny(ports, caller, resource)
+        policy = ports.reception.policy
+        if not policy.allows(caller, self.action, resource):
+            if resource.tenant == caller.tenant:
+                resource = await run_in_threadpool(_granted, ports, caller, resource)
+            if not policy.allows(caller, self.action, resource):
+                await self._deny(ports, caller, resource)
         if vehicle is not None and resource.kind == "Zone":
             raise _no_vehicle(vehicle)
         return caller
 
     async def _deny(self, ports: Ports, caller: Caller, resource: Resource) -> None:
-        policy, own = ports.reception.policy, zone_of(caller.tenant)
+        policy, own = ports.reception.policy, zone_of(caller.tenant, granted=resource.granted)
         object_ = f"vehicle:{resource.id}" if resource.kind == "Vehicle" else "zone"
         entry = Entry(caller.id, self.action, object_, "denied", tenant=caller.tenant)
         await run_in_threadpool(ports.reception.denials.note, entry)
-        if resource.tenant != caller.tenant and policy.allows(caller, self.action, own):
+        opened = replace(resource, tenant=caller.tenant, granted=True, owned=True)
+        hidden = resource.kind == "Vehicle" and (resource.tenant != caller.tenant or not resource.granted)
+        if hidden and policy.allows(caller, self.action, opened):
             raise _no_vehicle(resource.id)
         if not caller.mfa and policy.allows(caller, self.action, own, mfa=True):
             raise FactorNeededError(
@@ -69,15 +77,43 @@ def allowed(action: str) -> Allowed:
     return Allowed(action)
 
 
-def reach_of(caller: Caller) -> Reach:
-    """Return what a caller may see of their tenant's cars."""
-    return Reach(caller.tenant)
+class Reached:
+    """A dependency that lets a request through as `Allowed` does, and returns what the caller reaches by this act.
+
+    Who may do it to any car of their tenant reaches all; else only what grants open.
+    """
+
+    def __init__(self, action: str) -> None:
+        self.action, self._allowed = action, Allowed(action)
+
+    async def __call__(self, request: Request) -> Reach:
+        """Return what the caller reaches."""
+        caller = await self._allowed(request)
+        return await run_in_threadpool(reach_of, request.app.state.ports, caller, self.action)
 
 
-def own_vehicle(ports: Ports, caller: Caller, id_: str) -> Vehicle:
-    """Return a car that a request names beside its path; raise MissingError where it is another tenant's."""
+def reached(action: str) -> Reached:
+    """Return the dependency of a route that shows or takes what the caller reaches: `Depends(reached("readTwin"))`."""
+    return Reached(action)
+
+
+def reach_of(ports: Ports, caller: Caller, action: str) -> Reach:
+    """Return what a caller reaches by an act, now. Waits for disk."""
+    if ports.reception.policy.allows(caller, action, Resource("Vehicle", "", caller.tenant)):
+        return Reach(caller.tenant)
+    return reach_by_grants(ports.records, ports.ground, caller)
+
+
+def owner_of(ports: Ports, caller: Caller, action: str) -> tuple[str, ...] | None:
+    """Return the caller as grantees are named, where they do this act only as the owner of a car; else None."""
+    whole = ports.reception.policy.allows(caller, action, Resource("Vehicle", "", caller.tenant))
+    return None if whole else grantees_of(caller)
+
+
+def own_vehicle(ports: Ports, caller: Caller, id_: str, reach: Reach) -> Vehicle:
+    """Return a car that a request names beside its path; raise MissingError where it is another's, or out of reach."""
     vehicle = ports.records.vehicle(id_)
-    if vehicle.tenant != caller.tenant:
+    if vehicle.tenant != caller.tenant or not reach.holds(id_):
         raise _no_vehicle(id_)
     return vehicle
 
@@ -88,6 +124,11 @@ def _vehicle(ports: Ports, id_: str) -> Resource | None:
     except MissingError:
         return None
     return Resource("Vehicle", found.id, found.tenant)
+
+
+def _granted(ports: Ports, caller: Caller, resource: Resource) -> Resource:
+    held = held_by(ports.records, ports.ground, caller, resource.id if resource.kind == "Vehicle" else None)
+    return replace(resource, granted=bool(held), owned=any(one.grant.under is None for one in held))
 
 
 def _no_vehicle(id_: str) -> MissingError:

@@ -1,14 +1,19 @@
 """Live changes as Server-Sent Events.
 
 - `event: signals`, data {"vehicle", "signals": {path: {"value", "unit", "time", "provenance"}}}.
+- With `datum`, places are shown in it, and the header `x-carcloud-datum` names it; half a place is left out.
 - Changes are put together: a car is told of at most 4 times a second, and a slow reader gets the newest values only.
+- What a caller reaches by grants only is told as exactly as they say, and the stream ends once that changes.
 - A comment every 10 s keeps the connection; a stream that ends with `event: error` may be opened again.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Annotated
 
 import orjson
@@ -17,18 +22,22 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from carcloud.api.auth import Caller, allowed, own_vehicle
+from carcloud.api.auth import Caller, allowed, own_vehicle, reach_of, reached
+from carcloud.api.datum import Asked, Datum, datum_of, one_in
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Change, Last, Ports, Wired
 from carcloud.api.times import text
-from carcloud.api.twin import Paths, expand, shown
-from carcloud.errors import CarcloudError, InputError, TryLaterError
+from carcloud.api.twin import Paths, expand, seen, shown
+from carcloud.errors import CarcloudError, InputError, NotAllowedError, TryLaterError
+from carcloud.safety.grants.reach import END_US, Reach
 from carcloud.vehicle.catalogue import Catalogue
 
 LIMIT_STREAMS = 64
 LIMIT_VEHICLES = 1000
 PAUSE_S = 0.25
 HEARTBEAT_S = 10.0
+LOOK_EVERY_S, LEAST_S = 5.0, 0.01
+"""Grants are looked at again so often, should a notice have been lost."""
 
 
 class Places:
@@ -54,11 +63,18 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, changes: AsyncGenerator[Change, None], catalogue: Callable[[], Catalogue], closed: Callable[[], None]
+        self,
+        changes: AsyncGenerator[Change, None],
+        catalogue: Callable[[], Catalogue],
+        closed: Callable[[], None],
+        ended: Callable[[], Awaitable[None]],
+        reach: Reach,
+        datum: Datum = "wgs84",
     ) -> None:
-        self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no"})
+        self.init_headers({"cache-control": "no-store", "x-accel-buffering": "no", "x-carcloud-datum": datum})
         self.status_code, self.background = 200, None
         self._changes, self._catalogue, self._closed = changes, catalogue, closed
+        self._ended, self._reach, self._datum = ended, reach, datum
         self._waiting: dict[str, dict[str, Last]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,7 +84,7 @@ class EventStream(Response):
             headers = [pair for pair in self.raw_headers if pair[0] != b"content-length"]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": b": welcome\n\n", "more_body": True})
-            sides = (self._collect(), self._tell(send), _gone(receive))
+            sides = (self._collect(), self._tell(send), _gone(receive), self._end_of_reach())
             tasks = [asyncio.create_task(side) for side in sides]
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             await self._end(send, next(iter(done)))
@@ -81,15 +97,22 @@ class EventStream(Response):
 
     async def _collect(self) -> None:
         async for change in self._changes:
-            self._waiting.setdefault(change.vehicle, {}).update(change.signals)
+            if shown := seen(self._reach, change.vehicle, change.signals):
+                self._waiting.setdefault(change.vehicle, {}).update(shown)
         raise TryLaterError("The twin ended the stream.", "Open it again.")
+
+    async def _end_of_reach(self) -> None:
+        await self._ended()
+        self._waiting = {}
+        raise NotAllowedError("What you may see has changed.", "Open the stream again.")
 
     async def _tell(self, send: Send) -> None:
         quiet_s = 0.0
         while True:
             waiting, self._waiting = self._waiting, {}
             catalogue = self._catalogue()
-            body = b"".join(_event(catalogue, vehicle, signals) for vehicle, signals in waiting.items())
+            places = ((vehicle, one_in(signals, self._datum)) for vehicle, signals in waiting.items())
+            body = b"".join(_event(catalogue, vehicle, signals) for vehicle, signals in places if signals)
             quiet_s = 0.0 if body else quiet_s + PAUSE_S
             if quiet_s >= HEARTBEAT_S:
                 body, quiet_s = b": still here\n\n", 0.0
@@ -119,16 +142,33 @@ async def events(
     ports: Wired,
     request: Request,
     caller: Annotated[Caller, Depends(allowed("readTwin"))],
+    reach: Annotated[Reach, Depends(reached("readTwin"))],
     vehicles: Annotated[str, Query(description="Vehicle ids, comma separated, or * for all")] = "*",
     paths: Paths = "",
+    datum: Asked = "wgs84",
 ) -> EventStream:
     """Follow changes as they happen."""
     wanted = expand(ports.catalogue(), paths)
-    cars = None if vehicles == "*" else await run_in_threadpool(_cars, ports, caller, vehicles)
+    cars = reach.cars if vehicles == "*" else await run_in_threadpool(_cars, ports, caller, reach, vehicles)
     places: Places = request.app.state.places
     places.take()
     changes = ports.twin.watch(cars, None if wanted is None else frozenset(wanted))
-    return EventStream(changes, ports.catalogue, places.give_back)
+    ended = partial(changed, ports, caller, "readTwin", reach)
+    return EventStream(changes, ports.catalogue, places.give_back, ended, reach, datum_of(ports, datum))
+
+
+async def changed(ports: Ports, caller: Caller, action: str, reach: Reach) -> None:
+    """Return once a caller reaches by an act something else than before; never for who reaches all."""
+    if reach.parts is None:
+        await asyncio.Event().wait()
+    while True:
+        wake = ports.grants.wake
+        with contextlib.suppress(TryLaterError):
+            if await run_in_threadpool(reach_of, ports, caller, action) != reach:
+                return
+        ends_us = min((part.until_us for part in reach.parts or ()), default=END_US)
+        left_s = max(ends_us - time.time_ns() // 1000, 0) / 1e6
+        await ports.grants.wait(wake, min(LOOK_EVERY_S, left_s + LEAST_S))
 
 
 async def _gone(receive: Receive) -> None:
@@ -136,16 +176,16 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _cars(ports: Ports, caller: Caller, vehicles: str) -> frozenset[str]:
+def _cars(ports: Ports, caller: Caller, reach: Reach, vehicles: str) -> frozenset[str]:
     cars = frozenset(part.strip() for part in vehicles.split(","))
     if len(cars) > LIMIT_VEHICLES:
         raise InputError(f"{len(cars)} cars are named.", f"Name at most {LIMIT_VEHICLES}, or * for all.")
     for car in cars:
-        own_vehicle(ports, caller, car)
+        own_vehicle(ports, caller, car, reach)
     return cars
 
 
-def _event(catalogue: Catalogue, vehicle: str, signals: dict[str, Last]) -> bytes:
+def _event(catalogue: Catalogue, vehicle: str, signals: Mapping[str, Last]) -> bytes:
     values = {path: shown(catalogue, path, last) for path, last in signals.items()}
     for value in values.values():
         value["time"] = text(value["time"])

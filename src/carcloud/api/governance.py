@@ -1,19 +1,17 @@
-"""What the zone keeps of what cars say, for what and on which legal basis; and what each car's person consented to."""
+"""What the zone keeps of what cars say, for what and on which legal basis."""
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime
 
 from fastapi import APIRouter, Depends
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import Caller, allowed
+from carcloud.api.auth import allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
-from carcloud.api.times import Time
-from carcloud.backends.records import Consent, Records
-from carcloud.errors import InputError
-from carcloud.safety.governance.policy import Policy, Rule
-from carcloud.stream import subjects
+from carcloud.safety.governance.policy import Rule
+from carcloud.safety.grants.grant import ZONE, consents
+from carcloud.vehicle.pseudonym import Epoch
 
 
 class PurposeShown(BaseModel):
@@ -35,56 +33,25 @@ class RuleShown(BaseModel):
     exactness: float | None = Field(
         description="The step values are rounded to, in the signal's unit; null: as they came"
     )
+    cell: int | None = Field(description="The resolution of the H3 cells that places are set to; null: not by cells")
+    time_s: int = Field(description="The step in seconds that times are cut to; 0: as they came")
+    pseudonym: bool = Field(description="Whether rows name the car by a random name that lasts for the epoch")
+    days: int | None = Field(description="For how many days rows are kept; null: until the car is erased")
     why: str
     signals: list[str]
 
 
 class Governance(BaseModel):
-    """The governance in force. `dropped`: signals of the catalogue that no rule names."""
+    """The governance in force. `dropped`: signals of the catalogue that no rule names. `epoch`: of pseudonyms."""
 
     name: str
     about: str
     hash: str
+    epoch: Epoch
     purposes: list[PurposeShown]
     rules: list[RuleShown]
     dropped: list[str]
     text: str
-
-
-class ConsentShown(BaseModel):
-    """One version of a consent. `policy`: the hash of the governance it was given or withdrawn under."""
-
-    purpose: str
-    version: int
-    given: bool
-    at: Time
-    actor: str
-    policy: str
-
-
-class ConsentState(BaseModel):
-    """How a purpose stands with a car. `needed`: whether only consent makes it lawful."""
-
-    purpose: str
-    why: str
-    basis: str
-    needed: bool
-    given: bool
-
-
-class ConsentsOf(BaseModel):
-    """A car's consents: how each purpose stands, and every change, the newest first."""
-
-    vehicle: str
-    standing: list[ConsentState]
-    changes: list[ConsentShown]
-
-
-class ConsentChange(BaseModel):
-    """What a car's person wants."""
-
-    purpose: Annotated[str, Field(max_length=64)]
-    state: Literal["given", "withdrawn"]
 
 
 routes = APIRouter(tags=["governance"], responses=RESPONSES)
@@ -94,7 +61,8 @@ routes = APIRouter(tags=["governance"], responses=RESPONSES)
 async def governance(ports: Wired) -> Governance:
     """Show what is kept, for what, on which legal basis, and how exactly."""
     policy, catalogue = ports.governance(), ports.catalogue()
-    standing = await run_in_threadpool(ports.records.consents.standing)
+    now = datetime.now(UTC)
+    standing = consents(await run_in_threadpool(ports.records.grants.held, now, [ZONE]), ports.ground, now)
     named: dict[int, list[str]] = {}
     dropped = []
     for path in sorted(catalogue):
@@ -107,6 +75,7 @@ async def governance(ports: Wired) -> Governance:
         name=policy.name,
         about=policy.about,
         hash=policy.hash,
+        epoch=policy.epoch,
         purposes=[
             PurposeShown(
                 name=purpose.name,
@@ -122,53 +91,7 @@ async def governance(ports: Wired) -> Governance:
     )
 
 
-@routes.get("/v1/vehicles/{vehicle}/consents", dependencies=[Depends(allowed("readConsents"))])
-def consents(ports: Wired, vehicle: str) -> ConsentsOf:
-    """Show what a car's person consented to."""
-    ports.records.vehicle(vehicle)
-    return _consents(ports.records, ports.governance(), vehicle)
-
-
-@routes.post("/v1/vehicles/{vehicle}/consents")
-async def change_consent(
-    ports: Wired, vehicle: str, change: ConsentChange, caller: Annotated[Caller, Depends(allowed("changeConsents"))]
-) -> ConsentsOf:
-    """Give or withdraw a consent; what is withdrawn is dropped from the stream at once."""
-    policy = ports.governance()
-    purpose = policy.purposes.get(change.purpose)
-    if purpose is None or not purpose.needs_consent:
-        needing = [name for name, known in policy.purposes.items() if known.needs_consent]
-        do = f"Purposes that need one: {', '.join(needing)}." if needing else "No purpose of this zone needs one."
-        raise InputError(f"{change.purpose[:64]!r} is no purpose that needs a consent.", do)
-    await run_in_threadpool(ports.records.vehicle, vehicle)
-    wanted = (vehicle, purpose.name, change.state == "given", caller.id, policy.hash)
-    await run_in_threadpool(ports.records.consents.change, *wanted)
-    await ports.notify(subjects.CONSENT, vehicle.encode())
-    return await run_in_threadpool(_consents, ports.records, policy, vehicle)
-
-
-def _consents(records: Records, policy: Policy, vehicle: str) -> ConsentsOf:
-    given = records.consents.standing([vehicle]).get(vehicle, frozenset())
-    states = [
-        ConsentState(
-            purpose=purpose.name,
-            why=purpose.why,
-            basis=purpose.basis,
-            needed=purpose.needs_consent,
-            given=purpose.name in given,
-        )
-        for purpose in policy.purposes.values()
-    ]
-    changes = [_version(consent) for consent in records.consents.of(vehicle)]
-    return ConsentsOf(vehicle=vehicle, standing=states, changes=changes)
-
-
-def _version(consent: Consent) -> ConsentShown:
-    said = vars(consent).copy()
-    del said["vehicle"]
-    return ConsentShown(**said)
-
-
 def _shown(rule: Rule, signals: list[str]) -> RuleShown:
     shown = {"class": rule.kind, "paths": list(rule.paths), "purposes": list(rule.purposes)}
-    return RuleShown(**shown, keep=rule.keep, exactness=rule.exactness, why=rule.why, signals=signals)  # type: ignore[arg-type]
+    same = ("keep", "exactness", "cell", "time_s", "pseudonym", "days", "why")
+    return RuleShown(**shown, **{key: getattr(rule, key) for key in same}, signals=signals)  # type: ignore[arg-type]

@@ -178,13 +178,14 @@ async def claim(
 async def rekey_vehicle(
     ports: Wired, vehicle: str, caller: Annotated[Caller, Depends(allowed("rekeyVehicle"))], wanted: ClaimWanted
 ) -> ClaimGiven:
-    """End a car's certificates, and give out a token with which it joins anew under its id."""
+    """End a car's certificates and all grants on it; give out a token with which it joins anew under its id."""
 
     def make() -> Given:
         return rekey(ports.records, vehicle, caller.id, hours=wanted.hours, serial_hash=wanted.serial_hash)
 
     given = await run_in_threadpool(make)
-    await ports.notify(subjects.REVOKED, vehicle.encode())
+    for subject in (subjects.REVOKED, subjects.GRANT):
+        await ports.notify(subject, vehicle.encode())
     return _given(given)
 
 

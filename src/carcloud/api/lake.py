@@ -6,9 +6,10 @@ import orjson
 from fastapi import APIRouter, Depends, Header, Response
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import Caller, allowed, reach_of
+from carcloud.api.auth import reached
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
+from carcloud.safety.grants.reach import Reach
 
 ARROW = "application/vnd.apache.arrow.stream"
 LIMIT_ROWS = 1_000_000
@@ -92,15 +93,15 @@ routes = APIRouter(tags=["lake"], responses=RESPONSES)
 async def sql(
     ports: Wired,
     question: Question,
-    caller: Annotated[Caller, Depends(allowed("queryLake"))],
+    reach: Annotated[Reach, Depends(reached("queryLake"))],
     accept: Annotated[str, Header()] = "application/json",
 ) -> Response:
     """Answer one read-only statement over `samples`, `signals` and `vehicles`."""
     if ARROW not in accept:
         limit = min(question.limit, LIMIT_JSON_ROWS)
-        answer = await ports.lake.ask(reach_of(caller), question.sql, question.parameters, limit, "json")
+        answer = await ports.lake.ask(reach, question.sql, question.parameters, limit, "json")
         return Response(answer.body, media_type="application/json")
-    answer = await ports.lake.ask(reach_of(caller), question.sql, question.parameters, question.limit, "arrow")
+    answer = await ports.lake.ask(reach, question.sql, question.parameters, question.limit, "arrow")
     headers = {
         "x-carcloud-truncated": str(answer.truncated).lower(),
         "x-carcloud-elapsed-s": f"{answer.elapsed_s:.6f}",
@@ -109,9 +110,9 @@ async def sql(
 
 
 @routes.get("/v1/lake/tables")
-async def tables(ports: Wired, caller: Annotated[Caller, Depends(allowed("queryLake"))]) -> Tables:
+async def tables(ports: Wired, reach: Annotated[Reach, Depends(reached("queryLake"))]) -> Tables:
     """List the tables with their columns."""
-    answer = await ports.lake.ask(reach_of(caller), COLUMNS, {}, LIMIT_JSON_ROWS, "json")
+    answer = await ports.lake.ask(reach, COLUMNS, {}, LIMIT_JSON_ROWS, "json")
     found: dict[str, list[TableColumn]] = {}
     for table, name, kind in orjson.loads(answer.body)["rows"]:
         column = TableColumn(name=name, type=kind, description=DESCRIPTIONS.get((table, name), ""))

@@ -10,20 +10,23 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import StreamingResponse
 
-from carcloud.api.auth import Caller, allowed
+from carcloud.api.auth import Caller, allowed, reach_of, reached
 from carcloud.api.errors import RESPONSES
-from carcloud.api.ports import OrderDesk, Wired
+from carcloud.api.ports import OrderDesk, Ports, Wired
 from carcloud.api.times import Time
 from carcloud.backends.records import Entry, Records
 from carcloud.backends.records.orders import Order, OrderState
 from carcloud.errors import MissingError, TryLaterError
 from carcloud.gateway.outbox import give
+from carcloud.safety.grants.reach import Reach
 from carcloud.stream import subjects
 
 LIMIT_PAGE = 1000
 
 Sender = Annotated[Caller, Depends(allowed("sendOrder"))]
+Told = Annotated[Reach, Depends(reached("sendOrder"))]
 Reader = Annotated[Caller, Depends(allowed("readOrders"))]
+Seen = Annotated[Reach, Depends(reached("readOrders"))]
 
 
 class SignatureGiven(BaseModel):
@@ -100,13 +103,11 @@ routes = APIRouter(tags=["orders"], responses=RESPONSES)
 
 
 @routes.post("/v1/orders", status_code=202)
-async def order(ports: Wired, caller: Sender, wanted: OrderWanted) -> OrderList:
+async def order(ports: Wired, caller: Sender, reach: Told, wanted: OrderWanted) -> OrderList:
     """Give an order to one car or many."""
     desk = _desk(ports.orders)
     signatures = [one.model_dump() for one in wanted.signatures]
-    queued = await give(
-        ports.records, desk.signer, desk.look, wanted.authorisation, signatures, caller.tenant, caller.id
-    )
+    queued = await give(ports.records, desk.signer, desk.look, wanted.authorisation, signatures, reach, caller.id)
     await ports.notify(subjects.ORDERED, ",".join(one.vehicle for one in queued).encode())
     return OrderList(orders=[_shown(one) for one in queued])
 
@@ -114,14 +115,15 @@ async def order(ports: Wired, caller: Sender, wanted: OrderWanted) -> OrderList:
 @routes.get("/v1/orders")
 async def orders(
     ports: Wired,
-    caller: Reader,
+    reach: Seen,
     vehicle: str | None = None,
     state: OrderState | None = None,
     before: AwareDatetime | None = None,
     limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100,
 ) -> OrderList:
     """List orders, the newest first."""
-    found = await run_in_threadpool(ports.records.orders.listed, caller.tenant, vehicle, state, limit, before)
+    listed, among = ports.records.orders.listed, reach.commands
+    found = await run_in_threadpool(listed, reach.tenant, vehicle, state, limit, before, among)
     return OrderList(orders=[_shown(one) for one in found])
 
 
@@ -130,7 +132,9 @@ async def orders(
     response_class=StreamingResponse,
     responses={200: {"content": {"text/event-stream": {}}, "description": "Events named `order`"}},
 )
-async def order_events(ports: Wired, request: Request, caller: Reader, vehicle: str | None = None) -> StreamingResponse:
+async def order_events(
+    ports: Wired, request: Request, caller: Reader, reach: Seen, vehicle: str | None = None
+) -> StreamingResponse:
     """Follow orders as they move on: data {"id", "vehicle", "state", "reason"}."""
     desk, places = _desk(ports.orders), request.app.state.places
     places.take()
@@ -143,6 +147,8 @@ async def order_events(ports: Wired, request: Request, caller: Reader, vehicle: 
                     if change is None:
                         yield b": still here\n\n"
                     elif change["tenant"] == caller.tenant and vehicle in (None, change["vehicle"]):
+                        if not await _reaches(ports, caller, reach, change["id"]):
+                            continue
                         shown = {name: change[name] for name in ("id", "vehicle", "state", "reason")}
                         yield b"event: order\ndata: " + orjson.dumps(shown) + b"\n\n"
         finally:
@@ -153,9 +159,11 @@ async def order_events(ports: Wired, request: Request, caller: Reader, vehicle: 
 
 
 @routes.get("/v1/orders/keys")
-async def keys(ports: Wired, caller: Reader) -> KeyList:
-    """List the keys of people that the order signer knows."""
+async def keys(ports: Wired, reach: Seen) -> KeyList:
+    """List the keys of people that the order signer knows; by grants, those registered for cars in reach only."""
     found = await run_in_threadpool(_desk(ports.orders).signer.people)
+    if reach.cars is not None:
+        found = [one for one in found if one["vehicles"] and reach.cars.issuperset(one["vehicles"])]
     return KeyList(keys=[KeyShown(**{name: one[name] for name in KeyShown.model_fields}) for one in found])
 
 
@@ -166,12 +174,21 @@ async def pair(ports: Wired, caller: Sender, wanted: Pairing) -> Paired:
 
 
 @routes.get("/v1/orders/{order}")
-async def one_order(ports: Wired, caller: Reader, order: str) -> OrderShown:
+async def one_order(ports: Wired, reach: Seen, order: str) -> OrderShown:
     """Show one order."""
     found = await run_in_threadpool(ports.records.orders.order, order)
-    if found.tenant != caller.tenant:
+    if found.tenant != reach.tenant or not reach.orders(found.vehicle, found.command):
         raise MissingError(f"No order {order[:40]!r}.", "List them: GET /v1/orders.")
     return _shown(found)
+
+
+async def _reaches(ports: Ports, caller: Caller, reach: Reach, id_: str) -> bool:
+    """Tell whether whoever follows orders may see this one, as the grants are now."""
+    if reach.parts is None:
+        return True
+    now = await run_in_threadpool(reach_of, ports, caller, "readOrders")
+    found = await run_in_threadpool(ports.records.orders.order, id_)
+    return now.orders(found.vehicle, found.command)
 
 
 def _pair(records: Records, pair: Callable[[str, str, str], dict[str, Any]], caller: Caller, wanted: Pairing) -> Paired:

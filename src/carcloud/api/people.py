@@ -101,12 +101,12 @@ def people(ports: Wired, caller: Annotated[Caller, Depends(allowed("readPeople")
 
 @routes.get("/v1/roles", dependencies=[Depends(allowed("readPeople"))])
 def roles(ports: Wired) -> Roles:
-    """List the roles and what each may do."""
+    """List the roles and what each may do; owners and partners, of what is granted to them."""
     policy, found = ports.reception.policy, []
     for role in ROLES:
         one = Caller("person:anyone", role, frozenset({role}), "default")
-        may = policy.may(one)
-        more = [action for action in policy.may(one, mfa=True) if action not in may]
+        may = policy.may(one, granted=True)
+        more = [action for action in policy.may(one, mfa=True, granted=True) if action not in may]
         found.append(Role(role=role, may=may, may_with_factor=more))
     return Roles(roles=found)
 

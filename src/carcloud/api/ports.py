@@ -1,7 +1,9 @@
 """What the API reads from, as the assembly wires it. Times are integer microseconds since 1970 UTC."""
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -13,6 +15,7 @@ from carcloud.lake.border import Border
 from carcloud.lake.workers import Reply
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import Policy
+from carcloud.safety.grants.grant import Ground, ground_of
 from carcloud.safety.grants.reach import Reach
 from carcloud.safety.identity import Trust
 from carcloud.safety.orders.server import OrderSignerClient
@@ -95,6 +98,24 @@ class OrderDesk:
     watch: Callable[[], AsyncGenerator[Mapping[str, Any] | None, None]]
 
 
+class Notices:
+    """Wakes who waits for a change of grants; hears of each."""
+
+    def __init__(self) -> None:
+        self.wake = asyncio.Event()
+
+    async def heard(self, _: str, __: bytes) -> None:
+        """Take in that some grant was given or has ended."""
+        wake, self.wake = self.wake, asyncio.Event()
+        wake.set()
+
+    async def wait(self, wake: asyncio.Event, limit_s: float) -> None:
+        """Return once a change came since `wake` was taken, or after this long without any."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await wake.wait()
+
+
 @dataclass(frozen=True)
 class Ports:
     """All that `create_app` needs.
@@ -103,7 +124,8 @@ class Ports:
     open_payload: returns an entry's unsealed payload. reception: knows people and programs.
     orders: takes orders for cars; None where nobody signs them. border: lets rows out by flows; None: nothing leaves.
     trust: the zone's authorities, as all may see them. ask: asks the zone, by subject; None: nobody answers.
-    log: the audit log, to be read. map_file: the zone's base map as GeoJSON. pages: folder of the built console.
+    log: the audit log, to be read. grants: wakes live streams when grants change.
+    map_file: the zone's base map as GeoJSON, map_datum: the datum of its places. pages: folder of the built console.
     """
 
     zone: str
@@ -123,7 +145,14 @@ class Ports:
     ask: Callable[[str, bytes], Awaitable[bytes]] | None = None
     border: Border | None = None
     map_file: Path | None = None
+    map_datum: str = "wgs84"
     pages: Path = PAGES
+    grants: Notices = field(default_factory=Notices)
+
+    @property
+    def ground(self) -> Ground:
+        """Return what grants stand on now."""
+        return ground_of(self.zone, self.governance(), self.catalogue())
 
 
 def _wired(request: Request) -> Ports:

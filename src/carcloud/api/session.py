@@ -12,6 +12,7 @@ from carcloud.api.door import set_cookie
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Ports, Wired
 from carcloud.api.times import Time
+from carcloud.safety.grants.desk import held_by
 from carcloud.safety.people import passwords
 from carcloud.safety.people.accounts import SESSION_LASTS, SignedIn
 
@@ -90,13 +91,13 @@ async def sign_in(ports: Wired, request: Request, response: Response, given: Sig
     held = await run_in_threadpool(
         accounts.sign_in, given.login, given.password, given.code, state.address, state.secret
     )
-    return _go_on(ports, request, response, held)
+    return await _go_on(ports, request, response, held)
 
 
 @routes.get("/v1/session")
 async def myself(ports: Wired, request: Request, caller: Annotated[Caller, Depends(allowed("readSelf"))]) -> Self:
     """Tell who calls, and what they may do."""
-    return _shown(ports, caller, request.state.held)
+    return await _shown(ports, caller, request.state.held)
 
 
 @routes.delete("/v1/session", status_code=204, dependencies=[Depends(allowed("signOut"))])
@@ -111,7 +112,7 @@ async def set_password(ports: Wired, request: Request, response: Response, held:
     """Set one's password; all other sessions end."""
     own = ports.reception.own
     changed = await run_in_threadpool(own.set_password, held, given.present, given.new, request.state.address)
-    return _go_on(ports, request, response, changed)
+    return await _go_on(ports, request, response, changed)
 
 
 @routes.post("/v1/session/factor", dependencies=[Depends(allowed("changeSelf"))])
@@ -127,7 +128,7 @@ async def confirm_factor(ports: Wired, request: Request, response: Response, hel
     """Let a second factor take effect; all other sessions end, and this one has shown it."""
     own = ports.reception.own
     changed = await run_in_threadpool(own.confirm_factor, held, given.code, request.state.address)
-    return _go_on(ports, request, response, changed)
+    return await _go_on(ports, request, response, changed)
 
 
 @routes.post("/v1/session/factor/remove", dependencies=[Depends(allowed("changeSelf"))])
@@ -135,19 +136,20 @@ async def remove_factor(ports: Wired, request: Request, response: Response, held
     """Remove one's second factor; all other sessions end."""
     own = ports.reception.own
     changed = await run_in_threadpool(own.remove_factor, held, given.password, given.code, request.state.address)
-    return _go_on(ports, request, response, changed)
+    return await _go_on(ports, request, response, changed)
 
 
-def _go_on(ports: Ports, request: Request, response: Response, held: SignedIn) -> Self:
+async def _go_on(ports: Ports, request: Request, response: Response, held: SignedIn) -> Self:
     """Give the browser its new session."""
     set_cookie(response, request.app.state.access, request.headers, held)
-    return _shown(ports, held.caller, held)
+    return await _shown(ports, held.caller, held)
 
 
-def _shown(ports: Ports, caller: Caller, held: SignedIn | None) -> Self:
+async def _shown(ports: Ports, caller: Caller, held: SignedIn | None) -> Self:
     policy = ports.reception.policy
-    may = policy.may(caller)
-    more = [action for action in policy.may(caller, mfa=True) if action not in may]
+    granted = bool(await run_in_threadpool(held_by, ports.records, ports.ground, caller))
+    may = policy.may(caller, granted=granted)
+    more = [action for action in policy.may(caller, mfa=True, granted=granted) if action not in may]
     began: datetime | None = held.session.made_at if held else None
     return Self(
         id=caller.id,

@@ -1,22 +1,28 @@
 """Now: the newest values of one car, or of the fleet."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import Caller, allowed
+from carcloud.api.auth import reached
+from carcloud.api.datum import Asked, Datum, datum_of, fleet_in, one_in
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Last, Ports, Wired
 from carcloud.api.times import Time, from_us, now
 from carcloud.errors import InputError
+from carcloud.safety.grants.reach import Reach
 from carcloud.vehicle.catalogue import Catalogue
 
 LIMIT_FLEET = 10_000
 LIMIT_FLEET_PATHS = 32
+CARS_AT_ONCE = 100
 
 Paths = Annotated[str, Query(description="Signal paths, comma separated; `Vehicle.Cabin.*` means all below")]
 
@@ -37,10 +43,11 @@ class AgedValue(Value):
 
 
 class VehicleSignals(BaseModel):
-    """The newest values of one car by signal path."""
+    """The newest values of one car by signal path. `datum`: that of its places."""
 
     vehicle: str
     at: Time
+    datum: Datum
     signals: dict[str, AgedValue]
 
 
@@ -55,9 +62,10 @@ class FleetVehicle(BaseModel):
 
 
 class FleetSignals(BaseModel):
-    """The newest values of many cars in one answer."""
+    """The newest values of many cars in one answer. `datum`: that of their places."""
 
     at: Time
+    datum: Datum
     paths: list[str]
     vehicles: list[FleetVehicle] = Field(description="Cars that have reported at least one of the paths")
 
@@ -84,18 +92,26 @@ def shown(catalogue: Catalogue, path: str, last: Last) -> dict[str, Any]:
 routes = APIRouter(tags=["twin"], responses=RESPONSES)
 
 
-@routes.get("/v1/vehicles/{vehicle}/signals", dependencies=[Depends(allowed("readTwin"))])
-async def signals(ports: Wired, vehicle: str, paths: Paths = "") -> VehicleSignals:
+@routes.get("/v1/vehicles/{vehicle}/signals")
+async def signals(
+    ports: Wired,
+    vehicle: str,
+    reach: Annotated[Reach, Depends(reached("readTwin"))],
+    paths: Paths = "",
+    datum: Asked = "wgs84",
+) -> VehicleSignals:
     """Return a car's newest values with unit, time, age and provenance."""
     catalogue = ports.catalogue()
     wanted = expand(catalogue, paths)
     await run_in_threadpool(ports.records.vehicle, vehicle)
-    values, at = await ports.twin.get(vehicle, wanted), now()
+    values, at, shown_in = seen(reach, vehicle, await ports.twin.get(vehicle, wanted)), now(), datum_of(ports, datum)
     return VehicleSignals(
         vehicle=vehicle,
         at=at,
+        datum=shown_in,
         signals={
-            path: AgedValue(**shown(catalogue, path, last), age_s=_age_s(at, last)) for path, last in values.items()
+            path: AgedValue(**shown(catalogue, path, last), age_s=_age_s(at, last))
+            for path, last in one_in(values, shown_in).items()
         },
     )
 
@@ -103,18 +119,21 @@ async def signals(ports: Wired, vehicle: str, paths: Paths = "") -> VehicleSigna
 @routes.get("/v1/signals")
 async def fleet(
     ports: Wired,
-    caller: Annotated[Caller, Depends(allowed("readTwin"))],
+    reach: Annotated[Reach, Depends(reached("readTwin"))],
     paths: Paths,
     limit: Annotated[int, Query(ge=1, le=LIMIT_FLEET)] = 1000,
+    datum: Asked = "wgs84",
 ) -> FleetSignals:
     """Return some signals of all cars at once, as a map needs them."""
     wanted = expand(ports.catalogue(), paths) or []
     if not 0 < len(wanted) <= LIMIT_FLEET_PATHS:
         raise InputError(f"{len(wanted)} signals are asked for.", f"Name 1 to {LIMIT_FLEET_PATHS} in `paths`.")
-    values = await ports.twin.fleet(wanted, limit)
-    labels = await run_in_threadpool(_labels, ports, caller, values)
+    values = await _fleet(ports, reach, wanted, limit)
+    labels = await run_in_threadpool(_labels, ports, reach.tenant, values)
+    shown_in = datum_of(ports, datum)
     return FleetSignals(
         at=now(),
+        datum=shown_in,
         paths=wanted,
         vehicles=[
             FleetVehicle(
@@ -124,10 +143,32 @@ async def fleet(
                 times=[None if last is None else from_us(last.time_us) for last in row],
                 provenance=[None if last is None else last.provenance for last in row],
             )
-            for vehicle, row in values.items()
+            for vehicle, row in zip(values, fleet_in(wanted, list(values.values()), shown_in), strict=True)
             if vehicle in labels
         ],
     )
+
+
+def seen(reach: Reach, vehicle: str, values: Mapping[str, Last]) -> dict[str, Last]:
+    """Return of a car's values those in reach, as exactly as they may be seen."""
+    shown = {path: (last, reach.seen(vehicle, path, last.time_us, last.value)) for path, last in values.items()}
+    return {path: replace(last, value=value) for path, (last, value) in shown.items() if value is not None}
+
+
+async def _fleet(ports: Ports, reach: Reach, paths: list[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
+    """Return the values of the paths by car; where only some cars are in reach, they are asked for one by one."""
+    if reach.cars is None:
+        return await ports.twin.fleet(paths, limit)
+    found: dict[str, Sequence[Last | None]] = {}
+    every = sorted(reach.cars)
+    for first in range(0, len(every), CARS_AT_ONCE):
+        cars = every[first : first + CARS_AT_ONCE]
+        for car, values in zip(cars, await asyncio.gather(*(ports.twin.get(car, paths) for car in cars)), strict=True):
+            if shown := seen(reach, car, values):
+                found[car] = [shown.get(path) for path in paths]
+        if len(found) >= limit:
+            break
+    return dict(islice(found.items(), limit))
 
 
 def _matches(catalogue: Catalogue, wanted: str) -> list[str]:
@@ -142,12 +183,12 @@ def _age_s(at: datetime, last: Last) -> float:
     return round((at - from_us(last.time_us)).total_seconds(), 3)
 
 
-def _labels(ports: Ports, caller: Caller, vehicles: Iterable[str]) -> dict[str, str | None]:
+def _labels(ports: Ports, tenant: str, vehicles: Iterable[str]) -> dict[str, str | None]:
     wanted = set(vehicles)
     labels: dict[str, str | None] = {}
     after: str | None = None
     while len(labels) < len(wanted):
-        page = ports.records.vehicles(LIMIT_FLEET, after, tenant=caller.tenant)
+        page = ports.records.vehicles(LIMIT_FLEET, after, tenant=tenant)
         if not page:
             break
         labels.update((car.id, car.label) for car in page if car.id in wanted)

@@ -46,6 +46,7 @@ def border_of(context: Context, records: Records) -> Border:
         catalogue_in_force(settings, folder),
         folder.keys,
         settings.tenant,
+        settings.zone,
     )
 
 

@@ -1,4 +1,4 @@
-"""`carcloud governance`, `carcloud consent`: what is kept and why, and what a car's person agreed to."""
+"""`carcloud governance`, `carcloud erase`: what is kept and why, and what is kept no longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import typer
 from carcloud.assembly.records import open_records
 from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data, zone_of
-from carcloud.errors import InputError
 from carcloud.safety.governance.policy import Policy, Rule
 from carcloud.safety.governance.table import Table
 from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force, load_governance, settings_of
@@ -38,32 +37,6 @@ def check(
     """Check a governance file against the zone's catalogue, and show what it would keep."""
     settings = replace(settings_of(config, Folder(data)), governance=file)
     _print(load_governance(settings), settings, Folder(data))
-
-
-@app.command()
-def consent(
-    vehicle: Annotated[str, typer.Argument(help="The car's id.")],
-    give: Annotated[list[str] | None, typer.Option(help="A purpose its person agrees to.")] = None,
-    withdraw: Annotated[list[str] | None, typer.Option(help="A purpose its person agrees to no longer.")] = None,
-    data: Data = DATA,
-    config: Config = None,
-) -> None:
-    """Show, give or withdraw a car's consents; what is withdrawn is dropped from the stream at once."""
-    settings, folder = zone_of(data, config)
-    policy = governance_in_force(settings, folder)
-    with contextlib.closing(open_records(settings, folder)) as records:
-        records.vehicle(vehicle)
-        changes = [(name, True) for name in give or []] + [(name, False) for name in withdraw or []]
-        for name, _ in changes:
-            _refuse_unknown(policy, name)
-        for name, given in changes:
-            records.consents.change(vehicle, name, given, "machine", policy.hash)
-        if changes:
-            tell(folder, subjects.CONSENT, vehicle.encode())
-        standing = records.consents.standing([vehicle]).get(vehicle, frozenset())
-        for purpose in policy.purposes.values():
-            said = ("given" if purpose.name in standing else "not given") if purpose.needs_consent else "not needed"
-            typer.echo(f"{purpose.name:20} {said:12} {purpose.basis}: {purpose.why}")
 
 
 @app.command()
@@ -94,13 +67,8 @@ def erasures(data: Data = DATA, config: Config = None) -> None:
             state = f"done {erasure.done_at:%Y-%m-%d %H:%M:%S}" if erasure.done_at else "under way"
             parts = ", ".join(sorted(erasure.parts)) or "nothing yet"
             typer.echo(f"{erasure.vehicle}  {erasure.at:%Y-%m-%d %H:%M:%S}  {state}  {parts}")
-
-
-def _refuse_unknown(policy: Policy, name: str) -> None:
-    needing = [known.name for known in policy.purposes.values() if known.needs_consent]
-    if name not in needing:
-        do = f"Purposes that need one: {', '.join(needing)}." if needing else "No purpose of this zone needs one."
-        raise InputError(f"{name[:64]!r} is no purpose that needs a consent.", do)
+            for path, why in sorted(records.export_files.missed(erasure.id).items()):
+                typer.echo(f"  not reached: {harmless(path)} ({why})")
 
 
 def _print(policy: Policy, settings: Settings, folder: Folder) -> None:

@@ -12,6 +12,7 @@ import typer
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.records import Records
+from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.vehicles import tell_changed
 from carcloud.errors import MissingError
@@ -28,6 +29,7 @@ from carcloud.gateway.identities import (
 from carcloud.onboard.certificate import join as join_zone
 from carcloud.safety.identity import Trust
 from carcloud.settings import Folder, Settings
+from carcloud.stream import subjects
 from carcloud.vehicle.life import Act
 
 MACHINE = "machine"
@@ -100,11 +102,12 @@ def vehicle_rekey(
     hours: Hours = CLAIM_HOURS,
     serial_hash: SerialHash = None,
 ) -> None:
-    """End a car's certificates and let it join anew under its id: after a change of owner, or a stolen key."""
+    """End a car's certificates and all grants on it, and let it join anew: after a change of owner, or a stolen key."""
     settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         given = rekey_vehicle(records, vehicle, MACHINE, hours=hours, serial_hash=serial_hash)
     tell_changed(folder, vehicle)
+    tell(folder, subjects.GRANT, vehicle.encode())
     _tell_claim(given, settings, folder)
 
 

@@ -47,9 +47,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "witness": ("audit", "Be a witness of audit logs, for zones elsewhere, until Ctrl-C."),
     "quarantine": ("quarantine", "Look into what the guards refused."),
     "governance": ("governance", "What the zone keeps of what cars say, and why."),
+    "grant": ("grants", "Who may see or do what with a car."),
     "consent": (
-        "governance",
-        "Show, give or withdraw a car's consents; what is withdrawn is dropped from the stream at once.",
+        "grants",
+        "Show, give or withdraw a car's consents, which are grants to the zone; what is withdrawn is dropped at once.",
     ),
     "erase": ("governance", "Erase all that the zone holds of a car; it cannot be undone."),
     "erasures": ("governance", "List what was erased, and how far it has come."),

@@ -21,6 +21,7 @@ from carcloud.backends.records.orders import ENDED, Order, OrderState
 from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.errors import InputError, NotAllowedError, TryLaterError
 from carcloud.gateway.outbox import give
+from carcloud.safety.grants.reach import Reach
 from carcloud.safety.keys import read_key
 from carcloud.safety.orders.authorisation import LONGEST_S, Signature, draft, sign
 from carcloud.safety.orders.keyring import load_key
@@ -141,7 +142,7 @@ async def _give(
         given = [{"key": one.key, "signature": base64.b64encode(one.value).decode()} for one in signatures]
         look = cloud_view(TwinReader(cloud))
         with contextlib.closing(signer_client(settings, folder)) as signer:
-            queued = await give(records, signer, look, text, given, settings.tenant, ACTOR)
+            queued = await give(records, signer, look, text, given, Reach(settings.tenant), ACTOR)
         await cloud.publish(subjects.ORDERED, ",".join(one.vehicle for one in queued).encode())
         await cloud.flush()
         return queued

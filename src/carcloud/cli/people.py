@@ -108,10 +108,11 @@ def token_make(
     data: Data = DATA,
     config: Config = None,
     days: Annotated[int, typer.Option(help="How long it holds.")] = 90,
+    app_: Annotated[str | None, typer.Option("--app", help="What it is for, as grants to app:NAME say it.")] = None,
 ) -> None:
     """Make a token for a program, and print it; it is shown this once."""
     with _register(data, config) as (settings, _, _records, register):
-        made, secret = register.make_token(None, name, role, days, settings.tenant)
+        made, secret = register.make_token(None, name, role, days, settings.tenant, app_)
         typer.echo(secret)
         typer.echo(f"{made.id}, valid until {made.ends_at:%Y-%m-%d}; it is not shown again", err=True)
 

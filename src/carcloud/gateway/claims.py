@@ -64,7 +64,9 @@ def make_claim(
 def rekey(
     records: Records, vehicle_id: str, actor: str, *, hours: int = CLAIM_HOURS, serial_hash: str | None = None
 ) -> Given:
-    """End a car's certificates, and give out a claim with which it joins anew under its id; tell the gates afterwards.
+    """End a car's certificates and every grant on it, consents too; give out a claim with which it joins anew.
+
+    Tell the gates, and who hears of grants, afterwards.
 
     Raises:
         InputError: hours or hash is none.
@@ -72,7 +74,7 @@ def rekey(
         ConflictError: its state does not allow this.
     """
     given = _given(records.vehicle(vehicle_id), datetime.now(UTC), hours, serial_hash)
-    vehicle = records.life.rekey(vehicle_id, given.claim, _entry(actor, "rekeyVehicle", given))
+    vehicle = records.life.rekey(vehicle_id, given.claim, actor, _entry(actor, "rekeyVehicle", given))
     return Given(vehicle, given.claim, given.token)
 
 
@@ -91,5 +93,5 @@ def _given(vehicle: Vehicle, now: datetime, hours: int, serial_hash: str | None)
 def _entry(actor: str, action: str, given: Given) -> Entry:
     facts = {"claim": given.claim.id, "ends_at": given.claim.ends_at.isoformat()}
     if action == "rekeyVehicle":
-        facts["certificates"] = "ended"
+        facts["certificates"] = facts["grants"] = "ended"
     return Entry(actor, action, f"vehicle:{given.vehicle.id}", facts=facts, tenant=given.vehicle.tenant)

@@ -17,6 +17,7 @@ from carcloud.backends.records import Entry, Records
 from carcloud.backends.records.orders import Given, Order
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, NotAllowedError
 from carcloud.gateway.orders import Look
+from carcloud.safety.grants.reach import Reach
 from carcloud.safety.orders.authorisation import Authorisation, parse
 from carcloud.safety.orders.server import OrderSignerClient
 from carcloud.vehicle.commands import REASONS, interlock
@@ -30,23 +31,26 @@ async def give(
     look: Look,
     text: str,
     signatures: Sequence[Mapping[str, str]],
-    tenant: str,
+    reach: Reach,
     actor: str,
 ) -> list[Order]:
     """Queue the orders that an authorisation asks for; the same one again changes nothing. Tell the courier afterwards.
 
+    Args:
+        reach: which of whose cars may be told what by whoever brings it.
+
     Raises:
         InputError: it is no authorisation.
-        NotAllowedError: its signers may not order this, or the cars' state forbids it now.
+        NotAllowedError: its signers may not order this, no grant opens it, or the cars' state forbids it now.
         MissingError: there is no such car.
         ConflictError: a car is not active.
     """
     given = parse(_bytes(text))
     try:
-        await asyncio.to_thread(_check, records, signer, given, signatures, tenant)
+        await asyncio.to_thread(_check, records, signer, given, signatures, reach)
         await _look(given, look)
     except (NotAllowedError, ConflictError, MissingError) as error:
-        await asyncio.to_thread(records.audit.add, _denied(given, signatures, error, actor, tenant))
+        await asyncio.to_thread(records.audit.add, _denied(given, signatures, error, actor, reach.tenant))
         raise
     now = datetime.now(UTC)
     keys = ",".join(str(one["key"]) for one in signatures)
@@ -54,7 +58,7 @@ async def give(
         Order(
             id_,
             given.digest,
-            tenant,
+            reach.tenant,
             vehicle,
             given.command.name,
             orjson.dumps(dict(given.parameters)).decode(),
@@ -83,12 +87,15 @@ def _check(
     signer: OrderSignerClient,
     given: Authorisation,
     signatures: Sequence[Mapping[str, str]],
-    tenant: str,
+    reach: Reach,
 ) -> None:
     for vehicle in given.vehicles:
         found = records.vehicle(vehicle)
-        if found.tenant != tenant:
+        if found.tenant != reach.tenant or not reach.holds(vehicle):
             raise MissingError(f"No vehicle {vehicle!r}.", "List the enrolled ones with `carcloud vehicles`.")
+        if not reach.orders(vehicle, given.command.name):
+            message = f"No grant lets you order {given.command.name} ({vehicle})."
+            raise NotAllowedError(message, "Ask the car's owner, or who runs the zone, for one.")
         if found.state != "active":
             raise ConflictError(f"Vehicle {vehicle} is {found.state}.", "Only an active car takes orders.")
     signer.check(given.text.decode(), signatures)

@@ -3,7 +3,7 @@
 Rules:
 * Cars whose person has not agreed to the flow's purpose stay, where only consent makes it lawful; whoever withdrew
   while the lake was asked stays too, and so does a car that was erased.
-* The meter counts before the first byte leaves.
+* The meter counts before the first byte leaves. It counts cars, under however many pseudonyms their rows lie.
 * Times asked for are cut to the flow's steps, as are those that leave: narrow questions tell no more than answers do.
 * Places given out are sealed: they say neither when rows came nor whose they are.
 """
@@ -23,12 +23,13 @@ import pyarrow as pa
 
 from carcloud.backends.records import Entry, Records
 from carcloud.errors import ConflictError, InputError, MissingError, NotAllowedError
-from carcloud.lake.leaving import BEGIN, Place, page, parameters
+from carcloud.lake.leaving import BEGIN, END, Place, page, parameters
 from carcloud.safety.flows.flow import Flow, Flows
 from carcloud.safety.flows.meter import READ_FLOW, Meter
 from carcloud.safety.flows.names import Names
 from carcloud.safety.flows.plan import SECOND_US, Plan, years_of
 from carcloud.safety.governance.policy import GLOB, Policy, Rule
+from carcloud.safety.grants.grant import ZONE, consents, ground_of
 from carcloud.safety.seal import Seal
 from carcloud.vehicle.catalogue import Catalogue
 
@@ -48,7 +49,8 @@ class FlowEndedError(NotAllowedError):
 class Wanted:
     """What another zone asks for. `since_us` is in, `until_us` is not; None: everything the flow lets out.
 
-    vehicles: the names under which cars leave by this flow. after: the place an earlier answer ended at.
+    vehicles: the names under which cars leave by this flow. after, upto: places that earlier answers ended at: what is
+    asked for lies behind the one, and up to the other, so that whoever lost an answer gets the same rows again.
     """
 
     since_us: int = FIRST_US
@@ -57,6 +59,7 @@ class Wanted:
     vehicles: Collection[str] | None = None
     after: str | None = None
     limit: int = 10_000
+    upto: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Sent:
-    """Rows that may leave. `next`: the place to go on from; `more`: whether there are rows behind it already."""
+    """Rows that may leave. `next`: the place to go on from; `more`: whether there are rows behind it already.
+
+    units: of the signals in the rows; None where one has none.
+    """
 
     rows: pa.Table
     next: str
     more: bool
+    units: Mapping[str, str | None]
 
 
 def _now() -> datetime:
@@ -94,12 +101,14 @@ class Border:
         catalogue: Catalogue,
         keys: Path,
         tenant: str,
+        zone: str,
         clock: Callable[[], datetime] = _now,
     ) -> None:
         """Work out all flows; raise InputError where one does not fit governance and catalogue."""
         self.flows, self.tenant = flows, tenant
         self.plans = {name: Plan(flow, governance, catalogue) for name, flow in flows.flows.items()}
-        self._records, self._names = records, Names(keys)
+        self._records, self._names, self._catalogue = records, Names(keys), catalogue
+        self._ground = ground_of(zone, governance, catalogue)
         self._places = Seal(keys, SEAL)
         self.meter = Meter(records, self._names, clock)
         self._ahead_us = flows.offset * 60 * SECOND_US
@@ -128,13 +137,13 @@ class Border:
             facts = {"ended": str(flow.until)}
             self._records.audit.add(Entry(actor, READ_FLOW, f"flow:{name}", "denied", facts, tenant=self.tenant))
             raise FlowEndedError(f"Flow {name} ended on {flow.until}.", "Ask who runs the zone to declare it anew.")
-        step = max(flow.time_s * SECOND_US, 1)
+        step = max(plan.time_s * SECOND_US, 1)
         since_us, until_us = (_within(time_us) // step * step for time_us in (wanted.since_us, wanted.until_us))
-        after = self._opened(flow, wanted.after)
-        cars = self._cars(plan)
+        after, upto = self._opened(flow, wanted.after, BEGIN), self._opened(flow, wanted.upto, END)
+        cars = set(self._cars(plan))
         if wanted.vehicles is not None:
             cars = self._named(flow, wanted.vehicles, cars, since_us, until_us)
-        asked = parameters(_chosen(plan, wanted.paths), cars, since_us, until_us, after)
+        asked = parameters(_chosen(plan, wanted.paths), cars, since_us, until_us, after, upto)
         return Question(flow, plan, asked, wanted.limit, after)
 
     def let_out(self, question: Question, answer: bytes, actor: str) -> Sent:
@@ -145,19 +154,26 @@ class Border:
         """
         flow, plan = question.flow, question.plan
         rows, place, more = page(pa.ipc.open_stream(answer).read_all(), question.limit, question.after)
-        cars = set(rows["vehicle"].unique().to_pylist())
-        if gone := cars - self._cars(plan):
+        car_of = self._cars(plan)
+        if gone := set(rows["vehicle"].unique().to_pylist()) - car_of.keys():
             rows = rows.filter(pa.compute.invert(pa.compute.is_in(rows["vehicle"], pa.array(sorted(gone)))))
         sent = plan.sent(rows, lambda car, year: self._names.of(flow.name, year, car), self._ahead_us)
-        self.meter.let_out(self.flows, flow, _persons(plan, rows), sent.num_rows, actor, self.tenant)
-        return Sent(sent, self._sealed(flow, place), more)
+        self.meter.let_out(self.flows, flow, _persons(plan, rows, car_of), sent.num_rows, actor, self.tenant)
+        units = {signal: self._catalogue[signal].unit for signal in sorted(sent["signal"].unique().to_pylist())}
+        return Sent(sent, self._sealed(flow, place), more, units)
 
-    def _cars(self, plan: Plan) -> set[str]:
-        """Return the cars that may be told of now."""
+    def _cars(self, plan: Plan) -> dict[str, str]:
+        """Return the cars that may be told of now, under all names that rows of the lake bear: name → car."""
+        cars = self._agreed(plan)
+        hidden = self._records.pseudonyms.cars(self.tenant)
+        return {car: car for car in cars} | {name: car for name, car in hidden.items() if car in cars}
+
+    def _agreed(self, plan: Plan) -> set[str]:
         cars = self._records.exports.cars(self.tenant)
         if not plan.needs_consent:
             return cars
-        agreed = self._records.consents.standing()
+        now = self.meter.now()
+        agreed = consents(self._records.grants.held(now, [ZONE], tenant=self.tenant), self._ground, now)
         return {car for car in cars if plan.flow.purpose in agreed.get(car, ())}
 
     def _named(self, flow: Flow, names: Collection[str], cars: set[str], since_us: int, until_us: int) -> set[str]:
@@ -169,15 +185,15 @@ class Border:
     def _sealed(self, flow: Flow, place: Place) -> str:
         return base64.urlsafe_b64encode(self._places.seal(place.dump(), f"flow:{flow.name}")).decode()
 
-    def _opened(self, flow: Flow, after: str | None) -> Place:
-        if after is None:
-            return BEGIN
+    def _opened(self, flow: Flow, place: str | None, unsaid: Place) -> Place:
+        if place is None:
+            return unsaid
         try:
-            sealed = base64.b64decode(after.encode(), b"-_", validate=True)
+            sealed = base64.b64decode(place.encode(), b"-_", validate=True)
             return Place.load(self._places.open(sealed, f"flow:{flow.name}"))
         except (binascii.Error, UnicodeEncodeError, ConflictError):
             do = "Give `next` of an earlier answer of the same flow, as it was."
-            raise InputError("`after` is no place in this flow.", do) from None
+            raise InputError("`after` or `upto` is no place in this flow.", do) from None
 
 
 def _chosen(plan: Plan, paths: Collection[str] | None) -> list[str]:
@@ -194,11 +210,11 @@ def _chosen(plan: Plan, paths: Collection[str] | None) -> list[str]:
     return sorted(chosen)
 
 
-def _persons(plan: Plan, rows: pa.Table) -> dict[str, set[str]]:
+def _persons(plan: Plan, rows: pa.Table, car_of: Mapping[str, str]) -> dict[str, set[str]]:
     """Return whose rows leave: class → cars."""
     persons: dict[str, set[str]] = {}
     for row in rows.group_by(["vehicle", "signal"]).aggregate([]).to_pylist():
-        persons.setdefault(plan.signals[row["signal"]].kind, set()).add(row["vehicle"])
+        persons.setdefault(plan.signals[row["signal"]].kind, set()).add(car_of[row["vehicle"]])
     return persons
 
 

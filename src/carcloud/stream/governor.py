@@ -30,6 +30,7 @@ from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, InputError, MissingError, TryLaterError
 from carcloud.safety.governance.table import Table
+from carcloud.safety.grants.grant import ground_of
 from carcloud.safety.signer import SignerClient
 from carcloud.stream import subjects
 from carcloud.stream.chunk import RawPosition, Record, assembled, content, encoded_rows
@@ -99,11 +100,13 @@ class Governor:
         quarantine: Quarantine,
         folder: Path,
         settings: GovernorSettings,
+        zone: str,
         partition: int = 0,
     ) -> None:
         self._vehicles, self._cloud, self._records, self._signer = vehicles, cloud, records, signer
         self._quarantine, self._catalogue, self._settings, self._partition = quarantine, catalogue, settings, partition
-        self._terms, self._consents = Terms(catalogue, settings.time, table), Standing(records, table)
+        self._terms = Terms(catalogue, settings.time, table)
+        self._consents = Standing(records, table, ground_of(zone, table.policy, catalogue))
         self._pseudonyms = Pseudonyms(records, table)
         self._evidence = Evidence(cloud, folder / "forged", partition, signed)
         self._subject = subjects.governed(partition)
@@ -119,7 +122,7 @@ class Governor:
     async def run(self) -> None:
         """Govern until cancelled, starting again from durable state after every failure."""
         await self._cloud.listen(subjects.REVOKED, self._on_revoked)
-        await self._cloud.listen(subjects.CONSENT, self._consents.changed)
+        await self._cloud.listen(subjects.GRANT, self._consents.changed)
         await self._cloud.listen(subjects.ERASE, self._on_erase)
         while True:
             try:
@@ -231,7 +234,7 @@ class Governor:
         intake = self._intake
         if intake.needs_chunk or least_bytes:
             names = await self._pseudonyms.of(intake.arrivals)
-            made = draft(intake.arrivals, self._terms, self._consents.bits, names)
+            made = draft(intake.arrivals, self._terms, self._consents.now(), names)
             refusals = [*intake.refusals, *self._row_refusals(made.refused)]
             record, rows = self._record(made, refusals), encoded_rows(made.rows)
             record.receipt = await self._receipt(record, root(made.rows), content(record, rows))
@@ -341,7 +344,7 @@ class Governor:
         if begun := await asyncio.to_thread(self._records.erasures.unfenced):
             for erasure in begun:
                 self._tenants.pop(erasure.vehicle, None)
-                self._consents.bits.pop(erasure.vehicle, None)
+                self._consents.forget(erasure.vehicle)
                 self._intake.drop(erasure.vehicle)
                 self._pseudonyms.forget(erasure.vehicle)
                 for name in (erasure.vehicle, *erasure.names):

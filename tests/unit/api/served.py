@@ -29,6 +29,7 @@ from carcloud.safety.people.accounts import first_person, make_link
 from carcloud.safety.people.policy import Policies
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.seal import Seal
+from carcloud.stream import subjects
 from carcloud.vehicle.catalogue import Catalogue, Signal
 
 TOKEN = "a-token-of-the-zone"
@@ -163,7 +164,7 @@ class Zone:
         self.map_file = folder / "map.geojson"
         self.log_folder, self.log_keys = folder / "audit", list[Key]()
         self.policy, self.notices = POLICY, list[tuple[str, bytes]]()
-        self.border = Border(self.records, FLOWS, POLICY, CATALOGUE, folder / "keys", "default")
+        self.border = Border(self.records, FLOWS, POLICY, CATALOGUE, folder / "keys", "default", "test")
         self.lake = LakeWorkers(folder / "lake", lambda _: [], self._vehicles)
         ports = Ports(
             zone="test",
@@ -183,6 +184,7 @@ class Zone:
             map_file=self.map_file,
             pages=self.pages,
         )
+        self.ports, self.ground = ports, ports.ground
         self.app = create_app(ports, Access(TOKEN))
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
@@ -197,12 +199,18 @@ class Zone:
 
     async def _notify(self, subject: str, data: bytes) -> None:
         self.notices.append((subject, data))
+        if subject == subjects.GRANT:
+            await self.ports.grants.heard(subject, data)
 
     def _vehicles(self, tenant: str) -> list[dict[str, Any]]:
         return [
             {"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at}
             for car in self.records.vehicles(tenant=tenant)
         ]
+
+    def reword(self, old: str, new: str) -> None:
+        """Have the governance say something else."""
+        self.policy = parse(self.policy.text.replace(old, new), "tests")
 
     def link(self) -> str:
         """Return the secret of a link that signs the local administrator in."""

@@ -4,14 +4,14 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from carcloud.api.app import ROOMS
-from carcloud.api.auth import Allowed
+from carcloud.api.auth import Allowed, Reached
 from carcloud.api.door import FOR_STRANGERS
 from carcloud.safety.people.policy import Policies
 
 
 def actions(dependant: Dependant) -> set[str]:
     """Return the acts a route declares, directly or in what it depends on."""
-    own = {dependant.call.action} if isinstance(dependant.call, Allowed) else set()
+    own = {dependant.call.action} if isinstance(dependant.call, Allowed | Reached) else set()
     return own.union(*map(actions, dependant.dependencies))
 
 

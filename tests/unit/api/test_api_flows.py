@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from carcloud.lake.rows import SCHEMA
 from carcloud.safety.flows.tokens import make_token
+from tests.granted import consent
 
 READ = "/v1/flows/research-eu/read"
 SPEED = "Vehicle.Speed"
@@ -42,7 +43,7 @@ def partner(zone: Zone) -> Iterator[httpx.Client]:
 def agreed(zone: Zone, tmp_path: Path) -> Zone:
     """A zone with rows of three cars, of which the first two agreed to research."""
     for car in CARS[:2]:
-        zone.records.consents.change(car, "research", True, "test", zone.policy.hash)
+        consent(zone.records, zone.ground, car, "research")
     store(tmp_path, [row(car, 7 * at, 10 * at + 3, at) for car in CARS for at in range(10)])
     store(tmp_path, [row(CARS[0], 1, 4.0, 5, "Vehicle.Cabin.Door.Count")])
     return zone
@@ -131,7 +132,7 @@ def test_what_does_not_leave_cannot_be_asked_for(agreed: Zone, partner: httpx.Cl
 
 
 def test_a_withdrawn_consent_holds_at_once(agreed: Zone, partner: httpx.Client) -> None:
-    agreed.records.consents.change(CARS[0], "research", False, "test", agreed.policy.hash)
+    consent(agreed.records, agreed.ground, CARS[0], "research", agreed=False)
     assert len({each[0] for each in partner.post(READ, json={}).json()["rows"]}) == 1
 
 
@@ -143,14 +144,14 @@ def test_an_erased_car_leaves_no_more_and_stays_counted(agreed: Zone, partner: h
 
 
 def test_the_meter_stops_before_its_limit(agreed: Zone, partner: httpx.Client, api: httpx.Client) -> None:
-    agreed.records.consents.change(CARS[2], "research", True, "test", agreed.policy.hash)
+    consent(agreed.records, agreed.ground, CARS[2], "research")
     answer = partner.post(READ, json={})
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "export_stopped")
     assert "rows" not in answer.json()
     assert audited(agreed)[-1] == ("readFlow", "flow:research-eu", "denied")
     shown = api.get("/v1/flows").json()
     assert shown["flows"][0]["meters"] == [{"class": "personal", "people": 0, "limit": 2, "stop": 2}]
-    agreed.records.consents.change(CARS[2], "research", False, "test", agreed.policy.hash)
+    consent(agreed.records, agreed.ground, CARS[2], "research", agreed=False)
     assert partner.post(READ, json={}).status_code == 200
     assert api.get("/v1/flows").json()["flows"][0]["meters"][0]["people"] == 2
 

@@ -20,6 +20,7 @@ from carcloud.backends.records.audit import pending
 from carcloud.backends.records.orders import Order
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, NotAllowedError, TryLaterError
 from carcloud.gateway.outbox import give
+from carcloud.safety.grants.reach import Reach
 from carcloud.safety.orders.authorisation import Signature
 from carcloud.safety.orders.people import pairing_proof
 from carcloud.safety.orders.server import LIMIT_REQUEST_BYTES, OrderServer, OrderSignerClient
@@ -51,8 +52,8 @@ class Desk:
         return self.states.get(vehicle, CarState())
 
     def give(self, text: bytes, signatures: list[Signature], tenant: str = "default") -> list[Order]:
-        work = give(self.records, self.signer, self.look, text.decode(), as_sent(signatures), tenant, "person:p1")
-        return asyncio.run(work)
+        said = text.decode(), as_sent(signatures)
+        return asyncio.run(give(self.records, self.signer, self.look, *said, Reach(tenant), "person:p1"))
 
     def noted(self) -> list[tuple[str, str, str, str]]:
         rows = self.records.rows(select(pending.c.actor, pending.c.action, pending.c.object, pending.c.outcome))
@@ -98,7 +99,7 @@ def test_what_is_denied_is_noted_and_not_queued(desk: Desk) -> None:
 
 
 def test_text_that_is_none_is_no_authorisation(desk: Desk) -> None:
-    work = give(desk.records, desk.signer, desk.look, "\ud800", as_sent([]), "default", "person:p1")
+    work = give(desk.records, desk.signer, desk.look, "\ud800", as_sent([]), Reach("default"), "person:p1")
     with pytest.raises(InputError, match="no authorisation"):
         asyncio.run(work)
 

@@ -15,6 +15,7 @@ from carcloud.backends.records import Records, Vehicle
 from carcloud.errors import InputError
 from carcloud.safety.governance.policy import parse
 from carcloud.safety.governance.table import Table
+from carcloud.safety.grants.grant import ground_of
 from carcloud.safety.seal import Seal
 from carcloud.safety.signer import Signer, SignerClient, Verifier, load_public_key, verify
 from carcloud.stream import governor as rooms
@@ -24,6 +25,7 @@ from carcloud.stream.governor import Governor
 from carcloud.stream.quarantine import Quarantine
 from carcloud.stream.receipts import root, statement
 from carcloud.stream.settings import GovernorSettings
+from tests.granted import consent
 from tests.stream import CAR, CATALOGUE, OTHER, TERMS, Broker, batch, hello, running_broker, up
 
 
@@ -59,9 +61,8 @@ class Zone:
         client = SignerClient(self.folder / "run")
         settings = GovernorSettings(rhythm_s=0.05, reserve_bytes=0, raw_bytes=1 << 24, governed_bytes=1 << 24)
         signed = Verifier(self.folder / "keys", "receipt")
-        part = Governor(
-            self.bus, self.bus, self.records, CATALOGUE, table, client, signed, quarantine, self.folder, settings
-        )
+        given = (self.bus, self.bus, self.records, CATALOGUE, table, client, signed, quarantine)
+        part = Governor(*given, self.folder, settings, "test")
         running = self.running = asyncio.create_task(part.run())
         try:
             yield part
@@ -143,12 +144,13 @@ rules:
 
 def test_a_consent_withdrawn_in_mid_stream_drops_what_comes_after_it(zone):
     async def run() -> None:
+        ground = ground_of("test", ASKING, CATALOGUE)
         async with zone.open(), zone.governed(Table(ASKING, CATALOGUE)):
             await zone.sent(up(kind="event"), hello(1))
             for number, agreed in enumerate((None, True, False, True), 1):
                 if agreed is not None:
-                    zone.records.consents.change(CAR, "know", agreed, "machine", ASKING.hash)
-                    await zone.bus.publish(subjects.CONSENT, CAR.encode())
+                    consent(zone.records, ground, CAR, "know", agreed=agreed)
+                    await zone.bus.publish(subjects.GRANT, CAR.encode())
                     await zone.bus.flush()
                     await asyncio.sleep(0.5)
                 await zone.sent(up(), batch(rows(NOW_US + number, number), 1, number))
@@ -165,7 +167,7 @@ def test_a_consent_withdrawn_in_mid_stream_drops_what_comes_after_it(zone):
 
 def test_a_consent_whose_notice_was_lost_counts_when_the_governor_starts(zone):
     async def run() -> None:
-        zone.records.consents.change(CAR, "know", True, "machine", ASKING.hash)
+        consent(zone.records, ground_of("test", ASKING, CATALOGUE), CAR, "know")
         async with zone.open(), zone.governed(Table(ASKING, CATALOGUE)):
             await zone.sent(up(kind="event"), hello(1))
             await zone.sent(up(), batch(rows(NOW_US, 7.0), 1, 1))

@@ -33,6 +33,7 @@ from carcloud.safety.identity import Trust
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.seal import Seal
 from carcloud.settings import catalogue_in_force, load_policies
+from carcloud.stream import subjects
 from carcloud.stream.quarantine import Quarantine
 from carcloud.twin.reader import TwinReader
 from carcloud.twin.values import Change, Last, Presence
@@ -70,6 +71,7 @@ async def run(context: Context) -> None:
         ask=cloud.request,
         map_file=Path(settings.map_file) if settings.map_file else None,
     )
+    await cloud.listen(subjects.GRANT, ports.grants.heard)
     host = context.zone.api_host
     access = Access(context.zone.token, settings.tenant, Access("").hosts | {host, *settings.listen.names})
     config = uvicorn.Config(

@@ -30,5 +30,6 @@ async def run(context: Context) -> None:
         Quarantine(records, Seal(folder.keys)),
         folder.stream,
         settings.governor,
+        settings.zone,
     )
     await together(part.run(), tell(cloud, context.name, part.metrics))

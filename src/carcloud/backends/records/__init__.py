@@ -3,9 +3,9 @@
 from carcloud.backends.records.approvals import Approval
 from carcloud.backends.records.audit import Entry
 from carcloud.backends.records.claims import Claim
-from carcloud.backends.records.consents import Consent
 from carcloud.backends.records.core import Records
 from carcloud.backends.records.erasures import Erasure
+from carcloud.backends.records.grants import Grant, Held
 from carcloud.backends.records.passes import ApiToken, Session
 from carcloud.backends.records.people import Person
 from carcloud.backends.records.suspicions import Suspicion
@@ -24,9 +24,10 @@ __all__ = [
     "Approval",
     "Certificate",
     "Claim",
-    "Consent",
     "Entry",
     "Erasure",
+    "Grant",
+    "Held",
     "Person",
     "QuarantineEntry",
     "Records",

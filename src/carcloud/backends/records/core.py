@@ -5,7 +5,7 @@ A port with two backends, chosen by URL: SQLite (`sqlite:////data/records.db`), 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,10 +16,10 @@ from carcloud.backends.records import tables as t
 from carcloud.backends.records.approvals import Approvals
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.claims import Claim, Claims, put
-from carcloud.backends.records.consents import Consents
 from carcloud.backends.records.database import Database
 from carcloud.backends.records.erasures import Erasures
 from carcloud.backends.records.exports import Exports
+from carcloud.backends.records.grants import Grants
 from carcloud.backends.records.life import Life
 from carcloud.backends.records.orders import Orders
 from carcloud.backends.records.passes import Passes
@@ -54,7 +54,7 @@ class Records(Database):
         self.claims = Claims(self)
         self.life = Life(self, self.audit)
         self.suspicions = Suspicions(self, self.audit)
-        self.consents = Consents(self, self.audit)
+        self.grants = Grants(self, self.audit)
         self.exports = Exports(self)
         self.erasures = Erasures(self, self.audit)
         self.pseudonyms = Pseudonyms(self)
@@ -108,9 +108,14 @@ class Records(Database):
         return self._one_vehicle(_live(tenant).where(t.vehicles.c.vin == vin), "No vehicle has this VIN.")
 
     def vehicles(
-        self, limit: int = 100, after: str | None = None, state: State | None = None, tenant: str | None = None
+        self,
+        limit: int = 100,
+        after: str | None = None,
+        state: State | None = None,
+        tenant: str | None = None,
+        among: Collection[str] | None = None,
     ) -> list[Vehicle]:
-        """Return vehicles in the order of their ids, from behind `after`; None: in any state, of any tenant."""
+        """Return vehicles in the order of their ids, from behind `after`; None: in any state, of any tenant, all."""
         query = select(t.vehicles).order_by(t.vehicles.c.id).limit(limit)
         if after is not None:
             query = query.where(t.vehicles.c.id > after)
@@ -118,6 +123,8 @@ class Records(Database):
             query = query.where(t.vehicles.c.state == state)
         if tenant is not None:
             query = query.where(t.vehicles.c.tenant == tenant)
+        if among is not None:
+            query = query.where(t.vehicles.c.id.in_(list(among)))
         return [Vehicle(**row._mapping) for row in self.rows(query)]
 
     def count_vehicles(self, state: State = "active") -> int:

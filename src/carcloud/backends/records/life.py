@@ -15,6 +15,7 @@ from carcloud.backends.records import tables as t
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.claims import Claim, claims, put, use, withdraw
 from carcloud.backends.records.database import Database
+from carcloud.backends.records.grants import reset
 from carcloud.backends.records.suspicions import settle
 from carcloud.backends.records.tables import Certificate, Vehicle
 from carcloud.errors import ConflictError, MissingError
@@ -39,12 +40,12 @@ class Life:
             self._audit.note(db, *entries)
         return changed
 
-    def rekey(self, vehicle: str, claim: Claim, *entries: Entry) -> Vehicle:
-        """End a car's certificates and let it join anew with a claim; raise as `change` does."""
+    def rekey(self, vehicle: str, claim: Claim, by: str, *entries: Entry) -> Vehicle:
+        """End a car's certificates and every grant on it, and let it join anew with a claim; raise as `change` does."""
         with self._database.transaction(writing=True) as db:
             changed = step(db, vehicle, "rekey", claim.made_at)
             put(db, claim)
-            self._audit.note(db, *entries)
+            self._audit.note(db, *entries, *reset(db, vehicle, claim.made_at, by))
         return changed
 
     def join(self, claim: Claim, certificate: Certificate, *entries: Entry) -> Vehicle:

@@ -9,7 +9,7 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -23,8 +23,10 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    false,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -131,8 +133,9 @@ class Orders:
         state: OrderState | None = None,
         limit: int = 100,
         before: datetime | None = None,
+        among: Mapping[frozenset[str], Sequence[str]] | None = None,
     ) -> list[Order]:
-        """Return orders, the newest first, queued before an instant."""
+        """Return orders, the newest first, queued before an instant; `among`: commands → cars."""
         query = select(orders).where(orders.c.tenant == tenant).order_by(orders.c.queued_at.desc(), orders.c.id)
         if vehicle is not None:
             query = query.where(orders.c.vehicle == vehicle)
@@ -140,6 +143,12 @@ class Orders:
             query = query.where(orders.c.state == state)
         if before is not None:
             query = query.where(orders.c.queued_at < before)
+        if among is not None:
+            groups = [
+                orders.c.vehicle.in_(list(cars)) & orders.c.command.in_(list(commands))
+                for commands, cars in among.items()
+            ]
+            query = query.where(or_(false(), *groups))
         return self._found(query.limit(limit))
 
     def open(self, vehicle: str) -> list[Order]:

@@ -55,6 +55,7 @@ api_tokens = Table(
     Column("made_at", Instant, nullable=False),
     Column("ends_at", Instant, nullable=False),
     Column("revoked_at", Instant),
+    Column("app", String(64)),
 )
 
 links = Table(
@@ -97,7 +98,10 @@ class Session:
 
 @dataclass(frozen=True)
 class ApiToken:
-    """A program's right to come in. `person`: whose right it is a part of, or None for one of the zone's machine."""
+    """A program's right to come in. `person`: whose right it is a part of, or None for one of the zone's machine.
+
+    app: what it was made for, as grants name it.
+    """
 
     id: str
     hash: str
@@ -108,6 +112,7 @@ class ApiToken:
     made_at: datetime
     ends_at: datetime
     revoked_at: datetime | None = None
+    app: str | None = None
 
 
 class Passes:

@@ -160,7 +160,7 @@ class Accounts:
             roles = roles & maker.roles if maker.state == "active" else frozenset()
             if maker.state != "active":
                 return None
-        return Caller(f"token:{token.id}", token.name, roles, token.tenant)
+        return Caller(f"token:{token.id}", token.name, roles, token.tenant, app=token.app)
 
     def sign_out(self, held: SignedIn) -> None:
         """End a session."""

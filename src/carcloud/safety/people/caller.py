@@ -22,7 +22,7 @@ class Caller:
     """Whoever stands behind a request, as the policies and the audit log see them.
 
     id: `person:…` or `token:…`. name: for people to read; it enters no log.
-    mfa: whether a second factor was shown when signing in.
+    mfa: whether a second factor was shown when signing in. app: what a token was made for, as grants name it.
     """
 
     id: str
@@ -30,3 +30,4 @@ class Caller:
     roles: frozenset[str]
     tenant: str
     mfa: bool = False
+    app: str | None = None

@@ -35,17 +35,20 @@ class Resource:
     """What an act is on: all that a tenant has in the zone, one of its cars, or a flow out of the zone.
 
     readers: the ids of the tokens that were made for a flow.
+    granted: whether some grant opens the car, or any, to whoever asks. owned: whether it is one that the zone gave.
     """
 
     kind: Literal["Zone", "Vehicle", "Flow"]
     id: str
     tenant: str
     readers: frozenset[str] = frozenset()
+    granted: bool = False
+    owned: bool = False
 
 
-def zone_of(tenant: str) -> Resource:
-    """Return all that a tenant has in the zone."""
-    return Resource("Zone", tenant, tenant)
+def zone_of(tenant: str, *, granted: bool = False) -> Resource:
+    """Return all that a tenant has in the zone; `granted`: whether a grant opens any of it to whoever asks."""
+    return Resource("Zone", tenant, tenant, granted=granted)
 
 
 class Policies:
@@ -78,9 +81,9 @@ class Policies:
         answer = is_authorized(_request(caller, action, resource, shown), self._policies, _entities(caller, resource))
         return answer.allowed and not answer.diagnostics.errors
 
-    def may(self, caller: Caller, *, mfa: bool | None = None) -> list[str]:
-        """Return all that the caller may do in the zone; `mfa` as for `allows`."""
-        resource, actions = zone_of(caller.tenant), sorted(self.actions)
+    def may(self, caller: Caller, *, mfa: bool | None = None, granted: bool = False) -> list[str]:
+        """Return all that the caller may do in the zone; `mfa` as for `allows`, `granted` as for `zone_of`."""
+        resource, actions = zone_of(caller.tenant, granted=granted), sorted(self.actions)
         shown = caller.mfa if mfa is None else mfa
         requests = [_request(caller, action, resource, shown) for action in actions]
         answers = is_authorized_batch(requests, self._policies, _entities(caller, resource))
@@ -114,6 +117,10 @@ def _known(principal: str, roles: frozenset[str], tenant: str, resource: Resourc
     attributes: dict[str, Any] = {"tenant": resource.tenant}
     if resource.kind == "Flow":
         attributes["readers"] = [{"__entity": {"type": "Token", "id": id_}} for id_ in sorted(resource.readers)]
+    if resource.kind == "Vehicle":
+        attributes |= {"granted": resource.granted, "owned": resource.owned}
+    if resource.kind == "Zone":
+        attributes["granted"] = resource.granted
     return Entities.from_json_str(
         json.dumps(
             [

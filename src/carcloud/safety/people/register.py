@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ LIMIT_NAME = 200
 LIMIT_TOKENS = 200
 TOKEN_DAYS = (1, 366)
 MACHINE = "machine"
+APP = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,12 @@ class Register:
         return make_link(self._records, person.id, by.id if by else MACHINE, self._now(), lasts)
 
     def make_token(
-        self, by: Caller | None, name: str, roles: Iterable[str], days: int, tenant: str
+        self, by: Caller | None, name: str, roles: Iterable[str], days: int, tenant: str, app: str | None = None
     ) -> tuple[ApiToken, str]:
         """Make a token; return it with its secret, which is shown this once.
+
+        Args:
+            app: what it is made for, as grants name it; only who uses the command line beside the zone may say so.
 
         Raises:
             NotAllowedError: a token is asked for a role that its maker has not, or by a token.
@@ -129,6 +134,8 @@ class Register:
             raise NotAllowedError(
                 "A token has roles of the person who makes it.", f"Ask for some of: {', '.join(sorted(by.roles))}."
             )
+        if app is not None and not APP.fullmatch(app):
+            raise InputError(f"{app[:64]!r} is no name of an app.", "Use 1 to 64 of a-z, 0-9 and . _ -.")
         if not wanted or not TOKEN_DAYS[0] <= days <= TOKEN_DAYS[1]:
             raise InputError(f"A token has a role and {TOKEN_DAYS[0]} to {TOKEN_DAYS[1]} days.", "Give both.")
         person = by.id.partition(":")[2] if by else None
@@ -137,10 +144,13 @@ class Register:
             raise InputError(f"{LIMIT_TOKENS} tokens stand already.", "Revoke those that are not in use.")
         secret = secrets.new_secret(secrets.TOKEN_PREFIX)
         ends_at = now + timedelta(days=days)
-        token = ApiToken(secrets.new_id(), secrets.kept(secret), _name(name), tenant, person, wanted, now, ends_at)
+        token = ApiToken(
+            secrets.new_id(), secrets.kept(secret), _name(name), tenant, person, wanted, now, ends_at, app=app
+        )
         with self._records.transaction(writing=True) as db:
             self._records.passes.add_token(db, token)
             facts = {"roles": sorted(wanted), "ends_at": ends_at.isoformat(timespec="seconds")}
+            facts |= {} if app is None else {"app": app}
             actor = by.id if by else MACHINE
             self._records.audit.note(db, Entry(actor, "makeToken", f"token:{token.id}", facts=facts, tenant=tenant))
         return token, secret

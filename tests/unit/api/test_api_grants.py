@@ -1,0 +1,263 @@
+"""Grants over HTTP: consents, owners and what they share, and partners who see what is granted and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from carcloud.backends.records import Person, Vehicle
+from carcloud.safety.people import secrets
+from carcloud.safety.people.accounts import make_link
+from carcloud.safety.people.register import Register
+from carcloud.stream import subjects
+from carcloud.twin.values import Last
+from tests.granted import granted
+from tests.unit.api.served import CARS, MOMENT, MOMENT_US, Zone
+
+CAR, OTHER, THIRD = CARS
+SPEED, DOORS = "Vehicle.Speed", "Vehicle.Cabin.Door.Count"
+GRANTS = f"/v1/vehicles/{CAR}/grants"
+LONG_AGO = MOMENT - timedelta(days=1)
+
+
+@pytest.fixture
+def client_of(zone: Zone) -> Iterator[Callable[..., httpx.Client]]:
+    """Clients of programs by token, and of people by session."""
+    made: list[httpx.Client] = []
+
+    def token(role: str, app: str | None = None) -> httpx.Client:
+        _, secret = Register(zone.records).make_token(None, role, [role], 30, "default", app)
+        made.append(httpx.Client(base_url=zone.url, headers={"authorization": f"Bearer {secret}"}, timeout=20))
+        return made[-1]
+
+    yield token
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def come_in(zone: Zone) -> Iterator[Callable[..., httpx.Client]]:
+    """Let people in, each with a role; a client's `id` header says who it is."""
+    made: list[httpx.Client] = []
+
+    def person(name: str, role: str) -> httpx.Client:
+        now = datetime.now(UTC)
+        one = Person(secrets.new_id(), "default", name, name, "active", now, roles=frozenset({role}))
+        with zone.records.transaction(writing=True) as db:
+            zone.records.people.add(db, one)
+        client = httpx.Client(base_url=zone.url, headers={"origin": zone.url}, timeout=20)
+        client.get("/", params={"link": make_link(zone.records, one.id, "machine", now)})
+        client.headers["x-who"] = f"person:{one.id}"
+        made.append(client)
+        return client
+
+    yield person
+    for client in made:
+        client.close()
+
+
+def who(client: httpx.Client) -> str:
+    return client.headers["x-who"]
+
+
+def drive(zone: Zone, *cars: str) -> None:
+    for number, car in enumerate(cars):
+        zone.twin.put(car, SPEED, Last(51.5 + number, MOMENT_US, "measured"))
+        zone.twin.put(car, DOORS, Last(4, MOMENT_US, "measured"))
+
+
+def standing(answer: dict[str, Any]) -> dict[str, bool]:
+    return {state["purpose"]: state["given"] for state in answer["consents"]}
+
+
+def test_a_consent_is_a_grant_to_the_zone_and_the_zone_is_told(api: httpx.Client, zone: Zone) -> None:
+    before = api.get(GRANTS).json()
+    assert [(state["purpose"], state["needed"], state["given"]) for state in before["consents"]] == [
+        ("operation", False, False),
+        ("research", True, False),
+    ]
+    given = api.post(GRANTS, json={"grantee": "zone", "purpose": "research"})
+    assert (given.status_code, given.json()["standing"]) == (201, "holds")
+    assert standing(api.get(GRANTS).json()) == {"operation": False, "research": True}
+    assert api.get("/v1/governance").json()["purposes"][1]["consented"] == 1
+    ended = api.delete(f"{GRANTS}/{given.json()['id']}").json()
+    assert (ended["standing"], ended["revoked_by"]) == ("revoked", "token:machine")
+    assert standing(api.get(GRANTS).json())["research"] is False
+    assert zone.notices == [(subjects.GRANT, CAR.encode())] * 2
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"grantee": "zone", "purpose": "operation"}, "research"),
+        ({"grantee": "zone", "purpose": "selling"}, "operation, research"),
+        ({"grantee": "zone", "purpose": "research", "paths": [SPEED]}, "Leave paths"),
+        ({"grantee": "everybody", "purpose": "operation", "paths": [SPEED]}, "app:NAME"),
+        ({"grantee": "app:a", "purpose": "operation"}, "Name paths"),
+        ({"grantee": "app:a", "purpose": "operation", "paths": ["Vehicle.Nothing"]}, "catalogue"),
+        ({"grantee": "app:a", "purpose": "operation", "paths": ["../etc"]}, "catalogue"),
+        ({"grantee": "app:a", "purpose": "operation", "paths": [DOORS]}, "another purpose"),
+        ({"grantee": "app:a", "purpose": "operation", "commands": ["explode"]}, "lock"),
+        ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "precision": {SPEED: 0}}, "step"),
+        ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "until": "2020-01-01T00:00:00Z"}, "later"),
+    ],
+)
+def test_a_wrong_grant_is_told_what_to_do(api: httpx.Client, wrong: dict[str, Any], told: str) -> None:
+    answer = api.post(GRANTS, json=wrong)
+    assert answer.status_code == 400, answer.text
+    assert told in answer.json()["error"]["do"]
+
+
+def test_nobody_is_granted_to_and_nothing_is_found(api: httpx.Client, zone: Zone) -> None:
+    for body in ({"grantee": "person:nobody"}, {"grantee": "token:nobody"}):
+        answer = api.post(GRANTS, json=body | {"purpose": "operation", "paths": [SPEED]})
+        assert answer.status_code == 404
+    assert api.get("/v1/vehicles/nobody/grants").status_code == 404
+    assert api.delete(f"{GRANTS}/nothing").status_code == 404
+    other = granted(zone.records, zone.ground, OTHER, "app:a", "operation", paths=(SPEED,))
+    assert api.delete(f"{GRANTS}/{other.id}").status_code == 404
+    assert zone.notices == []
+
+
+def test_a_partner_without_a_grant_is_let_in_nowhere(zone: Zone, client_of: Callable[..., httpx.Client]) -> None:
+    drive(zone, CAR)
+    insurer = client_of("partner", "insurer")
+    for path in ("/v1/vehicles", f"/v1/signals?paths={SPEED}", "/v1/events", "/v1/orders", "/v1/grants"):
+        assert insurer.get(path).status_code == 403, path
+    assert insurer.post("/v1/lake/sql", json={"sql": "SELECT 1"}).status_code == 403
+    for path in (f"/v1/vehicles/{CAR}", f"/v1/vehicles/{CAR}/signals", GRANTS):
+        assert insurer.get(path).status_code == 404, path
+
+
+def test_a_partner_sees_what_is_granted_as_exactly_as_it_is_granted(
+    zone: Zone, client_of: Callable[..., httpx.Client]
+) -> None:
+    drive(zone, CAR, OTHER)
+    insurer, another = client_of("partner", "insurer"), client_of("partner", "another")
+    scope: dict[str, Any] = {"paths": ("Vehicle.**",), "precision": {SPEED: 10}, "from_at": LONG_AGO}
+    granted(zone.records, zone.ground, CAR, "app:insurer", "operation", **scope)
+    (car,) = insurer.get("/v1/vehicles").json()["vehicles"]
+    assert (car["id"], car["vin"], car["signals"]) == (CAR, "WBA00000000000000", 1)
+    signals = insurer.get(f"/v1/vehicles/{CAR}/signals").json()["signals"]
+    assert {path: value["value"] for path, value in signals.items()} == {SPEED: 55.0}
+    fleet = insurer.get("/v1/signals", params={"paths": f"{SPEED},{DOORS}"}).json()["vehicles"]
+    assert [(row["id"], row["values"]) for row in fleet] == [(CAR, [55.0, None])]
+    assert insurer.get(f"/v1/vehicles/{OTHER}/signals").status_code == 404
+    assert insurer.get(f"/v1/events?vehicles={OTHER}").status_code == 404
+    (mine,) = insurer.get("/v1/grants").json()["grants"]
+    assert (mine["vehicle"], mine["precision"], mine["standing"]) == (CAR, {SPEED: 10}, "holds")
+    assert another.get("/v1/vehicles").status_code == 403
+    assert (
+        insurer.post(GRANTS, json={"grantee": "app:another", "purpose": "operation", "paths": [SPEED]}).status_code
+        == 403
+    )
+
+
+def test_a_vin_is_shown_only_where_a_grant_names_it(zone: Zone, client_of: Callable[..., httpx.Client]) -> None:
+    insurer = client_of("partner", "insurer")
+    granted(zone.records, zone.ground, CAR, "app:insurer", "operation", paths=(SPEED,))
+    detail = insurer.get(f"/v1/vehicles/{CAR}").json()
+    assert (detail["vin"], detail["certificate"], detail["last_seen"]) == (None, None, None)
+
+
+def test_what_was_measured_before_the_grant_began_is_not_seen(
+    zone: Zone, client_of: Callable[..., httpx.Client]
+) -> None:
+    drive(zone, CAR)
+    insurer = client_of("partner", "insurer")
+    granted(zone.records, zone.ground, CAR, "app:insurer", "operation", paths=(SPEED,))
+    assert insurer.get(f"/v1/vehicles/{CAR}/signals").json()["signals"] == {}
+    zone.twin.put(CAR, SPEED, Last(7.0, int(datetime.now(UTC).timestamp() * 1e6), "measured"))
+    assert insurer.get(f"/v1/vehicles/{CAR}/signals").json()["signals"][SPEED]["value"] == 7.0
+
+
+def test_an_owner_shares_a_part_and_no_more_than_they_hold(
+    zone: Zone, come_in: Callable[..., httpx.Client], client_of: Callable[..., httpx.Client]
+) -> None:
+    drive(zone, CAR)
+    anna, bert, insurer = come_in("anna", "owner"), come_in("bert", "owner"), client_of("partner", "insurer")
+    ends = datetime.now(UTC) + timedelta(days=30)
+    scope: dict[str, Any] = {"paths": (SPEED,), "precision": {SPEED: 5}, "commands": ("lock",), "until_at": ends}
+    granted(zone.records, zone.ground, CAR, who(anna), "operation", **scope, from_at=LONG_AGO)
+    wanted = {"grantee": "app:insurer", "purpose": "operation", "paths": [SPEED]}
+    for more in (
+        {},  # the owner sees speeds to 5 km/h only
+        {"precision": {SPEED: 1}},
+        {"precision": {SPEED: 5}, "commands": ["unlock"]},
+        {"precision": {SPEED: 5}, "from": "2020-01-01T00:00:00Z"},
+        {"precision": {SPEED: 5}, "until": (ends + timedelta(days=1)).isoformat()},
+    ):
+        answer = anna.post(GRANTS, json=wanted | more)
+        assert answer.status_code == 403, answer.text
+        assert answer.json()["error"]["do"]
+    shared = anna.post(GRANTS, json=wanted | {"precision": {SPEED: 10}, "from": MOMENT.isoformat()})
+    assert shared.status_code == 201, shared.text
+    assert insurer.get(f"/v1/vehicles/{CAR}/signals").json()["signals"][SPEED]["value"] == 55.0
+    assert datetime.fromisoformat(shared.json()["until"]) - ends < timedelta(seconds=1)
+    assert anna.post(f"/v1/vehicles/{OTHER}/grants", json=wanted).status_code == 404
+    assert bert.get(GRANTS).status_code == 404
+    passed_on = anna.post(GRANTS, json=wanted | {"grantee": who(bert), "precision": {SPEED: 5}})
+    assert passed_on.status_code == 201
+    assert bert.get(f"/v1/vehicles/{CAR}").status_code == 200
+    assert bert.post(GRANTS, json=wanted | {"precision": {SPEED: 10}}).status_code == 403  # not the zone's to bert
+
+
+def test_an_owner_agrees_withdraws_and_gives_up_and_what_they_gave_ends(
+    zone: Zone, api: httpx.Client, come_in: Callable[..., httpx.Client], client_of: Callable[..., httpx.Client]
+) -> None:
+    anna, insurer = come_in("anna", "owner"), client_of("partner", "insurer")
+    own = granted(zone.records, zone.ground, CAR, who(anna), "operation", paths=(SPEED,))
+    zones = granted(zone.records, zone.ground, CAR, "app:workshop", "operation", paths=(SPEED,))
+    agreed = anna.post(GRANTS, json={"grantee": "zone", "purpose": "research"}).json()
+    shared = anna.post(GRANTS, json={"grantee": "app:insurer", "purpose": "operation", "paths": [SPEED]}).json()
+    shown = anna.get(GRANTS).json()
+    assert (standing(shown)["research"], shown["may_give"], shown["may_revoke"]) == (True, True, True)
+    assert {grant["id"] for grant in shown["grants"]} == {own.id, zones.id, agreed["id"], shared["id"]}
+    assert [grant["id"] for grant in insurer.get(GRANTS).json()["grants"]] == [shared["id"]]
+    assert anna.delete(f"{GRANTS}/{zones.id}").status_code == 404
+    assert anna.delete(f"{GRANTS}/{agreed['id']}").status_code == 200
+    assert standing(anna.get(GRANTS).json())["research"] is False
+    assert api.delete(f"{GRANTS}/{own.id}").status_code == 200
+    assert insurer.get(GRANTS).status_code == 404
+    assert anna.get(GRANTS).status_code == 404
+    assert {grant["standing"] for grant in api.get(GRANTS).json()["grants"] if grant["id"] != zones.id} == {"revoked"}
+
+
+def test_a_rekeyed_car_begins_without_grants(
+    zone: Zone, api: httpx.Client, come_in: Callable[..., httpx.Client]
+) -> None:
+    anna = come_in("anna", "owner")
+    granted(zone.records, zone.ground, CAR, who(anna), "operation", paths=(SPEED,))
+    api.post(GRANTS, json={"grantee": "zone", "purpose": "research"})
+    assert api.post(f"/v1/vehicles/{CAR}/rekey", json={}).status_code == 201
+    assert anna.get(GRANTS).status_code == 404
+    assert standing(api.get(GRANTS).json()) == {"operation": False, "research": False}
+    assert zone.notices[-1] == (subjects.GRANT, CAR.encode())
+
+
+def test_a_reworded_purpose_ends_what_was_agreed_to(
+    zone: Zone, api: httpx.Client, client_of: Callable[..., httpx.Client]
+) -> None:
+    insurer = client_of("partner", "insurer")
+    granted(zone.records, zone.ground, CAR, "app:insurer", "operation", paths=(SPEED,))
+    api.post(GRANTS, json={"grantee": "zone", "purpose": "research"})
+    zone.reword("Better driving functions.", "Better driving functions and advertising.")
+    shown = api.get(GRANTS).json()
+    assert standing(shown)["research"] is False
+    assert {grant["grantee"]: grant["standing"] for grant in shown["grants"]} == {
+        "zone": "reworded",
+        "app:insurer": "holds",
+    }
+    assert api.post(GRANTS, json={"grantee": "zone", "purpose": "research"}).json()["version"] == 2
+    zone.reword("Running the service.", "Running the service and more.")
+    assert insurer.get(GRANTS).status_code == 404
+
+
+def test_a_car_of_another_tenant_is_no_ones_to_grant(api: httpx.Client, zone: Zone) -> None:
+    zone.records.add_vehicle(Vehicle("d" * 16, "other", "WBA00000000000009", None, "active", MOMENT))
+    answer = api.post(f"/v1/vehicles/{'d' * 16}/grants", json={"grantee": "zone", "purpose": "research"})
+    assert answer.status_code == 404
