@@ -35,6 +35,25 @@ def holding(folder: Path, words: list[bytes]) -> list[str]:
     return found
 
 
+def tables(folder: Path) -> Iterator[pa.Table]:
+    """Yield all rows below a folder, of Parquet files and of chunks wherever they lie."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.is_symlink():
+            with suppress(FileNotFoundError):
+                if file.suffix == ".parquet":
+                    yield pq.read_table(file)
+                else:
+                    yield from map(pa.Table.from_batches, _chunks(file.read_bytes()))
+
+
+def _chunks(data: bytes) -> Iterator[list[pa.RecordBatch]]:
+    at = data.find(MAGIC)
+    while at >= 0:
+        with suppress(InputError, pa.ArrowException, ValueError):
+            yield [decode(data[at:]).rows]
+        at = data.find(MAGIC, at + 1)
+
+
 def _layers(file: Path) -> Iterator[tuple[str, bytes]]:
     try:
         data = file.read_bytes()
@@ -49,11 +68,8 @@ def _layers(file: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _packed(data: bytes) -> Iterator[tuple[str, bytes]]:
-    at = data.find(MAGIC)
-    while at >= 0:
-        with suppress(InputError, pa.ArrowException, ValueError):
-            yield "chunk", _said(pa.Table.from_batches([decode(data[at:]).rows]))
-        at = data.find(MAGIC, at + 1)
+    for rows in _chunks(data):
+        yield "chunk", _said(pa.Table.from_batches(rows))
     at = data.find(FRAME)
     while at >= 0:
         with suppress(zstandard.ZstdError):

@@ -7,10 +7,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 
+from carcloud.vehicle.pseudonym import is_pseudonym
 from tests.attacks.attacker import Car
-from tests.unpacked import holding, spellings
+from tests.unpacked import holding, spellings, tables
 from tests.zone import RunningZone, carcloud, running_zone, until
 
 VIN = "WVWZZZ1JZ3W386752"
@@ -36,7 +38,7 @@ class Person(Car):
     def __init__(self, zone: RunningZone, name: str) -> None:
         enrolled, place = zone.enrol(name)
         super().__init__(zone, place)
-        self.zone, self.vin = zone, enrolled.vehicle.vin
+        self.zone, self.vin, self.began_us = zone, enrolled.vehicle.vin, int(time.time() * 1e6)
         assert self.connect() == "Success"
 
     def drive(self, **more: object) -> None:
@@ -46,10 +48,20 @@ class Person(Car):
         samples = [{"signal": path, "value": value, "time": at} for path, value in values.items()]
         self.say(json.dumps({"samples": samples}).encode())
 
-    def rows(self, path: str) -> list[object]:
-        """Return what the lake has of a signal, oldest first."""
+    def rows(self, path: str, name: str = "") -> list[object]:
+        """Return what the lake has of a signal, oldest first; under another name than the car's id where given."""
         sql = "SELECT coalesce(text, value::VARCHAR) FROM samples WHERE vehicle = $v AND signal = $s ORDER BY time"
-        return [row[0] for row in self.zone.sql(sql, v=self.id, s=path)]
+        return [row[0] for row in self.zone.sql(sql, v=name or self.id, s=path)]
+
+    def agree(self, change: str) -> None:
+        """Give or withdraw (`--give`, `--withdraw`) the consent to research."""
+        said = carcloud("consent", self.id, change, "research", "--data", str(self.zone.data))
+        assert said.returncode == 0, said.stdout
+
+    def pedals(self) -> list[object]:
+        """Return what the lake has of the pedal of all cars, under whatever names, since this car began."""
+        sql = "SELECT value::VARCHAR FROM samples WHERE signal = $s AND time >= make_timestamptz($t) ORDER BY time"
+        return [row[0] for row in self.zone.sql(sql, s=PEDAL, t=self.began_us)]
 
 
 @pytest.fixture
@@ -66,23 +78,17 @@ def test_a41_vin_inside_a_text_is_masked(person: Person) -> None:
 
 
 def test_a42_consent_withdrawn_in_mid_stream_drops_the_next_record(person: Person) -> None:
-    path = f"/v1/vehicles/{person.id}/consents"
-
-    def agree(state: str) -> None:
-        answer = person.zone.client.post(path, json={"purpose": "research", "state": state})
-        assert answer.status_code == 200, answer.text
-
     def lost() -> int:
         return int(person.zone.status()["stream"]["refused"].get("no_consent", 0))
 
     before = lost()
     person.drive()
     until(lambda: lost() > before, "kept without a consent")
-    agree("given")
+    person.agree("--give")
     time.sleep(0.5)
     person.drive(**{PEDAL: 61})
-    until(lambda: person.rows(PEDAL) == ["61.0"], "not kept with a consent")
-    agree("withdrawn")
+    until(lambda: person.pedals() == ["61.0"], "not kept with a consent")
+    person.agree("--withdraw")
     withdrawn, sent_at = time.monotonic(), list[float]()
     for pedal in range(60):
         sent_at.append(time.monotonic() - withdrawn)
@@ -91,7 +97,7 @@ def test_a42_consent_withdrawn_in_mid_stream_drops_the_next_record(person: Perso
     until(lambda: len(person.rows(SPEED)) == 62, "the rest of the batches did not pass")
     late = {f"{pedal}.0" for pedal in range(60) if sent_at[pedal] >= 1.0}
     assert late
-    assert not late & set(person.rows(PEDAL))
+    assert not late & set(person.pedals())
 
 
 def test_a45_no_byte_of_the_zone_holds_a_canarys_vin_or_exact_place(person: Person) -> None:
@@ -104,14 +110,41 @@ def test_a45_no_byte_of_the_zone_holds_a_canarys_vin_or_exact_place(person: Pers
     assert holding(person.zone.data, words) == []
 
 
+def test_rows_under_a_pseudonym_name_their_car_in_no_byte_of_the_lake(person: Person) -> None:
+    person.agree("--give")
+    time.sleep(0.5)
+    person.drive(**{PEDAL: 41})
+    until(lambda: person.rows(SPEED) and person.pedals(), "not in the lake")
+    assert person.rows(PEDAL) == []
+    names = {row[0] for row in person.zone.sql("SELECT vehicle FROM samples WHERE signal = $s AND value = 41", s=PEDAL)}
+    assert len(names) == 1
+    (name,) = names
+    assert is_pseudonym(name)
+    own = person.zone.sql("SELECT DISTINCT signal FROM samples WHERE vehicle = $v", v=name)
+    assert own == [[PEDAL]]
+    assert PEDAL not in person.zone.get(f"/v1/vehicles/{person.id}/signals")["signals"]
+    assert holding(person.zone.data / "logs", [name.encode()]) == []
+    lying = [table for table in tables(person.zone.data) if PEDAL in table["signal"].unique().to_pylist()]
+    assert len(lying) >= 2  # the stream's chunk, and the lake's file
+    for table in lying:
+        hidden = table.filter(pc.equal(table["signal"].cast("string"), PEDAL))["vehicle"].unique().to_pylist()
+        assert all(map(is_pseudonym, hidden))
+
+
 def test_erased_car_is_found_nowhere_and_the_lake_still_verifies(person: Person) -> None:
     other = Person(person.zone, "another")
     place = person.place
+    person.agree("--give")
+    time.sleep(0.5)
     for number in range(3):
         person.drive(**{NAME: f"left by Anna {number}"})
         person.drive(**{SPEED: "fast", NAME: "said by Anna"})
         other.drive()
     until(lambda: len(person.rows(NAME)) == 6 and other.rows(SPEED), "not in the lake")
+    until(lambda: len(person.pedals()) == 6, "not in the lake")
+    hidden = "SELECT DISTINCT vehicle FROM samples WHERE signal = $s AND time >= make_timestamptz($t)"
+    (name,) = {row[0] for row in person.zone.sql(hidden, s=PEDAL, t=person.began_us)}
+    assert is_pseudonym(name)
     mine = [b"by Anna", person.vin.encode()]
     assert any("rows" in where for where in holding(person.zone.data, mine))
     assert person.zone.client.post(f"/v1/vehicles/{person.id}/erase").status_code == 403  # an operator may not
@@ -119,7 +152,7 @@ def test_erased_car_is_found_nowhere_and_the_lake_still_verifies(person: Person)
     until(lambda: not person.mqtt.is_connected(), "the session goes on", 5)
     until(lambda: _done(person.zone, person.id), "the erasure does not end")
     assert person.zone.client.get(f"/v1/vehicles/{person.id}").status_code == 404
-    assert person.rows(SPEED) == []
+    assert person.rows(SPEED) == person.rows(PEDAL, name) == []
     assert other.rows(SPEED) == ["51.5"] * 3
     assert holding(person.zone.data, mine) == []
     assert "good" in carcloud("verify", "lake", "--data", str(person.zone.data)).stdout
