@@ -29,6 +29,7 @@ from carcloud.safety.governance.policy import parse as parse_policy
 from carcloud.safety.identity import LIMIT_DAYS, VEHICLE_DAYS
 from carcloud.safety.people.policy import Policies
 from carcloud.safety.people.settings import OidcSettings
+from carcloud.safety.reports.settings import ControllerSettings
 from carcloud.stream.settings import GovernorSettings
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.catalogue import Catalogue, parse
@@ -40,6 +41,7 @@ LABORATORY = "laboratory"
 
 PRIVATE, OTHERS = 0o700, 0o077
 TLS = ("1.2", "1.3")
+DATUMS = ("wgs84", "gcj02")
 T = TypeVar("T")
 
 
@@ -73,16 +75,19 @@ class OrderSettings:
 class Settings:
     """One zone. `records`: an SQLAlchemy URL, by default SQLite in the data folder.
 
+    `region`: the country or union under whose law the zone's data lie, such as "EU"; it stands on reports.
     `catalogue`: a VSS JSON or compact YAML file instead of the core profile; `overlays`: a maker's own signals on top.
     `governance`: what may be kept, and for what: a governance file, or the name of one that comes with carcloud; unset,
     the one in force stays.
     `flows`: the file that says what may leave for other zones; without one nothing does.
     `policies`: a folder of Cedar policies beside ours.
-    `map_file`: GeoJSON drawn under the fleet. `gateways`: processes that answer connecting cars.
+    `map_file`: GeoJSON drawn under the fleet, whose places are in `map_datum`; the console's map shows cars in it too.
+    `gateways`: processes that answer connecting cars.
     `vehicle_days`: how long a car's certificate holds that it was given at a door.
     """
 
     zone: str = "local"
+    region: str = ""
     tenant: str = "default"
     records: str = ""
     catalogue: str = ""
@@ -90,6 +95,7 @@ class Settings:
     governance: str = ""
     flows: str = ""
     map_file: str = ""
+    map_datum: str = "wgs84"
     policies: str = ""
     gateways: int = 2
     vehicle_days: int = VEHICLE_DAYS
@@ -100,6 +106,7 @@ class Settings:
     oidc: OidcSettings = field(default_factory=OidcSettings)
     orders: OrderSettings = field(default_factory=OrderSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
+    controller: ControllerSettings = field(default_factory=ControllerSettings)
 
 
 @dataclass(frozen=True)
@@ -283,6 +290,8 @@ def load(file: Path | None) -> Settings:
         if not TOKEN.fullmatch(getattr(settings, name)):
             raise InputError(f"{file}: {name} is no name.", "Use 1 to 64 letters, digits, _ and -.")
     settings.oidc.check()
+    if settings.map_datum not in DATUMS:
+        raise InputError(f"{file}: map_datum is {settings.map_datum!r}.", f"Use one of {', '.join(DATUMS)}.")
     if settings.listen.tls not in TLS:
         raise InputError(f"{file}: listen.tls is {settings.listen.tls!r}.", f"Use one of {', '.join(TLS)}.")
     if not 1 <= settings.vehicle_days <= LIMIT_DAYS:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -20,6 +21,7 @@ from carcloud.safety.grants.reach import Reach
 from carcloud.safety.identity import Trust
 from carcloud.safety.orders.server import OrderSignerClient
 from carcloud.safety.people.reception import Reception
+from carcloud.safety.reports.facts import Facts
 from carcloud.twin.values import Change, Last, Presence
 from carcloud.vehicle.catalogue import Catalogue
 from carcloud.vehicle.commands import CarState
@@ -124,6 +126,8 @@ class Ports:
     open_payload: returns an entry's unsealed payload. reception: knows people and programs.
     orders: takes orders for cars; None where nobody signs them. border: lets rows out by flows; None: nothing leaves.
     trust: the zone's authorities, as all may see them. ask: asks the zone, by subject; None: nobody answers.
+    take_governance: takes a governance into force, in the name of an actor.
+    facts: returns what reports of a tenant, calendar year and moment are made from.
     log: the audit log, to be read. grants: wakes live streams when grants change.
     map_file: the zone's base map as GeoJSON, map_datum: the datum of its places. pages: folder of the built console.
     """
@@ -144,6 +148,8 @@ class Ports:
     trust: Trust | None = None
     ask: Callable[[str, bytes], Awaitable[bytes]] | None = None
     border: Border | None = None
+    facts: Callable[[str, int, datetime], Facts] | None = None
+    take_governance: Callable[[Policy, str], None] | None = None
     map_file: Path | None = None
     map_datum: str = "wgs84"
     pages: Path = PAGES

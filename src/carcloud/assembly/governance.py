@@ -13,6 +13,8 @@ from carcloud.backends.records import Entry, Records
 from carcloud.errors import ConflictError, InputError
 from carcloud.safety.governance.policy import Policy, pack, packs, parse
 from carcloud.safety.governance.table import Table
+from carcloud.safety.people.caller import Caller
+from carcloud.safety.people.policy import Policies, zone_of
 from carcloud.settings import Folder, Settings, governance_in_force, load_governance
 from carcloud.vehicle.catalogue import Catalogue
 
@@ -20,11 +22,14 @@ IN_FORCE = "governance"
 UNREADABLE = "unreadable"
 
 
-def take_governance(settings: Settings, folder: Folder, records: Records, catalogue: Catalogue) -> str:
+def take_governance(
+    settings: Settings, folder: Folder, records: Records, catalogue: Catalogue, policies: Policies
+) -> str:
     """Take the governance that the settings ask for into force, where another is; return a sentence on it, or nothing.
 
     Rules:
     * Where the settings name none, the one that the zone took stays, whatever became of its file.
+    * Where two people of the zone could decide a change together, a start does not decide it: the one in force stays.
     * The file comes first: until the records know its hash, nothing runs under it.
 
     Raises:
@@ -37,15 +42,56 @@ def take_governance(settings: Settings, folder: Folder, records: Records, catalo
     Table(wanted, catalogue)
     if before == wanted.hash == known:
         return ""
-    history = folder.path / "governance"
-    history.mkdir(mode=0o700, exist_ok=True)
-    write_flushed(history / f"{wanted.hash}.yaml", wanted.text.encode())
-    write_flushed(folder.governance, wanted.text.encode())
+    if known not in (None, wanted.hash) and deciders(records, policies, settings.tenant) > 1:
+        wanted, asked = _standing(settings, folder, before, known), wanted
+        if before == known:
+            return _undecided(asked, wanted)
+    _write(folder, wanted)
     facts = {"name": wanted.name, "from": known if before in (None, wanted.hash) else before, "to": wanted.hash}
     if facts["from"] != wanted.hash:  # else only the file was gone
         records.audit.add(Entry("machine", "changeGovernance", "zone", facts=facts, tenant=settings.tenant))
     records.put_meta(IN_FORCE, wanted.hash)
     return f"The governance {wanted.name} is in force now." if before or known else ""
+
+
+def change_governance(
+    folder: Folder, records: Records, catalogue: Catalogue, wanted: Policy, actor: str, tenant: str
+) -> None:
+    """Take a governance that two people decided on into force; the zone's processes start anew under it.
+
+    Raises:
+        InputError: it does not fit the catalogue; the one in force stays.
+    """
+    Table(wanted, catalogue)
+    known = records.get_meta(IN_FORCE)
+    _write(folder, wanted)
+    facts = {"name": wanted.name, "from": known, "to": wanted.hash}
+    records.audit.add(Entry(actor, "changeGovernance", "zone", facts=facts, tenant=tenant))
+    records.put_meta(IN_FORCE, wanted.hash)
+
+
+def deciders(records: Records, policies: Policies, tenant: str) -> int:
+    """Return how many people could sign in now and decide on a changed governance."""
+    count = 0
+    for person in records.people.all(tenant):
+        if person.state == "active" and person.factor is not None:
+            caller = Caller(f"person:{person.id}", person.name, person.roles, tenant, mfa=True)
+            count += policies.allows(caller, "changeGovernance", zone_of(tenant))
+    return count
+
+
+def _undecided(asked: Policy, standing: Policy) -> str:
+    return (
+        f"The configuration asks for the governance {asked.name}; {standing.name} stays in force until two people "
+        "decide on the change in the console, under Governance."
+    )
+
+
+def _write(folder: Folder, wanted: Policy) -> None:
+    history = folder.path / "governance"
+    history.mkdir(mode=0o700, exist_ok=True)
+    write_flushed(history / f"{wanted.hash}.yaml", wanted.text.encode())
+    write_flushed(folder.governance, wanted.text.encode())
 
 
 def _standing(settings: Settings, folder: Folder, before: str | None, known: str | None) -> Policy:

@@ -32,7 +32,11 @@ from carcloud.stream import subjects
 STOP_GRACE_S = 8.0
 START_PATIENCE_S = 120.0
 REPORT_EVERY_S = 5.0
+ANSWER_FIRST_S = 0.5
 PROCESSES = ("order-signer", "orders", "signer", "witness", "audit", "governor", "gateway", "twin", "lake", "api")
+
+OBEYING = ("governor", "twin", "lake", "api")
+"""What reads the governance when it starts, and is started anew under a changed one."""
 
 
 async def up(
@@ -90,13 +94,13 @@ def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[Zone
     """Check and write everything the children read; whatever is wrong is said here, before anything starts."""
     check_tenant(settings, folder)
     zone = new_zone_file(settings, folder, free_ports=free_ports)
-    load_policies(settings)
+    policies = load_policies(settings)
     catalogue = load_catalogue(settings, folder.catalogue)
     write_flushed(folder.catalogue, catalogue.dump())
     records = open_records(settings, folder)
     try:
         write_flushed(folder.tenant, f"{settings.tenant}\n".encode())
-        changed = take_governance(settings, folder, records, catalogue)
+        changed = take_governance(settings, folder, records, catalogue, policies)
         changed = " ".join(filter(None, (changed, take_flows(settings, folder, records, catalogue))))
         first_person(records, settings.tenant, datetime.now(UTC))
     finally:
@@ -129,7 +133,13 @@ async def _tell_states(zone: ZoneFile, supervisor: Supervisor) -> None:
     async def stuck(_: str, __: bytes) -> None:
         supervisor.renew(NATS)
 
+    async def governed(_: str, __: bytes) -> None:
+        await asyncio.sleep(ANSWER_FIRST_S)  # so that whoever changed it hears that it is done
+        for name in OBEYING:
+            supervisor.renew(name)
+
     await bus.listen(subjects.STUCK, stuck)
+    await bus.listen(subjects.GOVERNANCE, governed)
     while True:
         with contextlib.suppress(TryLaterError):
             await bus.publish(subjects.PARTS, orjson.dumps(supervisor.states()))

@@ -38,7 +38,7 @@ def sql(
     limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 100,
 ) -> None:
     """Ask the lake; the answer is a table."""
-    answer = _query(*zone_of(data, config)).run(text, limit=limit)
+    answer = lake_query(*zone_of(data, config)).run(text, limit=limit)
     for line in _lines(answer.table):
         typer.echo(line)
     more = f", cut at {limit}: raise --limit or use export" if answer.truncated else ""
@@ -63,7 +63,7 @@ def export(
         raise InputError(f"There is no format {format!r}.", f"Use one of {', '.join(writers)}.")
     settings, folder = zone_of(data, config)
     query, rows, temporary = (
-        _query(settings, folder, replace(settings.query, time_s=EXPORT_TIME_S)),
+        lake_query(settings, folder, replace(settings.query, time_s=EXPORT_TIME_S)),
         0,
         out.with_name(out.name + ".part"),
     )
@@ -93,7 +93,8 @@ def _private(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb")
 
 
-def _query(settings: Settings, folder: Folder, limits: QueryLimits | None = None) -> LakeQuery:
+def lake_query(settings: Settings, folder: Folder, limits: QueryLimits | None = None) -> LakeQuery:
+    """Return the SQL of the home tenant's lake. Raise MissingError before its first row."""
     table = folder.lake / "samples"
     if not table.exists():
         raise MissingError(

@@ -54,6 +54,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "erase": ("governance", "Erase all that the zone holds of a car; it cannot be undone."),
     "erasures": ("governance", "List what was erased, and how far it has come."),
+    "request": ("reports", "What people asked for about their data, and until when."),
+    "report": ("reports", "Write a record of processing, the draft of an impact assessment, or the yearly report."),
+    "access": ("reports", "Write a copy of all that the zone holds of a car, for the person it is about."),
     "flow": ("flows", "What may leave the zone for another."),
     "catalogue": ("catalogue", "The signals the zone knows."),
 }

@@ -26,6 +26,7 @@ SESSIONS = "zone.sessions"
 FLOODING = "zone.flooding"
 GRANT = "zone.grant"  # or a consent, which is one
 ERASE = "zone.erase"
+GOVERNANCE = "zone.governance"
 ORDERED = "zone.ordered"
 ORDER_CHANGED = "zone.order"
 CHUNK = "zone.chunk"

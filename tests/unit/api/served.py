@@ -28,6 +28,8 @@ from carcloud.safety.identity import Trust
 from carcloud.safety.people.accounts import first_person, make_link
 from carcloud.safety.people.policy import Policies
 from carcloud.safety.people.reception import Reception
+from carcloud.safety.reports.facts import Facts
+from carcloud.safety.reports.settings import ControllerSettings
 from carcloud.safety.seal import Seal
 from carcloud.stream import subjects
 from carcloud.vehicle.catalogue import Catalogue, Signal
@@ -180,6 +182,7 @@ class Zone:
             reception=self.reception,
             trust=Trust(folder / "keys"),
             border=self.border,
+            facts=self.facts,
             log=LogReader(self.log_folder, lambda: self.log_keys, "default"),
             map_file=self.map_file,
             pages=self.pages,
@@ -207,6 +210,29 @@ class Zone:
             {"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at}
             for car in self.records.vehicles(tenant=tenant)
         ]
+
+    def facts(self, tenant: str, year: int, now: datetime) -> Facts:
+        """Return what reports are made from: what this zone has, and nothing measured."""
+        return Facts(
+            controller=ControllerSettings(name="Acme Motors"),
+            zone="test",
+            tenant=tenant,
+            region="EU",
+            today=now.date(),
+            year=year,
+            policy=self.policy,
+            flows=list(FLOWS.flows.values()),
+            signals={0: ["Vehicle.Speed"]},
+            unnamed=1,
+            vehicles=len(CARS),
+            consents={},
+            requests=self.records.requests.all(tenant),
+            erased=0,
+            left={},
+            stopped=0,
+            suspected=0,
+            measures={},
+        )
 
     def reword(self, old: str, new: str) -> None:
         """Have the governance say something else."""

@@ -3,15 +3,18 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from carcloud.assembly.governance import IN_FORCE, UNREADABLE, take_governance
+from carcloud.assembly.governance import IN_FORCE, UNREADABLE, change_governance, take_governance
 from carcloud.backends.records import Records
+from carcloud.backends.records.people import Person
 from carcloud.errors import ConflictError
 from carcloud.safety.governance.policy import Policy, pack
+from carcloud.safety.people.policy import Policies
 from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force
 
 
@@ -24,7 +27,9 @@ class Zone:
 
     def take(self, name: str = "") -> str:
         settings = replace(Settings(), governance=name)
-        return take_governance(settings, self.folder, self.records, catalogue_in_force(settings, self.folder))
+        return take_governance(
+            settings, self.folder, self.records, catalogue_in_force(settings, self.folder), Policies.load()
+        )
 
     @property
     def name(self) -> str:
@@ -105,3 +110,30 @@ def test_after_a_crash_before_the_records_knew_no_act_goes_from_itself_to_itself
     zone.take("eu")
     assert zone.name == "eu"
     assert zone.noted() == [(None, LABORATORY), (LABORATORY, EU)]
+
+
+def test_where_two_people_can_decide_a_start_does_not(zone: Zone) -> None:
+    zone.take()
+    now = datetime.now(UTC)
+    with zone.records.transaction(writing=True) as db:
+        for login, role, factor in (("ann", "operator", b"sealed"), ("bob", "dpo", None), ("cem", "fleet", b"sealed")):
+            person = Person(login, "default", login, login, "active", now, factor=factor, roles=frozenset({role}))
+            zone.records.people.add(db, person)
+    assert "eu is in force now" in zone.take("eu")  # bob has no second factor, and cem may not
+    with zone.records.transaction(writing=True) as db:
+        zone.records.people.change(db, "bob", factor=b"sealed")
+    said = zone.take("laboratory")
+    assert "asks for the governance laboratory; eu stays in force until two people decide" in said
+    assert zone.name == "eu"
+    assert zone.noted()[-1] == (LABORATORY, EU)
+
+
+def test_what_two_people_decided_is_in_force_kept_and_noted_in_their_name(zone: Zone) -> None:
+    zone.take()
+    catalogue = catalogue_in_force(Settings(), zone.folder)
+    change_governance(zone.folder, zone.records, catalogue, known("eu"), "person:ann", "default")
+    assert zone.name == "eu"
+    assert (zone.folder.path / "governance" / f"{EU}.yaml").exists()
+    with zone.records.transaction() as db:
+        assert db.execute(text("SELECT actor FROM audit_pending ORDER BY id DESC")).scalar() == "person:ann"
+    assert zone.take() == ""

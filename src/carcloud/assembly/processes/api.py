@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from carcloud.assembly.bus import open_bus, tell
 from carcloud.assembly.context import Context, together
 from carcloud.assembly.desk import order_desk
 from carcloud.assembly.flows import border_numbers, border_of
-from carcloud.assembly.governance import governance_of
+from carcloud.assembly.governance import change_governance, governance_of
 from carcloud.assembly.log_keys import known_keys
 from carcloud.assembly.records import records_of
+from carcloud.assembly.reports import facts_of
 from carcloud.assembly.serving import QuietServer
 from carcloud.assembly.status import ZoneStatus
 from carcloud.backends.http import PromptHttp
@@ -69,7 +71,12 @@ async def run(context: Context) -> None:
         border=border_of(context, records),
         trust=Trust(context.folder.keys),
         ask=cloud.request,
+        facts=partial(facts_of, settings, context.folder, records),
+        take_governance=lambda wanted, actor: change_governance(
+            context.folder, records, catalogue, wanted, actor, settings.tenant
+        ),
         map_file=Path(settings.map_file) if settings.map_file else None,
+        map_datum=settings.map_datum,
     )
     await cloud.listen(subjects.GRANT, ports.grants.heard)
     host = context.zone.api_host

@@ -25,6 +25,7 @@ from carcloud.backends.records.orders import Orders
 from carcloud.backends.records.passes import Passes
 from carcloud.backends.records.people import People
 from carcloud.backends.records.pseudonyms import Pseudonyms
+from carcloud.backends.records.requests import Requests
 from carcloud.backends.records.suspicions import Suspicions
 from carcloud.backends.records.tables import (
     DEFAULT_TENANT,
@@ -59,6 +60,7 @@ class Records(Database):
         self.erasures = Erasures(self, self.audit)
         self.pseudonyms = Pseudonyms(self)
         self.orders = Orders(self, self.audit)
+        self.requests = Requests(self, self.audit)
 
     # vehicles
 
@@ -174,12 +176,16 @@ class Records(Database):
             with self.transaction(writing=True) as db:
                 db.execute(self.insert(t.quarantine).on_conflict_do_nothing(), rows)
 
-    def quarantine_entries(self, limit: int = 100, cause: str | None = None) -> list[QuarantineEntry]:
+    def quarantine_entries(
+        self, limit: int = 100, cause: str | None = None, vehicle: str | None = None
+    ) -> list[QuarantineEntry]:
         """Return the newest entries first, without their payloads."""
         columns = [column for column in t.quarantine.c if column.name != "sealed"]
         query = select(*columns).order_by(t.quarantine.c.at.desc(), t.quarantine.c.id.desc()).limit(limit)
         if cause is not None:
             query = query.where(t.quarantine.c.cause == cause)
+        if vehicle is not None:
+            query = query.where(t.quarantine.c.vehicle == vehicle)
         return [QuarantineEntry(**row._mapping) for row in self.rows(query)]
 
     def quarantine_entry(self, id: str) -> QuarantineEntry:  # noqa: A002
