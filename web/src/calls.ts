@@ -57,7 +57,7 @@ export const readHistory = () => call<History>("/v1/status/history");
 export const readVehicle = (vehicle: string) => call<VehicleDetail>(`/v1/vehicles/${id(vehicle)}`);
 export const readSignals = (vehicle: string) => call<VehicleSignals>(`/v1/vehicles/${id(vehicle)}/signals`);
 export const readFleet = (paths: readonly string[], limit: number) =>
-  call<FleetSignals>(`/v1/signals?paths=${paths.map(id).join(",")}&limit=${limit}`);
+  call<FleetSignals>(`/v1/signals?paths=${paths.map(id).join(",")}&limit=${limit}&datum=map`);
 export const readCatalogue = () => call<Catalogue>("/v1/catalogue");
 export const readTables = () => call<Tables>("/v1/lake/tables");
 export const readQuarantine = () => call<Quarantine>("/v1/quarantine?limit=100");

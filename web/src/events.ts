@@ -3,16 +3,17 @@ import type { SignalEvent } from "./types";
 
 const RETRY_MS = 2000;
 
-/** Follow the named paths of one vehicle, or of all (`*`); return the call that stops it. */
+/** Follow the named paths of one vehicle, or of all (`*`), places as the map has them where asked; return the call that stops it. */
 export function follow(
   vehicles: string,
   paths: readonly string[],
   onSignals: (event: SignalEvent) => void,
   onOpen: () => void = () => {},
+  onMap = false,
 ): () => void {
   let source: EventSource;
   let retry: ReturnType<typeof setTimeout> | undefined;
-  const query = `vehicles=${encodeURIComponent(vehicles)}${paths.length ? `&paths=${paths.map(encodeURIComponent).join(",")}` : ""}`;
+  const query = `vehicles=${encodeURIComponent(vehicles)}${paths.length ? `&paths=${paths.map(encodeURIComponent).join(",")}` : ""}${onMap ? "&datum=map" : ""}`;
 
   function open() {
     source = new EventSource(`/v1/events?${query}`);
