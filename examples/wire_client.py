@@ -62,7 +62,9 @@ class Car:
 
     def greet(self, *_):
         """Say hello with the id table, then send again whatever is not acknowledged."""
-        hello = {"event": "hello", "queue": f"{self.queue:016x}", "table": TABLE, "agent": "wire-client/1"}
+        with self.changed:
+            acked = min(self.kept, default=self.number + 1) - 1
+        hello = {"event": "hello", "queue": f"{self.queue:016x}", "acked": acked, "table": TABLE}
         self.mqtt.subscribe(f"{self.topic}/dn/ack")
         self.mqtt.publish(f"{self.topic}/up/event", json.dumps(hello), qos=1)
         for _, payload in sorted(self.kept.items()):

@@ -97,9 +97,9 @@ def up(vehicle: str = CAR, kind: str = "batch", tenant: str = "default") -> str:
     return subjects.raw(tenant, vehicle, kind)
 
 
-def hello(queue: int = 1, table: IdTable | None = TABLE) -> bytes:
+def hello(queue: int = 1, table: IdTable | None = TABLE, acked: int = 0) -> bytes:
     """Return a hello event."""
-    event = {"event": "hello", "queue": f"{queue:016x}"}
+    event = {"event": "hello", "queue": f"{queue:016x}", "acked": acked}
     if table:
         event["table"] = json.loads(table.canonical())
     return json.dumps(event).encode()

@@ -122,7 +122,7 @@ class Agent:
     def _greet(self, link: Link) -> None:
         self._greeted_at = time.monotonic()
         for table in self.queue.tables().values():
-            link.hello(self.queue.id, table, AGENT)
+            link.hello(self.queue.id, self.queue.acked, table, AGENT)
 
     def _send(self, link: Link) -> None:
         if self._barred:

@@ -99,9 +99,10 @@ class Link:
             self.lost = self.lost or "connection closed"
         return sock
 
-    def hello(self, queue: int, table: bytes, agent: str) -> None:
-        """Greet the zone with a queue and the id table (JSON) its batches name."""
-        greeting = {"event": "hello", "queue": f"{queue:016x}", "table": json.loads(table), "agent": agent}
+    def hello(self, queue: int, acked: int, table: bytes, agent: str) -> None:
+        """Greet the zone with a queue, up to which number of it is acknowledged, and the id table (JSON) it names."""
+        greeting = {"event": "hello", "queue": f"{queue:016x}", "acked": acked, "table": json.loads(table)}
+        greeting["agent"] = agent
         self._client.publish(f"{self._up}/event", json.dumps(greeting, ensure_ascii=False).encode(), qos=1)
 
     def send(self, payload: bytes) -> None:

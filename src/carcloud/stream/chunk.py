@@ -49,6 +49,7 @@ class Record:
     """A chunk's metadata.
 
     `marks`: (vehicle, queue as 16 hex digits, number) moved by this chunk. `refused`: rows or batches by cause.
+    `lost`: numbers of queues that are gone with a restore.
     `received_us`: broker's receive time of the oldest batch in it, µs UTC. `tenants`: tenant → names of its cars that
     have rows. `receipt`: see receipts.py.
     """
@@ -62,6 +63,7 @@ class Record:
     samples_kept: int = 0
     samples_transformed: int = 0
     received_us: int = 0
+    lost: int = 0
     refused: dict[str, int] = field(default_factory=dict)
     marks: list[tuple[str, str, int]] = field(default_factory=list)
     tenants: dict[str, list[str]] = field(default_factory=dict)

@@ -45,9 +45,13 @@ from carcloud.stream.pseudonyms import Pseudonyms
 from carcloud.stream.quarantine import Quarantine
 from carcloud.stream.raw import prepare
 from carcloud.stream.receipts import root, statement
+from carcloud.stream.restored import ALARM as LOST
+from carcloud.stream.restored import KEY as RESTORED
+from carcloud.stream.restored import Restored
 from carcloud.stream.settings import GovernorSettings
 from carcloud.vehicle.batch import IdTable
 from carcloud.vehicle.catalogue import Catalogue
+from carcloud.vehicle.life import HEARD
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +74,7 @@ class Totals:
     samples_kept: int = 0
     samples_transformed: int = 0
     chunks: int = 0
+    lost: int = 0
     refused: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: Record) -> None:
@@ -79,6 +84,7 @@ class Totals:
         self.samples_kept += record.samples_kept
         self.samples_transformed += record.samples_transformed
         self.chunks += 1
+        self.lost += record.lost
         self.refused.update(record.refused)
 
 
@@ -157,6 +163,8 @@ class Governor:
         self._totals.refused = Counter(self._totals.refused)
         self._number, raw = int(snapshot["chunk"]), RawPosition(**snapshot["raw"])
         self._snapshot_number, self._snapshot_at = self._number, time.monotonic()
+        said = await asyncio.to_thread(self._records.get_meta, RESTORED)
+        restored = Restored(said, snapshot.get("restored"))
         governed = await self._cloud.state(subjects.GOVERNED)
         self._stream_last, self._sequence = governed.last, int(snapshot.get("sequence", 0))
         known = 0 < self._sequence <= governed.last
@@ -172,6 +180,7 @@ class Governor:
                 )
             for vehicle, queue, number in record.marks:
                 marks.advance(vehicle, int(queue, 16), number)
+            restored.fold(record)
             self._totals.add(record)
             self._number, raw = record.number, record.raw
         last = await self._cloud.last(subjects.GOVERNED, self._subject)
@@ -182,7 +191,7 @@ class Governor:
         self._raw_next = raw.sequence + 1 if raw.created == state.created else max(state.first, 1)
         tables = await asyncio.to_thread(self._records.tables)
         parsed = {bytes.fromhex(name): IdTable.parse(orjson.loads(text)) for name, text in tables.items()}
-        self._intake = Intake(self._catalogue, marks, parsed, self._tenant_of, settings.flood)
+        self._intake = Intake(self._catalogue, marks, parsed, self._tenant_of, settings.flood, restored)
         self._purge_at = time.monotonic()
 
     def _load_snapshot(self) -> dict[str, Any]:
@@ -277,6 +286,7 @@ class Governor:
             samples_kept=made.rows.num_rows,
             samples_transformed=made.transformed,
             received_us=min((arrival.received_us for arrival in intake.arrivals), default=0),
+            lost=sum(lost.numbers for lost in intake.lost),
             refused=dict(refused),
             marks=[(vehicle, f"{queue:016x}", number) for (vehicle, queue), number in intake.moved.items()],
             tenants=made.tenants,
@@ -301,7 +311,9 @@ class Governor:
         return {"statement": fields, "signature": signature.value.hex(), "key": signature.key_id}
 
     async def _store_first(self, refusals: list[Refusal]) -> None:
-        """Store what must stand before the chunk does: refused payloads and new id tables."""
+        """Store what must stand before the chunk does: refused payloads, new id tables, and word of what is lost."""
+        if lost := self._intake.lost:
+            await asyncio.to_thread(self._records.audit.add, *(one.entry() for one in lost))
         kept = [refusal for refusal in refusals if refusal.cause in QUARANTINED and refusal.payload]
         if kept:
             await asyncio.to_thread(self._quarantine.keep, kept)
@@ -387,6 +399,13 @@ class Governor:
         else:
             self._alarms.pop(FORGED, None)
 
+    def _tell_lost(self) -> None:
+        if said := self._intake.restored.alarm(self._totals.lost):
+            self._raise_alarm(LOST, *said)
+            self._alarms[LOST]["message"] = said[0]
+        else:
+            self._alarms.pop(LOST, None)
+
     async def _wait_for_room(self) -> None:
         """Stop while the disk has less than the reserve."""
         while (free := self._free_bytes()) < self._settings.reserve_bytes:
@@ -418,6 +437,7 @@ class Governor:
         if governed.last != self._stream_last:
             raise ConflictError("The governed stream ends with a chunk that this governor did not write.")
         self._tell_forged()
+        self._tell_lost()
         below = min(self._sequence - (self._number - lowest) + 1 - governed.removed, self._sequence)
         if below > 1:
             await self._cloud.purge(subjects.GOVERNED, self._subject, below)
@@ -432,8 +452,15 @@ class Governor:
     async def _take_snapshot(self) -> None:
         raw = asdict(RawPosition(self._raw_created, self._raw_next - 1))
         totals = asdict(self._totals) | {"refused": dict(self._totals.refused)}
-        marks = self._intake.marks.dump()
-        body = {"chunk": self._number, "sequence": self._sequence, "raw": raw, "marks": marks, "totals": totals}
+        marks, restored = self._intake.marks.dump(), self._intake.restored.dump()
+        body = {
+            "restored": restored,
+            "chunk": self._number,
+            "sequence": self._sequence,
+            "raw": raw,
+            "marks": marks,
+            "totals": totals,
+        }
         await asyncio.to_thread(write_flushed, self._snapshot, orjson.dumps(body))
         self._snapshot_number = self._number
         await asyncio.to_thread(self._records.set_position, "marks", self._partition, self._number)
@@ -444,7 +471,7 @@ class Governor:
                 found = self._records.vehicle(vehicle)
             except MissingError:
                 return None
-            if found.state != "active":
+            if found.state not in HEARD:
                 return None
             self._tenants[vehicle] = found.tenant
         return self._tenants[vehicle]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from carcloud.stream.guards import UNKNOWN_SIGNAL, WRONG_UNIT
 from carcloud.stream.marks import Marks, Turn
+from carcloud.stream.restored import Lost, Restored
 from carcloud.stream.settings import FloodLimits
 from carcloud.stream.subjects import Origin, origin
 from carcloud.vehicle.batch import (
@@ -103,8 +104,10 @@ class Intake:
         tables: dict[bytes, IdTable],
         tenant_of: Callable[[str], str | None],
         flood: FloodLimits,
+        restored: Restored | None = None,
     ) -> None:
         self.catalogue, self.marks, self.tables = catalogue, marks, tables
+        self.restored = restored or Restored()
         self._tenant_of, self._flood = tenant_of, flood
         self._positions: dict[bytes, NDArray[np.int32]] = {}
         self._origins: dict[str, Origin | None] = {}
@@ -123,6 +126,7 @@ class Intake:
         self.new_tables: dict[bytes, IdTable] = {}
         self.flooding: set[Origin] = set()
         self.moved: dict[tuple[str, int], int] = {}
+        self.lost: list[Lost] = []
         self.samples = self.size = 0
         delayed, self._delayed = self._delayed, set()
         for vehicle, queue in delayed:
@@ -164,6 +168,8 @@ class Intake:
         """Drop all there is of a car whose data are erased: what waits, and what has arrived for the next chunk."""
         self.forget(vehicle)
         self.marks.forget(vehicle)
+        self.restored.forget(vehicle)
+        self.lost = [lost for lost in self.lost if lost.origin.vehicle != vehicle]
         mine = [arrival for arrival in self.arrivals if arrival.origin.vehicle == vehicle]
         self.arrivals = [arrival for arrival in self.arrivals if arrival.origin.vehicle != vehicle]
         self.samples -= sum(len(arrival.values) for arrival in mine)
@@ -202,6 +208,7 @@ class Intake:
                 raise BatchError("bad_json", "an event is {'event': 'hello', 'queue': …, 'table': …}")
             queue = parse_queue(event["queue"]) if "queue" in event else 0
             table = IdTable.parse(event["table"]) if "table" in event else None
+            acked = _number(event.get("acked", 0))
         except BatchError as error:
             self._refuse(sender, error, payload, received_us)
         except (ValueError, RecursionError):
@@ -210,8 +217,18 @@ class Intake:
             if table and table.hash not in self.tables:
                 self._learn(sender, table)
             if queue:
+                self._resume(sender, queue, acked)
                 self.answers.setdefault((sender, queue), "")
                 self._release(sender.vehicle, queue)
+
+    def _resume(self, sender: Origin, queue: int, acked: int) -> None:
+        """In a restored zone, go on where the car was told it stood, and count what is lost: see restored.py."""
+        if lost := self.restored.lost(self.marks, sender, queue, acked):
+            self.lost.append(lost)
+            waiting = self._waiting.get((sender.vehicle, queue), {})
+            for number in [number for number in waiting if number < acked]:
+                self._waiting_bytes -= waiting.pop(number).size
+            self._move(sender, queue, acked)
 
     def _learn(self, sender: Origin, table: IdTable) -> None:
         self._announced[sender.vehicle] += 1
@@ -289,6 +306,7 @@ class Intake:
 
     def _move(self, sender: Origin, queue: int, number: int) -> None:
         self.marks.advance(sender.vehicle, queue, number)
+        self.restored.moved(sender.vehicle, queue)
         self.moved.pop((sender.vehicle, queue), None)  # the order of last use is what a restart must find
         self.moved[sender.vehicle, queue] = number
         self.answers[sender, queue] = ""
@@ -342,6 +360,13 @@ class Intake:
             np.array([np.nan if isinstance(row.value, str) else row.value for row in rows], np.float64),
             texts,
         )
+
+
+def _number(said: object) -> int:
+    """Read the number up to which a car was told that all is done."""
+    if not isinstance(said, int) or isinstance(said, bool) or not 0 <= said < 1 << 63:
+        raise BatchError("bad_json", "acked is a number of the queue, 0 where none is acknowledged yet")
+    return said
 
 
 def _size(samples: int, texts: dict[int, str]) -> int:

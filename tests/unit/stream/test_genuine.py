@@ -24,6 +24,7 @@ CHANGED = {
     "samples_transformed": 99,
     "received_us": NOW_US + 1,
     "refused": {"flood": 1},
+    "lost": 1,
     "marks": [(CAR, "f" * 16, 3)],
     "tenants": {"other": [CAR]},
 }
