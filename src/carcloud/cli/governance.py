@@ -11,6 +11,7 @@ import typer
 from carcloud.assembly.records import open_records
 from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data, zone_of
+from carcloud.cli.terminal import harmless
 from carcloud.safety.governance.policy import Policy, Rule
 from carcloud.safety.governance.table import Table
 from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force, load_governance, settings_of

@@ -1,31 +1,34 @@
-"""`carcloud sql` and `carcloud export`: ask the lake."""
+"""`carcloud sql`, `carcloud export`, `carcloud retention`: ask the lake, and how long it keeps what."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 import typer
 
 from carcloud.assembly.records import open_records
 from carcloud.backends.delta import Reader
-from carcloud.backends.records import Entry
+from carcloud.backends.records import Entry, Records
+from carcloud.backends.records.export_files import ExportFile
 from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
+from carcloud.lake.exports import WRITERS, erase_exports, sha256_of
 from carcloud.lake.query import LakeQuery, folder_of
 from carcloud.lake.settings import QueryLimits
+from carcloud.safety.governance.days import COUNTS, Kept, day_of, kept_by_signal
 from carcloud.safety.keys import PRIVATE_FILE
-from carcloud.settings import Folder, Settings, catalogue_in_force
+from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force
 
 EXPORT_TIME_S = 3600.0
+HEAD = ("signal", "class", "kept", "rows", "oldest", "goes")
 
 app = typer.Typer()
 
@@ -54,37 +57,61 @@ def export(
     config: Config = None,
 ) -> None:
     """Write an answer of the lake to a file, however large."""
-    writers: dict[str, Callable[[Any, pa.Schema], Any]] = {
-        "parquet": lambda sink, schema: pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd"),
-        "csv": lambda sink, schema: pyarrow.csv.CSVWriter(sink, schema),
-        "arrow": lambda sink, schema: pa.ipc.new_file(sink, schema),
-    }
-    if format not in writers:
-        raise InputError(f"There is no format {format!r}.", f"Use one of {', '.join(writers)}.")
+    if format not in WRITERS:
+        raise InputError(f"There is no format {format!r}.", f"Use one of {', '.join(WRITERS)}.")
     settings, folder = zone_of(data, config)
-    query, rows, temporary = (
-        lake_query(settings, folder, replace(settings.query, time_s=EXPORT_TIME_S)),
-        0,
-        out.with_name(out.name + ".part"),
-    )
-    try:
-        with query.stream(sql) as reader, _private(temporary) as sink, writers[format](sink, reader.schema) as writer:
-            act = Entry("machine", "exportLake", "lake", details={"query": sql}, tenant=settings.tenant)
-            with contextlib.closing(open_records(settings, folder)) as records:
-                records.audit.add(act)
-            for batch in reader:
-                writer.write_batch(batch)
-                rows += batch.num_rows
-        temporary.replace(out)
-    except pa.ArrowException as error:
-        raise InputError(f"{format} cannot hold that: {error}.", "Cast it to a plain type, or use parquet.") from None
-    except OSError as error:
-        raise InputError(
-            f"{out} cannot be written: {error.strerror or error}.", "Give another file, or make room."
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    query = lake_query(settings, folder, replace(settings.query, time_s=EXPORT_TIME_S))
+    began, temporary, rows = datetime.now(UTC), out.with_name(out.name + ".part"), 0
+    with contextlib.closing(open_records(settings, folder)) as records:
+        try:
+            with query.stream(sql) as reader, _private(temporary) as sink:
+                records.audit.add(
+                    Entry("machine", "exportLake", "lake", details={"query": sql}, tenant=settings.tenant)
+                )
+                with WRITERS[format](sink, reader.schema) as writer:
+                    for batch in reader:
+                        writer.write_batch(batch)
+                        rows += batch.num_rows
+            said = format, sha256_of(temporary), rows, "vehicle" in reader.schema.names
+            records.export_files.add(ExportFile(began, settings.tenant, "machine", str(out.absolute()), *said))
+            temporary.replace(out)
+        except pa.ArrowException as error:
+            raise InputError(
+                f"{format} cannot hold that: {error}.", "Cast it to a plain type, or use parquet."
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"{out} cannot be written: {error.strerror or error}.", "Give another file, or make room."
+            ) from None
+        finally:
+            temporary.unlink(missing_ok=True)
+        _erase_meanwhile(records, began, str(out.absolute()))
     typer.echo(f"{rows} rows in {out}")
+
+
+@app.command()
+def retention(data: Data = DATA, config: Config = None) -> None:
+    """Show how many rows the lake keeps of each signal, how old they are, and when they go."""
+    settings, folder = zone_of(data, config)
+    policy = governance_in_force(settings, folder)
+    query = lake_query(settings, folder, replace(settings.query, time_s=EXPORT_TIME_S))
+    counts = query.run(COUNTS, limit=None).table.to_pylist()
+    rows = [(row["signal"], row["day"], row["rows"]) for row in counts]
+    kept = kept_by_signal(policy, rows, day_of(datetime.now(UTC)))
+    lines = [HEAD, *map(_cells_of, kept)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(HEAD))]
+    for line in lines:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    due = sum(one.due for one in kept)
+    typer.echo(f"{sum(one.rows for one in kept)} rows, {due} of them expired and about to go", err=True)
+
+
+def _erase_meanwhile(records: Records, began: datetime, path: str) -> None:
+    """Remove from a file the rows of cars that were erased while it was written."""
+    for erasure in records.erasures.all():
+        if erasure.done_at is None or erasure.done_at >= began:
+            names = (erasure.vehicle, *erasure.names)
+            erase_exports(records, erasure.id, erasure.tenant, names, only=path)
 
 
 def _private(path: Path) -> BinaryIO:
@@ -125,3 +152,9 @@ def _lines(table: pa.Table) -> Iterator[str]:
 
 def _cell(value: object) -> str:
     return "" if value is None else harmless(str(value))
+
+
+def _cells_of(one: Kept) -> tuple[str, ...]:
+    how_long = "until erased" if one.days is None else f"{one.days} days"
+    goes = "" if one.next is None else "now" if one.due else f"{one.next}"
+    return one.signal, one.kind or "no rule", how_long, str(one.rows), f"{one.oldest}", goes

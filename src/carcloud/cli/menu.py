@@ -52,6 +52,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "grants",
         "Show, give or withdraw a car's consents, which are grants to the zone; what is withdrawn is dropped at once.",
     ),
+    "retention": (
+        "lake",
+        "Show how many rows the lake keeps of each signal, how old they are, and when they go.",
+    ),
     "erase": ("governance", "Erase all that the zone holds of a car; it cannot be undone."),
     "erasures": ("governance", "List what was erased, and how far it has come."),
     "request": ("reports", "What people asked for about their data, and until when."),

@@ -28,6 +28,7 @@ from carcloud.backends.records import Erasure, Records
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.lake.eraser import Eraser
 from carcloud.lake.expiring import Expiring
+from carcloud.lake.exports import erase_exports
 from carcloud.lake.retention import Retention
 from carcloud.lake.rows import PARTITIONS, SCHEMA, Part, bins, by_day, by_tenant, joined, part_of_chunk, part_of_file
 from carcloud.lake.settings import LakeSettings
@@ -211,7 +212,9 @@ class LakeWriter:
     def _erase(self, erasure: Erasure) -> dict[str, Any]:
         with self._replacing:
             eraser = Eraser(self._opened(), self._folder / "erased", self._sign, self._buried, self._patience_s)
-            return eraser.erase(erasure.id, erasure.vehicle, erasure.names)
+            facts = eraser.erase(erasure.id, erasure.vehicle, erasure.names)
+        names = (erasure.vehicle, *erasure.names)
+        return facts | {"exports": erase_exports(self._records, erasure.id, erasure.tenant, names)}
 
     def _opened(self) -> Table:
         """Open the table once more, for whoever replaces files beside the writer."""

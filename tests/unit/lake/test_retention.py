@@ -14,7 +14,6 @@ from carcloud.backends.delta import Table
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.lake.expired import Expired, joined_runs
 from carcloud.lake.verify import Verdict
-from carcloud.safety.governance.days import days_by, expired
 from carcloud.safety.governance.policy import parse
 from carcloud.safety.signer import Signature
 from tests.lake import TODAY, Lake
@@ -52,17 +51,6 @@ def lake(tmp_path: Path) -> Iterator[Lake]:
     made = Lake(tmp_path)
     yield made
     made.records.close()
-
-
-def test_a_row_expires_the_day_after_its_days_are_over():
-    today = 100
-    for day, gone in ((92, {SHORT}), (93, set()), (69, {SHORT, LONG}), (70, {SHORT}), (0, {SHORT, LONG}), (101, set())):
-        assert expired([SHORT, LONG, EVER], day, DAYS.get, today) == gone
-
-
-def test_the_governance_says_how_long_by_the_first_rule_that_names_a_signal():
-    days_of = days_by(parse(POLICY, "timed"))
-    assert [days_of(path) for path in (SHORT, LONG, EVER, "D.unnamed")] == [7, 30, None, None]
 
 
 def test_what_is_older_than_its_days_goes_and_the_rest_stays_provable(lake: Lake) -> None:

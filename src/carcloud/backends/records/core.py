@@ -18,6 +18,7 @@ from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.claims import Claim, Claims, put
 from carcloud.backends.records.database import Database
 from carcloud.backends.records.erasures import Erasures
+from carcloud.backends.records.export_files import ExportFiles
 from carcloud.backends.records.exports import Exports
 from carcloud.backends.records.grants import Grants
 from carcloud.backends.records.life import Life
@@ -57,6 +58,7 @@ class Records(Database):
         self.suspicions = Suspicions(self, self.audit)
         self.grants = Grants(self, self.audit)
         self.exports = Exports(self)
+        self.export_files = ExportFiles(self, self.audit)
         self.erasures = Erasures(self, self.audit)
         self.pseudonyms = Pseudonyms(self)
         self.orders = Orders(self, self.audit)
