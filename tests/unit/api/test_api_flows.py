@@ -76,6 +76,24 @@ def test_a_flow_lets_out_what_it_declares_changed_and_counted(agreed: Zone, part
     assert audited(agreed)[-1] == ("readFlow", "flow:research-eu", "done")
 
 
+def test_rows_under_pseudonyms_leave_too_and_their_car_is_counted_once(
+    agreed: Zone, partner: httpx.Client, api: httpx.Client, tmp_path: Path
+) -> None:
+    tenants = dict.fromkeys(CARS, "default")
+    names = [agreed.records.pseudonyms.of(tenants, epoch) for epoch in ("2026-02", "2026-03")]
+    store(tmp_path, [row(name[car], 80, 203.0, 11 + at) for at, name in enumerate(names) for car in CARS])
+    answer = partner.post(READ, json={})
+    said = answer.json()
+    assert len(said["rows"]) == 24  # of the third car, which did not agree, none
+    assert len({each[0] for each in said["rows"]}) == 6
+    assert not any(name in answer.text for each in names for name in each.values())
+    hidden = {each[0] for each in said["rows"] if each[3] == 205.0}
+    assert len(hidden) == 4
+    again = partner.post(READ, json={"vehicles": sorted(hidden)})
+    assert {each[0] for each in again.json()["rows"]} == hidden
+    assert api.get("/v1/flows").json()["flows"][0]["meters"][0]["people"] == 2
+
+
 def test_arrow_says_the_same_and_where_to_go_on(agreed: Zone, partner: httpx.Client) -> None:
     answer = partner.post(READ, json={}, headers={"accept": "application/vnd.apache.arrow.stream"})
     rows = pa.ipc.open_stream(answer.content).read_all()

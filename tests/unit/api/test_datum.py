@@ -1,6 +1,11 @@
 """Places shown in another datum, and what has no whole place to show."""
 
+import json
+import time
+
+import httpx
 import pytest
+from served import CARS, MOMENT_US, Zone
 
 from carcloud.api.datum import fleet_in, one_in
 from carcloud.twin.values import Last
@@ -44,3 +49,34 @@ def test_a_fleet_is_moved_car_by_car():
     assert moved[2:] == rows[2:]
     assert fleet_in([SPEED], [[last(1.0)]], "gcj02") == [[last(1.0)]]
     assert fleet_in(paths, [], "gcj02") == []
+
+
+def put(zone: Zone, later_us: int = 0) -> None:
+    for path, value in zip(HERE, (31.1774276, 121.5272106), strict=True):
+        zone.twin.put(CARS[0], path, Last(value, MOMENT_US + later_us, "measured"))
+
+
+def test_answers_say_their_datum_and_the_maps_is_the_zones(api: httpx.Client, zone: Zone) -> None:
+    put(zone)
+    shown = {}
+    for asked in ("", "?datum=wgs84", "?datum=gcj02", "?datum=map"):
+        said = api.get(f"/v1/vehicles/{CARS[0]}/signals{asked}").json()
+        shown[asked] = said["datum"], said["signals"][HERE[0]]["value"]
+    assert shown[""] == shown["?datum=wgs84"] == shown["?datum=map"] == ("wgs84", 31.1774276)
+    assert shown["?datum=gcj02"] == ("gcj02", pytest.approx(31.17530398364597, abs=1e-7))
+    fleet = api.get("/v1/signals", params={"paths": SPEED, "datum": "gcj02"}).json()
+    assert (fleet["datum"], fleet["vehicles"]) == ("gcj02", [])
+    assert api.get(f"/v1/vehicles/{CARS[0]}/signals?datum=bd09").status_code == 400
+
+
+def test_live_changes_come_in_the_datum_asked_for(api: httpx.Client, zone: Zone) -> None:
+    with api.stream("GET", "/v1/events", params={"datum": "gcj02"}) as stream:
+        assert stream.headers["x-carcloud-datum"] == "gcj02"
+        lines = stream.iter_lines()
+        next(lines)
+        for later_us in range(5):
+            put(zone, later_us)
+            time.sleep(0.05)
+        said = json.loads(next(line for line in lines if line.startswith("data: ")).removeprefix("data: "))
+        assert set(said["signals"]) == set(HERE)
+        assert said["signals"][HERE[1]]["value"] == pytest.approx(121.531541859215, abs=1e-7)
