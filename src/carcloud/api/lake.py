@@ -14,7 +14,8 @@ from carcloud.safety.grants.reach import Reach
 ARROW = "application/vnd.apache.arrow.stream"
 LIMIT_ROWS = 1_000_000
 LIMIT_JSON_ROWS = 100_000
-COLUMNS = "SELECT table_name, column_name, data_type FROM information_schema.columns ORDER BY 1, ordinal_position"
+COLUMNS = """SELECT table_name, column_name, data_type FROM information_schema.columns
+WHERE table_name IN ('samples', 'signals', 'vehicles') ORDER BY 1, ordinal_position"""
 DESCRIPTIONS = {
     ("samples", "vehicle"): "Id of the car",
     ("samples", "signal"): "Path of the signal, as in `signals`",

@@ -5,6 +5,8 @@
 - `statement.read_only` decides what may run. Behind it DuckDB is closed too: no file outside one tenant's folder of the
   table, no extension, no setting can be changed, nothing spills to disk.
 - `samples` is a view over the tenant's live files; `signals` and `vehicles` are filled when a query names them.
+- For who reaches a share only, the view joins it, and ends in a LIMIT that limits nothing: below one no optimiser may
+  move what a stranger's statement works out, so its errors tell nothing of rows that are out of reach.
 
 Source: https://duckdb.org/docs/2.0/operations_manual/securing_duckdb/overview
 """
@@ -19,15 +21,17 @@ from typing import Any
 import duckdb
 import orjson
 import pyarrow as pa
+import pyarrow.compute
 
-from carcloud.errors import CarcloudError, InputError, MissingError, TryLaterError
+from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError, TryLaterError
 from carcloud.lake.errors import failed, too_large, too_slow
 from carcloud.lake.settings import QueryLimits
 from carcloud.lake.statement import Statement, place, read_only
-from carcloud.lake.tables import TABLES, Rows, table
+from carcloud.lake.tables import TABLES, Rows, Share, table
 
 READ_ROWS = 16_384
 TRIES = 3
+NO_LIMIT = 2**63 - 1
 
 Files = Callable[[], tuple[int, list[str]]]
 
@@ -58,12 +62,21 @@ class LakeQuery:
         self._database = _locked(self._path, self._limits)
         self._view: tuple[int, str] = (-1, "")
 
-    def run(self, sql: str, parameters: Mapping[str, Any] | None = None, limit: int | None = 10_000) -> Answer:
-        """Return at most `limit` rows (None: all) of one read-only statement, `$name` standing for parameters."""
+    def run(
+        self,
+        sql: str,
+        parameters: Mapping[str, Any] | None = None,
+        limit: int | None = 10_000,
+        share: Share | None = None,
+    ) -> Answer:
+        """Return at most `limit` rows (None: all) of one read-only statement, `$name` standing for parameters.
+
+        share: what of the samples is in reach; None: all.
+        """
         started = time.perf_counter()
         for attempt in range(TRIES):
             try:
-                with self.stream(sql, parameters) as reader:
+                with self.stream(sql, parameters, share) as reader:
                     table, truncated = _take(reader, limit)
                 return Answer(table, truncated, time.perf_counter() - started)
             except TryLaterError:
@@ -72,12 +85,16 @@ class LakeQuery:
         raise AssertionError("unreachable")
 
     @contextmanager
-    def stream(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Iterator[pa.RecordBatchReader]:
+    def stream(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, share: Share | None = None
+    ) -> Iterator[pa.RecordBatchReader]:
         """Give the whole result as a reader, batch by batch, for results larger than memory."""
         session = self._database.cursor()
         try:
             statement = read_only(session, sql)
-            self._show_tables(session, statement)
+            if share is not None and statement.explains:
+                raise NotAllowedError("A plan tells of what is out of your reach.", "Ask without EXPLAIN.")
+            self._show_tables(session, statement, share)
             yield self._ask(session, statement, parameters)
         except MemoryError as error:
             raise too_large(self._limits) from error
@@ -92,23 +109,27 @@ class LakeQuery:
         """Give the memory back."""
         self._database.close()
 
-    def _show_tables(self, session: duckdb.DuckDBPyConnection, statement: Statement) -> None:
+    def _show_tables(self, session: duckdb.DuckDBPyConnection, statement: Statement, share: Share | None) -> None:
         for name, rows in self._rows.items():
             shown = rows() if name in statement.tables else []
             session.register(name, table(name, shown))
-        view = self._samples_view()
-        if view:
-            session.execute(view).fetchall()
+        samples = self._samples()
+        if samples and share is not None:
+            session.register("reach_times", share.times)
+            session.register("reach_scopes", share.scopes)
+            samples = _shared(samples, share)
+        if samples:
+            session.execute(f"CREATE TEMP VIEW samples AS {samples}").fetchall()
         else:
             session.register("samples", TABLES["samples"].empty_table())
 
-    def _samples_view(self) -> str:
+    def _samples(self) -> str:
         try:
             version, files = self._files()
         except MissingError:
             return ""
         if version != self._view[0]:
-            self._view = (version, _view(files))
+            self._view = (version, _samples_of(files))
         return self._view[1]
 
     def _ask(
@@ -178,12 +199,35 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _view(files: list[str]) -> str:
+def _samples_of(files: list[str]) -> str:
     if not files:
         return ""
     listed, columns = ", ".join(_quoted(file) for file in files), ", ".join(TABLES["samples"].names)
     source = f"read_parquet([{listed}], hive_partitioning = true, hive_types = {{'day': VARCHAR}})"
-    return f"CREATE TEMP VIEW samples AS SELECT {columns} FROM {source}"  # noqa: S608 quoted above
+    return f"SELECT {columns} FROM {source}"  # noqa: S608 quoted above
+
+
+def _shared(samples: str, share: Share) -> str:
+    """Return the samples that a share opens, as exactly as it says; the middle of a step is that of `reach.coarse`."""
+    steps = "floor(s.value / c.step)"
+    middle = f"CASE WHEN c.whole THEN {steps} * c.step + (c.step - 1) / 2 ELSE ({steps} + 0.5) * c.step END"
+    value = f"CASE WHEN c.step = 0 OR s.value IS NULL THEN s.value ELSE least(greatest({middle}, c.low), c.high) END"
+    names = [f"{value} AS value" if name == "value" else f"s.{name}" for name in TABLES["samples"].names]
+    days = [f"s.day {than} {_quoted(day)}" for than, day in zip((">=", "<="), _days(share.times), strict=True)]
+    times = "s.vehicle = t.vehicle AND s.time >= t.since AND s.time < t.until"
+    return (
+        f"SELECT {', '.join(names)} FROM ({samples}) s "  # noqa: S608 quoted above
+        f"JOIN temp.main.reach_times t ON {times} "
+        "JOIN temp.main.reach_scopes c ON c.scope = t.scope AND c.signal = s.signal "
+        f"WHERE {' AND '.join(days)} LIMIT {NO_LIMIT}"
+    )
+
+
+def _days(times: pa.Table) -> tuple[str, str]:
+    """Return the first and last day that is in reach."""
+    ends = pa.compute.min(times["since"]).as_py(), pa.compute.max(times["until"]).as_py()
+    first, last = (f"{end:%Y-%m-%d}" if end else "" for end in ends)
+    return first, last
 
 
 def _take(reader: pa.RecordBatchReader, limit: int | None) -> tuple[pa.Table, bool]:

@@ -24,7 +24,7 @@ CLOSED_FUNCTIONS = frozenset(
     {"current_setting", "sleep_ms", "pg_sleep", "write_log", "getvariable", "levenshtein", "editdist3"}
     | {"damerau_levenshtein"}
 )
-CLOSED_TABLES = re.compile(r"(duckdb_|pg_|sqlite_|pragma_).*", re.IGNORECASE)
+CLOSED_TABLES = re.compile(r"(duckdb_|pg_|sqlite_|pragma_|reach_).*", re.IGNORECASE)
 FILE_NAME = re.compile(r"[./\\:*?\[]")
 OPEN_SCHEMA_TABLES = frozenset({"tables", "columns"})
 EXPLAIN = re.compile(r"\s*explain(\s+analyze\b)?\s*(?=\w)", re.IGNORECASE)

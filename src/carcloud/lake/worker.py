@@ -28,6 +28,7 @@ from carcloud.lake.forms import as_arrow, as_json
 from carcloud.lake.frames import SIZES, frame
 from carcloud.lake.query import Answer, LakeQuery, folder_of
 from carcloud.lake.settings import LIMIT_ANSWER_BYTES, QueryLimits
+from carcloud.lake.tables import Share
 
 if sys.platform == "linux":
     import resource
@@ -71,7 +72,8 @@ def _answered(
     query: LakeQuery, limits: QueryLimits, question: Mapping[str, Any]
 ) -> tuple[dict[str, Any], bytes | memoryview]:
     try:
-        found = query.run(question["sql"], question["parameters"], question["limit"])
+        share = Share(_wanted("times"), _wanted("scopes")) if question["shared"] else None
+        found = query.run(question["sql"], question["parameters"], question["limit"], share)
         body = FORMS[question["form"]](found)
         if len(body) > LIMIT_ANSWER_BYTES:
             raise InputError(

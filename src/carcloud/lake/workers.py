@@ -28,7 +28,7 @@ from carcloud.errors import FAMILIES, CarcloudError, TryLaterError
 from carcloud.lake.errors import failed, too_slow
 from carcloud.lake.frames import SIZES, frame
 from carcloud.lake.settings import LIMIT_ANSWER_BYTES, QueryLimits
-from carcloud.lake.tables import TenantRows, table
+from carcloud.lake.tables import SCOPES, TIMES, TenantRows, table
 from carcloud.safety.grants.reach import Reach
 
 WORKERS = 2
@@ -90,9 +90,10 @@ class LakeWorkers:
             TryLaterError: too many ask, or the engine failed.
         """
         question = {"tenant": reach.tenant, "sql": sql, "parameters": parameters, "limit": limit, "form": form}
+        question["shared"] = reach.parts is not None
         async with self._turn(reach.tenant) as worker:
             try:
-                side = partial(self._stream, reach.tenant)
+                side = partial(self._stream, reach)
                 head, body = await worker.ask(question, side, self._limits.time_s + GRACE_S)
             except TimeoutError:
                 raise too_slow(self._limits) from None
@@ -123,11 +124,39 @@ class LakeWorkers:
         finally:
             self._places += 1
 
-    def _stream(self, tenant: str, name: str) -> memoryview:
-        sink, rows = pa.BufferOutputStream(), table(name, self._rows[name](tenant))
+    def _stream(self, reach: Reach, name: str) -> memoryview:
+        sink, rows = pa.BufferOutputStream(), self._table(reach, name)
         with pa.ipc.new_stream(sink, rows.schema) as writer:
             writer.write_table(rows)
         return memoryview(sink.getvalue())
+
+    def _table(self, reach: Reach, name: str) -> pa.Table:
+        """Return a table that a query needs, of it what is in reach."""
+        if name == "times":
+            return times_of(reach)
+        if name == "scopes":
+            return scopes_of(reach)
+        key, only = {"vehicles": ("vehicle", reach.cars), "signals": ("path", reach.paths)}[name]
+        return table(name, [row for row in self._rows[name](reach.tenant) if only is None or row[key] in only])
+
+
+def times_of(reach: Reach) -> pa.Table:
+    """Return when which car is in reach, in which scope."""
+    kinds = (pa.string(), pa.int32(), pa.int64(), pa.int64())
+    found = list(zip(*reach.times, strict=True)) or [()] * len(kinds)
+    columns = [pa.array(column, kind) for column, kind in zip(found, kinds, strict=True)]
+    return pa.table(columns, names=TIMES.names).cast(TIMES)
+
+
+def scopes_of(reach: Reach) -> pa.Table:
+    """Return the signals of each scope, and how exactly they are shown."""
+    rows = [
+        (number, path, grain.step, grain.step % 2 == 1, grain.low, grain.high)
+        for number, signals in enumerate(reach.scopes)
+        for path, grain in signals.items()
+    ]
+    columns = zip(*rows, strict=True) if rows else [()] * len(SCOPES)
+    return pa.table([pa.array(column, each.type) for column, each in zip(columns, SCOPES, strict=True)], schema=SCOPES)
 
 
 class _Worker:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from carcloud.backends.records import Person, Vehicle
+from carcloud.lake.rows import PARTITIONS, SCHEMA
 from carcloud.safety.people import secrets
 from carcloud.safety.people.accounts import make_link
 from carcloud.safety.people.register import Register
@@ -68,6 +74,17 @@ def drive(zone: Zone, *cars: str) -> None:
     for number, car in enumerate(cars):
         zone.twin.put(car, SPEED, Last(51.5 + number, MOMENT_US, "measured"))
         zone.twin.put(car, DOORS, Last(4, MOMENT_US, "measured"))
+
+
+def row(car: str, second: int, value: float, signal: str = SPEED) -> dict[str, Any]:
+    at = MOMENT + timedelta(seconds=second)
+    one = {"vehicle": car, "signal": signal, "time": at, "value": value, "text": None, "provenance": "measured"}
+    return one | {"chunk": 1, "tenant": "default", "day": f"{at:%Y-%m-%d}"}
+
+
+def store(folder: Path, rows: list[dict[str, Any]]) -> None:
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    write_deltalake(folder / "lake", table, partition_by=list(PARTITIONS), mode="append")
 
 
 def standing(answer: dict[str, Any]) -> dict[str, bool]:
@@ -261,3 +278,70 @@ def test_a_car_of_another_tenant_is_no_ones_to_grant(api: httpx.Client, zone: Zo
     zone.records.add_vehicle(Vehicle("d" * 16, "other", "WBA00000000000009", None, "active", MOMENT))
     answer = api.post(f"/v1/vehicles/{'d' * 16}/grants", json={"grantee": "zone", "purpose": "research"})
     assert answer.status_code == 404
+
+
+def lines_of(stream: httpx.Response) -> Iterator[str]:
+    for line in stream.iter_lines():
+        if line:
+            yield line
+
+
+def test_a_live_stream_shows_what_is_granted_and_ends_within_a_second_of_its_revoking(
+    zone: Zone, api: httpx.Client, client_of: Callable[..., httpx.Client]
+) -> None:
+    insurer, now_us = client_of("partner", "insurer"), int(datetime.now(UTC).timestamp() * 1e6)
+    scope: dict[str, Any] = {"paths": (SPEED,), "precision": {SPEED: 10}, "from_at": LONG_AGO}
+    given = granted(zone.records, zone.ground, CAR, "app:insurer", "operation", **scope)
+    with insurer.stream("GET", "/v1/events") as stream:
+        lines = lines_of(stream)
+        assert next(lines) == ": welcome"
+        while not zone.twin.watchers:
+            time.sleep(0.01)
+        drive(zone, OTHER, CAR)
+        zone.twin.put(CAR, SPEED, Last(7.0, now_us, "measured"))
+        assert next(lines) == "event: signals"
+        told = json.loads(next(lines).removeprefix("data: "))
+        values = {path: value["value"] for path, value in told["signals"].items()}
+        assert (told["vehicle"], values) == (CAR, {SPEED: 5.0})
+        revoked = api.delete(f"{GRANTS}/{given.id}")
+        at = time.monotonic()
+        assert revoked.status_code == 200
+        assert next(lines) == "event: error"
+        assert time.monotonic() - at < 1.0
+        assert "has changed" in next(lines)
+        assert list(lines) == []
+    assert insurer.get("/v1/events").status_code == 403
+
+
+def test_a_live_stream_ends_when_its_grant_does_by_itself(zone: Zone, client_of: Callable[..., httpx.Client]) -> None:
+    insurer = client_of("partner", "insurer")
+    ends = datetime.now(UTC) + timedelta(seconds=1.5)
+    granted(zone.records, zone.ground, CAR, "app:insurer", "operation", paths=(SPEED,), until_at=ends)
+    with insurer.stream("GET", "/v1/events") as stream:
+        lines = list(lines_of(stream))
+    assert "event: error" in lines
+    assert datetime.now(UTC) >= ends
+
+
+def test_sql_reads_what_is_granted(zone: Zone, tmp_path: Path, client_of: Callable[..., httpx.Client]) -> None:
+    store(tmp_path, [row(car, second, 7.0 * second) for car in (CAR, OTHER) for second in range(10)])
+    store(tmp_path, [row(CAR, 1, 4.0, DOORS)])
+    insurer = client_of("partner", "insurer")
+    since, until = MOMENT + timedelta(seconds=2), MOMENT + timedelta(days=10_000)
+    scope: dict[str, Any] = {"paths": ("**",), "precision": {"**": 10}, "from_at": since, "until_at": until}
+    granted(zone.records, zone.ground, CAR, "app:insurer", "operation", **scope)
+
+    def ask(sql: str) -> Any:
+        answer = insurer.post("/v1/lake/sql", json={"sql": sql})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["rows"]
+
+    assert ask("SELECT DISTINCT vehicle, signal FROM samples") == [[CAR, SPEED]]
+    seen = [15.0, 25.0, 25.0, 35.0, 45.0, 45.0, 55.0, 65.0]
+    assert ask("SELECT value FROM samples ORDER BY time") == [[value] for value in seen]
+    assert ask("SELECT vehicle FROM vehicles") == [[CAR]]
+    assert ask("SELECT path FROM signals") == []
+    tables = insurer.get("/v1/lake/tables").json()["tables"]
+    assert [table["name"] for table in tables] == ["samples", "signals", "vehicles"]
+    refused = insurer.post("/v1/lake/sql", json={"sql": "EXPLAIN SELECT * FROM samples"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_allowed")
