@@ -147,9 +147,8 @@ def test_masks_are_what_the_grants_say_row_by_row(every: list[Held], rows: list[
     one_by_one = [reached.seen(car, path, us(hours), float(value)) for car, path, hours, value in rows]
     assert one_by_one == wanted
     kept = reached.rows(table(rows)).to_pylist()
-    assert {row["row"]: row["value"] for row in kept} == {
-        at: value for at, value in enumerate(wanted) if value is not None
-    }
+    seen = {number: value for number, value in enumerate(wanted) if value is not None}
+    assert {row["row"]: row["value"] for row in kept} == seen
     assert joined(reached, rows) == {number: number in seen for number in range(len(rows))}
 
 
