@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from carcloud.safety.governance.masks import masked
 from carcloud.safety.governance.table import Table
 from carcloud.stream.chunk import SCHEMA
-from carcloud.stream.guards import Rows, Terms, by_batch, judge
+from carcloud.stream.guards import UNPAIRED, Rows, Terms, by_batch, judge
 from carcloud.stream.intake import Arrival
-from carcloud.stream.places import UNPAIRED, into_cells
+from carcloud.stream.places import into_cells
 from carcloud.vehicle.catalogue import Catalogue
 
 

@@ -28,20 +28,21 @@ Mask = NDArray[np.bool_]
 UNKNOWN_SIGNAL = -1
 WRONG_UNIT = -2
 
+UNPAIRED = "unpaired"
+"""Of what passed the guards and cannot be made as inexact as the governance wants it; see places.py."""
+
 ROW_CAUSES = (
     *("unknown_signal", "not_permitted", "no_consent", "expired", "wrong_unit", "wrong_type"),
     *("not_finite", "out_of_range", "time_future", "time_past"),
+    UNPAIRED,
 )
-CELL_CAUSES = ("unpaired",)
-"""Of what passed the guards and cannot be made as inexact as the governance wants it; see places.py."""
-
 BATCH_CAUSES = (
     *("unreadable", "too_large", "bad_header", "bad_body", "bad_json", "not_enrolled", "wrong_vehicle"),
     *("unknown_table", "duplicate", "flood", "empty"),
 )
-CAUSES = frozenset(ROW_CAUSES + CELL_CAUSES + BATCH_CAUSES)
+CAUSES = frozenset(ROW_CAUSES + BATCH_CAUSES)
 COUNTED_ONLY = {
-    *("unknown_signal", "not_permitted", "no_consent", "expired", "unpaired", "unknown_table"),
+    *("unknown_signal", "not_permitted", "no_consent", "expired", UNPAIRED, "unknown_table"),
     *("duplicate", "flood", "empty", "not_enrolled", "wrong_vehicle"),
 }
 QUARANTINED = frozenset(CAUSES - COUNTED_ONLY)

@@ -16,7 +16,6 @@ from carcloud.backends.cells import centres
 from carcloud.safety.governance.table import Table
 from carcloud.stream.guards import Mask, Rows
 
-UNPAIRED = "unpaired"
 Places = NDArray[np.int64]
 
 
