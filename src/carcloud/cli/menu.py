@@ -60,6 +60,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "erasures": ("governance", "List what was erased, and how far it has come."),
     "request": ("reports", "What people asked for about their data, and until when."),
     "report": ("reports", "Write a record of processing, the draft of an impact assessment, or the yearly report."),
+    "backup": ("backup", "Take a backup of the running zone, or look after backups."),
+    "restore": ("backup", "Restore a zone from a backup into a new folder, erasures since applied."),
     "access": ("reports", "Write a copy of all that the zone holds of a car, for the person it is about."),
     "flow": ("flows", "What may leave the zone for another."),
     "catalogue": ("catalogue", "The signals the zone knows."),

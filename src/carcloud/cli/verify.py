@@ -69,6 +69,8 @@ def verify_audit_command(
             time.sleep(0.1)  # the log's process is about to index what it has just written
         faults = [*_key_faults(folder, key), *verdict.faults, *index.faults(size)]
     faults += [*lake_faults(receipts_of(folder.lake, lake.append), verdict), *lake]
+    for leaf, backup in verdict.restores:
+        typer.echo(f"leaf {leaf}: the zone was restored from the backup {backup}")
     typer.echo(f"{size} leaves, {len(verdict.chunks)} receipts of chunks: {'NOT ' if faults else ''}good")
     _end(faults)
 

@@ -25,12 +25,16 @@ SHOWN_FAULTS = 50
 
 @dataclass
 class Verdict:
-    """What was found. `chunks`: of each chunk's receipt leaf, root and statement's hash; `missed`: said to be gone."""
+    """What was found. `chunks`: of each chunk's receipt leaf, root and statement's hash; `missed`: said to be gone.
+
+    `restores`: of each restore of the zone its leaf, and from which backup it came.
+    """
 
     checkpoint: Checkpoint | None = None
     faults: list[str] = field(default_factory=list)
     chunks: dict[int, tuple[int, str, str]] = field(default_factory=dict)
     missed: list[range] = field(default_factory=list)
+    restores: list[tuple[int, str]] = field(default_factory=list)
 
     def fault(self, text: str) -> None:
         """Note something wrong."""
@@ -172,6 +176,8 @@ def _leaf(number: int, entry: bytes, verdict: Verdict) -> bool:
         verdict.chunks[chunk] = number, str(facts.get("root")), str(facts.get("receipt"))
     elif (leaf["action"], leaf["actor"]) == ("missChunks", "process:audit"):
         verdict.missed.append(range(facts["first"], facts["last"] + 1))
+    elif leaf["action"] == "restore":
+        verdict.restores.append((number, str(facts.get("backup"))))
     return True
 
 
@@ -218,11 +224,18 @@ def _kept(tiles: Tiles, found: Checkpoint, log: Key, kept: Mapping[str, bytes], 
     for size, name, one in sorted(read, key=lambda item: item[:2]):
         if size > found.size:
             gone = f"leaves {found.size} to {size - 1} are gone"
-            verdict.fault(f"{name}: had {size} leaves, the log has {found.size}: {gone}")
+            verdict.fault(f"{name}: had {size} leaves, the log has {found.size}: {gone}{_since(verdict, good)}")
         elif _root(tiles, size, found.size) != one.root:
-            verdict.fault(f"{name}: the log is another history; what differs is among leaves {good} to {size - 1}")
+            what = f"what differs is among leaves {good} to {size - 1}"
+            verdict.fault(f"{name}: the log is another history; {what}{_since(verdict, good)}")
         else:
             good = size
+
+
+def _since(verdict: Verdict, good: int) -> str:
+    """Say which restore of the zone may be why, of those behind the last checkpoint that is good."""
+    restores = [f"leaf {number} from backup {backup}" for number, backup in verdict.restores if number >= good]
+    return f"; the zone was restored: {', '.join(restores)}" if restores else ""
 
 
 def _act_faults(mine: Mapping[int, Leaf], theirs: Mapping[int, Leaf]) -> Iterator[str]:

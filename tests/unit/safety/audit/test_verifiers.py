@@ -239,6 +239,28 @@ def test_receipts_said_to_be_missed_may_be_missing(tmp_path: Path, made: Made):
     place.records.close()
 
 
+def test_a_restore_is_named_where_a_kept_checkpoint_is_of_leaves_that_are_gone(tmp_path: Path):
+    for name in ("new", "old"):
+        (tmp_path / name).mkdir()
+    place, older = Place(tmp_path / "new"), Place(tmp_path / "old")
+    before, log = older.log(), place.log()
+    older.write(before, chunks=[1, 2, 3])
+    kept = (older.folder / "checkpoint").read_bytes()
+    facts = {"backup": "2026-11-23T17-30-00Z", "leaves": 0}
+    place.records.audit.add(Entry("machine", "restore", "zone", facts=facts))
+    place.write(log)
+    named = "the zone was restored: leaf 0 from backup 2026-11-23T17-30-00Z"
+    (fault,) = verify_log(place.folder, KEY, kept={"kept": kept}).faults
+    assert fault.startswith("kept: had 3 leaves, the log has 1: leaves 1 to 2 are gone")
+    assert named in fault
+    place.write(log, chunks=[4, 5])
+    (fault,) = verify_log(place.folder, KEY, kept={"kept": kept}).faults
+    assert "another history" in fault
+    assert named in fault
+    for each in (place, older):
+        each.records.close()
+
+
 def test_what_is_no_leaf_is_named(tmp_path: Path, made: Made):
     (tmp_path / "audit").mkdir()
     Tiles(tmp_path / "audit").append(0, [b"{}", b"\xff"])

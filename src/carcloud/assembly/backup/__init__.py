@@ -1,0 +1,1 @@
+"""Backing a zone up while it runs, and restoring it: `take` and `restore`."""

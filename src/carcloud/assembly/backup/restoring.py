@@ -1,0 +1,220 @@
+"""Restoring a zone from a backup into a new folder, with the erasures since applied before it can open.
+
+Rules:
+* Everything is checked before anything is written: the manifest's signature, every piece's hash, the ledger.
+* The zone grows in `.NAME.restoring` beside its folder and gets its name in the end: half a zone cannot be started.
+* The chunks go into a new stream, the folds and the erasures are the zone's own parts', run closed.
+* A car knows numbers as acknowledged that the restored marks are behind of; see `restored` in the governor.
+* The log goes on from the backup's checkpoint with an act `restore`, which says so: whoever kept a newer checkpoint
+  sees that the leaves behind are gone, and since which act.
+
+Source: docs/backup.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from carcloud.assembly.backup.closed import settle
+from carcloud.assembly.backup.taking import LENGTH
+from carcloud.assembly.records import open_records
+from carcloud.backends.files import flush, write_flushed
+from carcloud.backends.records import Entry
+from carcloud.backends.records.dump import load
+from carcloud.errors import ConflictError, InputError, MissingError
+from carcloud.safety.backup.frames import FrameReader
+from carcloud.safety.backup.keeper import erasure_of, set_folders
+from carcloud.safety.backup.ledger import Line
+from carcloud.safety.backup.manifest import DO_OTHER, Manifest
+from carcloud.safety.backup.parcel import unpack
+from carcloud.safety.backup.periods import name_of
+from carcloud.safety.backup.store import Store
+from carcloud.safety.seal import NameVault
+from carcloud.settings import Folder, Settings
+from carcloud.settings import load as load_settings
+from carcloud.stream.restored import KEY as RESTORED
+
+SNAPSHOT = "marks-0.json"
+READ_BYTES = 1 << 20
+Said = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is restored, from where, and what is erased from it. `known`: leaves of the newest checkpoint known."""
+
+    store: Store
+    manifest: Manifest
+    key: bytes
+    lines: list[Line]
+    ledger: Path | None
+    known: int
+
+
+def plan(store: Store, name: str, ledger: Path | None, accept_short: bool, said: Said) -> Plan:
+    """Check a backup and the ledger of erasures, and say what a restore would do.
+
+    Raises:
+        MissingError: no such backup, or its period's key is not there.
+        ConflictError: a piece was changed; or the ledger is gone, changed or too short, and that was not accepted.
+    """
+    manifest = store.manifest(name)
+    key = store.periods.key(manifest.period)
+    if name_of(key) != manifest.key:
+        raise ConflictError(f"The key of {manifest.period} is not the one that {name} was encrypted with.")
+    others = [found for found in map(store.manifest, _good(store)) if found.zone == manifest.zone]
+    lines, file = _ledger(store, manifest, others, ledger, accept_short, said)
+    newer = [line.said["backup"] for line in lines if line.said.get("backup", "") > name]
+    if newer:
+        said(f"The ledger knows of {len(newer)} newer backups, the last of them {newer[-1]}.")
+    store.check(manifest)
+    said(f"{name}: {len(manifest.pieces) + len(manifest.files)} pieces, {manifest.size / 1e6:,.1f} MB, as signed")
+    return Plan(store, manifest, key, lines, file, max(found.leaves for found in (manifest, *others)))
+
+
+def restore(plan: Plan, config: Path | None, target: Path, said: Said) -> None:
+    """Write the zone into a new folder, apply the erasures, and let it come to rest.
+
+    Raises:
+        ConflictError: the folder or the database is not empty, or the configuration is another zone's.
+        TryLaterError: no room, or a part of the zone does not work.
+    """
+    settings, folder = _settings(plan.manifest, config), Folder(target.absolute())
+    if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        raise ConflictError(f"{target} is not empty.", "Give a new folder with --data.")
+    draft = Folder(folder.path.with_name(f".{folder.path.name}.restoring"))
+    if draft.path.exists():
+        shutil.rmtree(draft.path)
+    try:
+        _unpack(plan, draft, said)
+        _settle(plan, settings, draft, said)
+    except BaseException:
+        shutil.rmtree(draft.path, ignore_errors=True)
+        raise
+    os.sync()
+    draft.path.rename(folder.path)
+    flush(folder.path.parent)
+
+
+def _good(store: Store) -> Iterator[str]:
+    for name in store.names():
+        try:
+            store.manifest(name)
+        except (ConflictError, MissingError):
+            continue
+        yield name
+
+
+def _ledger(
+    store: Store, manifest: Manifest, others: list[Manifest], file: Path | None, accept_short: bool, said: Said
+) -> tuple[list[Line], Path | None]:
+    """Return the ledger's lines and where it lies; without one, where that is accepted, none."""
+    try:
+        lines = store.lines(file)
+        for known in (manifest, *others):
+            if len(lines) < known.erasures or lines[known.erasures - 1].hash != known.head:
+                message = f"The ledger of erasures has not the {known.erasures} lines it had at {known.name}."
+                raise ConflictError(message, "Name another copy of the ledger with --ledger.")
+    except (MissingError, ConflictError) as error:
+        if accept_short:
+            said(f"{error.message} Accepted: cars erased since the backup may come back.")
+            return _whole(store, file), None
+        insist = "To restore all the same, and have erased cars back: --accept-short-ledger."
+        raise ConflictError(error.message, f"{error.do} {insist}".strip()) from None
+    return lines, file or store.ledger
+
+
+def _whole(store: Store, file: Path | None) -> list[Line]:
+    try:
+        return store.lines(file)
+    except (MissingError, ConflictError):
+        return []
+
+
+def _settings(manifest: Manifest, config: Path | None) -> Settings:
+    settings = load_settings(config)
+    if config is None:
+        return replace(settings, zone=manifest.zone, tenant=manifest.tenant)
+    if (settings.zone, settings.tenant) != (manifest.zone, manifest.tenant):
+        message = f"The backup is of the zone {manifest.zone} of the tenant {manifest.tenant}, which {config} is not."
+        raise ConflictError(message, "Give the zone's own configuration with --config.")
+    return settings
+
+
+def _unpack(plan: Plan, folder: Folder, said: Said) -> None:
+    manifest = plan.manifest
+    folder.make()
+    for name in ("zone", "audit", "lake", "state"):
+        with plan.store.opened(manifest, manifest.piece(name), plan.key) as piece:
+            unpack(piece, folder.path)
+    for number, file in enumerate(manifest.files, 1):
+        path = folder.lake / "samples" / file.name
+        if not path.resolve().is_relative_to(folder.lake.resolve()):
+            raise ConflictError(f"{file.name!r} in the backup is no file of a lake.", DO_OTHER)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with plan.store.opened(manifest, file, plan.key) as piece, path.open("wb") as sink:
+            while part := piece.read(READ_BYTES):
+                sink.write(part)
+        if number % 100 == 0 or number == len(manifest.files):
+            said(f"lake: {number} of {len(manifest.files)} files")
+    _let_marks_find_the_new_stream(folder.stream / SNAPSHOT)
+
+
+def _let_marks_find_the_new_stream(file: Path) -> None:
+    """Have the governor read the new stream from its beginning: the old one's sequence means nothing in it."""
+    if file.exists():
+        write_flushed(file, orjson.dumps(orjson.loads(file.read_bytes()) | {"sequence": 0}))
+
+
+def _settle(plan: Plan, settings: Settings, folder: Folder, said: Said) -> None:
+    logging.basicConfig(filename=folder.logs / "restore.log", level=logging.INFO, force=True)
+    for chatty in ("httpx", "uvicorn.error", "numexpr"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    manifest, records = plan.manifest, open_records(settings, folder)
+    try:
+        with plan.store.opened(manifest, manifest.piece("records"), plan.key) as piece:
+            said(f"records: {load(records, _lines(piece))} rows")
+        vault, erased = NameVault(folder.keys), 0
+        for line in plan.lines:
+            if "erasure" in line.said:
+                records.erasures.begin_again(erasure_of(line.said, vault))
+                erased += 1
+        set_folders(records, [plan.ledger.parent] if plan.ledger else [])
+        now = datetime.now(UTC)
+        records.put_meta(RESTORED, orjson.dumps({"backup": manifest.name, "chunk": manifest.chunk, "at": now}).decode())
+        facts = {"backup": manifest.name, "leaves": manifest.leaves, "known": plan.known, "erasures": erased}
+        facts |= {"chunk": manifest.chunk, "lake": manifest.lake_version, "ledger": plan.ledger is not None}
+        records.audit.add(Entry("machine", "restore", "zone", facts=facts, tenant=settings.tenant))
+        with ExitStack() as open_, plan.store.opened(manifest, manifest.piece("chunks"), plan.key) as piece:
+            open_.callback(logging.shutdown)
+            asyncio.run(settle(settings, folder, records, _chunks(piece), said))
+    finally:
+        records.close()
+
+
+def _lines(piece: FrameReader) -> Iterator[bytes]:
+    rest = b""
+    while part := piece.read(READ_BYTES):
+        *lines, rest = (rest + part).split(b"\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _chunks(piece: FrameReader) -> Iterator[bytes]:
+    while head := piece.read(LENGTH.size):
+        (length,) = LENGTH.unpack(head)
+        chunk = piece.read(length)
+        if len(chunk) < length:
+            raise InputError("The backup's chunks end too early.", DO_OTHER)
+        yield chunk
