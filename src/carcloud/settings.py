@@ -8,6 +8,7 @@ Rules:
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import shlex
@@ -15,6 +16,7 @@ import stat
 import tomllib
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -182,6 +184,11 @@ class Folder:
         return self.path / "governance.yaml"
 
     @property
+    def own_signals(self) -> Path:
+        """Whose the signals are that not every tenant has; written when the zone starts."""
+        return self.path / "own-signals.json"
+
+    @property
     def tenant(self) -> Path:
         """For which tenant the zone is run, one word; written when it first starts."""
         return self.path / "tenant"
@@ -333,23 +340,39 @@ def _known_tenant(folder: Folder) -> str | None:
     return known
 
 
-def load_catalogue(settings: Settings, previous: Path) -> Catalogue:
-    """Return the catalogue the settings ask for, as the successor of the one in force.
+def load_catalogue(settings: Settings, previous: Path, overlays: Iterable[Catalogue] = ()) -> Catalogue:
+    """Return the catalogue the settings ask for and tenants added to, as the successor of the one in force.
 
     Raises:
         InputError: a file is no catalogue. ConflictError: it changes the meaning of a known path.
     """
+    catalogue = home_catalogue(settings)
+    for overlay in overlays:
+        catalogue = catalogue.overlaid(overlay)
+    return catalogue.succeed(read_catalogue(previous)) if previous.exists() else catalogue
+
+
+def home_catalogue(settings: Settings) -> Catalogue:
+    """Return the signals that every tenant has; raise as `load_catalogue`."""
     catalogue = read_catalogue(Path(settings.catalogue or CORE))
     for overlay in settings.overlays:
         catalogue = catalogue.overlaid(read_catalogue(Path(overlay)))
     if not catalogue:
         raise InputError(f"{settings.catalogue}: No signals.", "A zone needs at least one.")
-    return catalogue.succeed(read_catalogue(previous)) if previous.exists() else catalogue
+    return catalogue
 
 
 def catalogue_in_force(settings: Settings, folder: Folder) -> Catalogue:
     """Return the catalogue the zone took when it last started; before its first start, what the settings ask for."""
     return read_catalogue(folder.catalogue) if folder.catalogue.exists() else load_catalogue(settings, folder.catalogue)
+
+
+def own_signals_in_force(folder: Folder) -> dict[str, frozenset[str]]:
+    """Return whose the signals are that not every tenant has, since the zone's last start: path → tenants."""
+    if not folder.own_signals.exists():
+        return {}
+    whose: dict[str, list[str]] = json.loads(folder.own_signals.read_bytes())
+    return {path: frozenset(tenants) for path, tenants in whose.items()}
 
 
 def load_policies(settings: Settings) -> Policies:

@@ -44,7 +44,7 @@ class Zone:
         self.folder, self.ports = folder, ServerPorts(free_port(), free_port())
         self.records = Records.open(f"sqlite:///{folder}/records.db")
         self.authority = Authority(folder / "keys")
-        self.callout = Callout(Gate(self.records, "default"), AccountKey(folder / "keys"))
+        self.callout = Callout(Gate(self.records), AccountKey(folder / "keys"))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._vins = iter(f"WBA{number:014}" for number in range(1000))

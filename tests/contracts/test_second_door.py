@@ -61,7 +61,7 @@ class Zone:
         self.folder = folder
         self.records = Records.open(f"sqlite:///{folder}/records.db")
         self.authority = Authority(folder / "keys")
-        self.gate, self.stream = Gate(self.records, "default"), Stream()
+        self.gate, self.stream = Gate(self.records), Stream()
         app = second_door(self.gate, self.stream.publish, self.stream.wait_ack)
         self.authority.server_certificate(["127.0.0.1"])
         config = uvicorn.Config(

@@ -59,7 +59,9 @@ def test_governance_changes_when_two_people_decide_and_not_before(zone: RunningZ
     agent.start()
     try:
         queue.append([sample()])
-        until(lambda: paths(zone, enrolled.vehicle.id) == ["Vehicle.TraveledDistance"], "what is kept is not in the lake")
+        until(
+            lambda: paths(zone, enrolled.vehicle.id) == ["Vehicle.TraveledDistance"], "what is kept is not in the lake"
+        )
     finally:
         agent.stop()
         queue.close()

@@ -41,7 +41,7 @@ class Allowed:
         """Return who calls, where they may do this act."""
         caller: Caller = request.state.caller
         ports: Ports = request.app.state.ports
-        resource = zone_of(caller.tenant)
+        resource = self.resource(request)
         vehicle = request.path_params.get("vehicle")
         if vehicle is not None:
             found = await run_in_threadpool(_vehicle, ports, vehicle)
@@ -56,6 +56,11 @@ class Allowed:
             raise _no_vehicle(vehicle)
         return caller
 
+    def resource(self, request: Request) -> Resource:
+        """Return what an act without a car is on."""
+        caller: Caller = request.state.caller
+        return zone_of(caller.tenant)
+
     async def _deny(self, ports: Ports, caller: Caller, resource: Resource) -> None:
         policy, own = ports.reception.policy, zone_of(caller.tenant, granted=resource.granted)
         object_ = f"vehicle:{resource.id}" if resource.kind == "Vehicle" else "zone"
@@ -64,6 +69,8 @@ class Allowed:
         opened = replace(resource, tenant=caller.tenant, granted=True, owned=True)
         hidden = resource.kind == "Vehicle" and (resource.tenant != caller.tenant or not resource.granted)
         if hidden and policy.allows(caller, self.action, opened):
+            if resource.kind != "Vehicle":
+                raise NotAllowedError("This is for the tenant that the zone is run for.", "Ask who runs the zone.")
             raise _no_vehicle(resource.id)
         if not caller.mfa and policy.allows(caller, self.action, own, mfa=True):
             raise FactorNeededError(

@@ -122,8 +122,10 @@ class Notices:
 class Ports:
     """All that `create_app` needs.
 
-    catalogue, governance: return what is in force. notify: tells the zone's processes, by subject.
-    open_payload: returns an entry's unsealed payload. reception: knows people and programs.
+    catalogue: returns the signals in force; given a tenant, those that it sees. governance: returns what is in force.
+    notify: tells the zone's processes, by subject.
+    open_payload: returns an entry's unsealed payload. keys: folder of the zone's keys.
+    reception: knows people and programs.
     orders: takes orders for cars; None where nobody signs them. border: lets rows out by flows; None: nothing leaves.
     trust: the zone's authorities, as all may see them. ask: asks the zone, by subject; None: nobody answers.
     take_governance: takes a governance into force, in the name of an actor.
@@ -138,12 +140,13 @@ class Ports:
     twin: TwinReader
     records: Records
     lake: LakeReader
-    catalogue: Callable[[], Catalogue]
+    catalogue: Callable[..., Catalogue]
     governance: Callable[[], Policy]
     open_payload: Callable[[QuarantineEntry], bytes]
     notify: Callable[[str, bytes], Awaitable[None]]
     reception: Reception
     log: LogReader
+    keys: Path
     orders: OrderDesk | None = None
     trust: Trust | None = None
     ask: Callable[[str, bytes], Awaitable[bytes]] | None = None

@@ -12,6 +12,7 @@ from carcloud.api.ports import Wired
 from carcloud.api.times import Time
 from carcloud.backends.records import Entry as Noted
 from carcloud.backends.records import QuarantineEntry
+from carcloud.errors import MissingError
 from carcloud.stream.quarantine import read
 
 LIMIT_PAGE = 1000
@@ -44,10 +45,15 @@ class EntryDetail(Entry):
 routes = APIRouter(tags=["quarantine"], responses=RESPONSES)
 
 
-@routes.get("/v1/quarantine", dependencies=[Depends(allowed("readQuarantine"))])
-def entries(ports: Wired, limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100, cause: str = "") -> Entries:
+@routes.get("/v1/quarantine")
+def entries(
+    ports: Wired,
+    caller: Annotated[Caller, Depends(allowed("readQuarantine"))],
+    limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100,
+    cause: str = "",
+) -> Entries:
     """List what was refused and kept, the newest first."""
-    found = ports.records.quarantine_entries(limit, cause or None)
+    found = ports.records.quarantine_entries(limit, cause or None, tenant=caller.tenant)
     return Entries(entries=[Entry(**_shown(entry)) for entry in found])
 
 
@@ -55,6 +61,8 @@ def entries(ports: Wired, limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 10
 def entry(ports: Wired, caller: Annotated[Caller, Depends(allowed("openQuarantine"))], entry: str) -> EntryDetail:
     """Show one entry with its payload; who did is noted for the audit log."""
     found = ports.records.quarantine_entry(entry)
+    if found.tenant != caller.tenant:
+        raise MissingError(f"No quarantine entry {entry!r}.", "Entries are kept for 7 days; list them to see which.")
     ports.records.audit.add(Noted(caller.id, "openQuarantine", f"quarantine:{found.id}", tenant=caller.tenant))
     payload = ports.open_payload(found)
     return EntryDetail(

@@ -26,6 +26,7 @@ from carcloud.errors import TryLaterError
 from carcloud.safety.identity import Authority
 from carcloud.safety.orders.keys import certify
 from carcloud.safety.people.accounts import first_person
+from carcloud.safety.tenants import overlay_of, own_signals
 from carcloud.settings import Folder, Settings, check_tenant, load_catalogue, load_policies
 from carcloud.stream import subjects
 
@@ -95,10 +96,14 @@ def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[Zone
     check_tenant(settings, folder)
     zone = new_zone_file(settings, folder, free_ports=free_ports)
     policies = load_policies(settings)
-    catalogue = load_catalogue(settings, folder.catalogue)
-    write_flushed(folder.catalogue, catalogue.dump())
     records = open_records(settings, folder)
     try:
+        records.tenants.ensure(settings.tenant, datetime.now(UTC))
+        tenants = records.tenants.all()
+        catalogue = load_catalogue(settings, folder.catalogue, map(overlay_of, tenants))
+        write_flushed(folder.catalogue, catalogue.dump())
+        whose = {path: sorted(names) for path, names in own_signals(tenants).items()}
+        write_flushed(folder.own_signals, orjson.dumps(whose))
         write_flushed(folder.tenant, f"{settings.tenant}\n".encode())
         changed = take_governance(settings, folder, records, catalogue, policies)
         changed = " ".join(filter(None, (changed, take_flows(settings, folder, records, catalogue))))

@@ -13,7 +13,7 @@ from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.records import Records
 from carcloud.cli.notices import tell
-from carcloud.cli.options import DATA, Config, Data, zone_of
+from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.vehicles import tell_changed
 from carcloud.errors import MissingError
 from carcloud.gateway.claims import CLAIM_HOURS, LIMIT_HOURS, Given, make_claim
@@ -49,12 +49,13 @@ def claim_vehicle(
     vin: Annotated[str, typer.Option(help="The vehicle identification number, 17 characters.")],
     data: Data = DATA,
     config: Config = None,
+    tenant: OfTenant = None,
     label: Annotated[str | None, typer.Option(help="A name for people.")] = None,
     hours: Hours = CLAIM_HOURS,
     serial_hash: SerialHash = None,
 ) -> None:
     """Let a car join: give out a token with which it gets its first certificate, once."""
-    settings, folder = zone_of(data, config)
+    settings, folder = zone_of(data, config, tenant)
     with contextlib.closing(open_records(settings, folder)) as records:
         given = make_claim(
             records, vin, MACHINE, label=label, tenant=settings.tenant, hours=hours, serial_hash=serial_hash
@@ -116,9 +117,10 @@ def identity(
     vehicle: Annotated[str | None, typer.Argument(help="One car; else the zone.")] = None,
     data: Data = DATA,
     config: Config = None,
+    tenant: OfTenant = None,
 ) -> None:
     """Show who may come in: states, certificates that end soon, clones suspected, claims; of the zone or a car."""
-    settings, folder = zone_of(data, config)
+    settings, folder = zone_of(data, config, tenant)
     with contextlib.closing(open_records(settings, folder)) as records:
         if vehicle:
             lines = _vehicle_lines(records, vehicle)

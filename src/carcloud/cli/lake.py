@@ -17,7 +17,7 @@ from carcloud.assembly.records import open_records
 from carcloud.backends.delta import Reader
 from carcloud.backends.records import Entry, Records
 from carcloud.backends.records.export_files import ExportFile
-from carcloud.cli.options import DATA, Config, Data, zone_of
+from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
 from carcloud.lake.exports import WRITERS, erase_exports, sha256_of
@@ -25,7 +25,8 @@ from carcloud.lake.query import LakeQuery, folder_of
 from carcloud.lake.settings import QueryLimits
 from carcloud.safety.governance.days import COUNTS, Kept, day_of, kept_by_signal
 from carcloud.safety.keys import PRIVATE_FILE
-from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force
+from carcloud.safety.tenants import seen_by
+from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force, own_signals_in_force
 
 EXPORT_TIME_S = 3600.0
 HEAD = ("signal", "class", "kept", "rows", "oldest", "goes")
@@ -38,10 +39,11 @@ def sql(
     text: str,
     data: Data = DATA,
     config: Config = None,
+    tenant: OfTenant = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 100,
 ) -> None:
     """Ask the lake; the answer is a table."""
-    answer = lake_query(*zone_of(data, config)).run(text, limit=limit)
+    answer = lake_query(*zone_of(data, config, tenant)).run(text, limit=limit)
     for line in _lines(answer.table):
         typer.echo(line)
     more = f", cut at {limit}: raise --limit or use export" if answer.truncated else ""
@@ -55,11 +57,12 @@ def export(
     format: Annotated[str, typer.Option(help="parquet, csv or arrow.")] = "parquet",  # noqa: A002
     data: Data = DATA,
     config: Config = None,
+    tenant: OfTenant = None,
 ) -> None:
     """Write an answer of the lake to a file, however large."""
     if format not in WRITERS:
         raise InputError(f"There is no format {format!r}.", f"Use one of {', '.join(WRITERS)}.")
-    settings, folder = zone_of(data, config)
+    settings, folder = zone_of(data, config, tenant)
     query = lake_query(settings, folder, replace(settings.query, time_s=EXPORT_TIME_S))
     began, temporary, rows = datetime.now(UTC), out.with_name(out.name + ".part"), 0
     with contextlib.closing(open_records(settings, folder)) as records:
@@ -129,10 +132,10 @@ def lake_query(settings: Settings, folder: Folder, limits: QueryLimits | None = 
         )
 
     def signals() -> list[dict[str, Any]]:
+        whose = own_signals_in_force(folder)
+        catalogue = seen_by(catalogue_in_force(settings, folder), whose, settings.tenant)
         fields = ("path", "type", "unit", "min", "max", "kind", "description")
-        return [
-            {name: getattr(entry, name) for name in fields} for entry in catalogue_in_force(settings, folder).values()
-        ]
+        return [{name: getattr(entry, name) for name in fields} for entry in catalogue.values()]
 
     def cars() -> list[dict[str, Any]]:
         with contextlib.closing(open_records(settings, folder)) as records:

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "link": ("people", "Print a link that opens the console of the running zone, once and within 15 minutes."),
     "person": ("people", "The people who use the zone, and their roles."),
     "token": ("people", "The tokens by which programs come in."),
+    "tenant": ("tenants", "Who has cars and people in the zone, and how much each may take."),
     "drive": ("drive", "Be a car, or a fleet: send a recording or a live bus to a zone."),
     "simulate": ("drive", "Be a fleet of simulated electric cars until Ctrl-C."),
     "order": ("orders", "Tell cars to do something, under your own signature."),

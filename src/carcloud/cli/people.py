@@ -14,7 +14,7 @@ from carcloud.assembly.links import console_link
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.records import ApiToken, Approval, Person, Records
-from carcloud.cli.options import DATA, Config, Data, zone_of
+from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import MissingError
 from carcloud.safety.people.accounts import LINK_LASTS, first_person, make_link
@@ -48,11 +48,12 @@ def person_add(
     role: Role,
     data: Data = DATA,
     config: Config = None,
+    tenant: OfTenant = None,
     name: Annotated[str, typer.Option(help="For people to read; the login if none is given.")] = "",
 ) -> None:
     """Add a person, and print the link by which they come in and set a password."""
-    with _register(data, config) as (settings, folder, records, register):
-        first_person(records, settings.tenant, datetime.now(UTC))
+    with _register(data, config, tenant) as (settings, folder, records, register):
+        first_person(records, zone_of(data, config)[0].tenant, datetime.now(UTC))
         made = register.add(None, login, name or login, role, settings.tenant)
         assert not isinstance(made, Approval)  # the machine's user needs nobody else
         typer.echo(made[0].id)
@@ -60,9 +61,9 @@ def person_add(
 
 
 @person.command("list")
-def person_list(data: Data = DATA, config: Config = None) -> None:
+def person_list(data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
     """List everybody."""
-    with _register(data, config) as (settings, _folder, records, _):
+    with _register(data, config, tenant) as (settings, _folder, records, _):
         for one in records.people.all(settings.tenant):
             ways = [way for way, has in (("password", one.password), ("second factor", one.factor)) if has]
             roles = ",".join(sorted(one.roles)) or "no role"
@@ -107,20 +108,21 @@ def token_make(
     role: Role,
     data: Data = DATA,
     config: Config = None,
+    tenant: OfTenant = None,
     days: Annotated[int, typer.Option(help="How long it holds.")] = 90,
     app_: Annotated[str | None, typer.Option("--app", help="What it is for, as grants to app:NAME say it.")] = None,
 ) -> None:
     """Make a token for a program, and print it; it is shown this once."""
-    with _register(data, config) as (settings, _, _records, register):
+    with _register(data, config, tenant) as (settings, _, _records, register):
         made, secret = register.make_token(None, name, role, days, settings.tenant, app_)
         typer.echo(secret)
         typer.echo(f"{made.id}, valid until {made.ends_at:%Y-%m-%d}; it is not shown again", err=True)
 
 
 @token.command("list")
-def token_list(data: Data = DATA, config: Config = None) -> None:
+def token_list(data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
     """List the tokens, the newest first."""
-    with _register(data, config) as (settings, _folder, records, _):
+    with _register(data, config, tenant) as (settings, _folder, records, _):
         names = {one.id: one.login for one in records.people.all(settings.tenant)}
         for one in records.passes.tokens(settings.tenant):
             maker = names.get(one.person or "", MACHINE)
@@ -129,16 +131,18 @@ def token_list(data: Data = DATA, config: Config = None) -> None:
 
 
 @token.command("revoke")
-def token_revoke(token: str, data: Data = DATA, config: Config = None) -> None:
+def token_revoke(token: str, data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
     """End a token, from the next request on."""
-    with _register(data, config) as (settings, _, _records, register):
+    with _register(data, config, tenant) as (settings, _, _records, register):
         register.revoke_token(None, token, settings.tenant)
         typer.echo(f"{token} is revoked")
 
 
 @contextmanager
-def _register(data: Data, config: Config) -> Iterator[tuple[Settings, Folder, Records, Register]]:
-    settings, folder = zone_of(data, config)
+def _register(
+    data: Data, config: Config, tenant: OfTenant = None
+) -> Iterator[tuple[Settings, Folder, Records, Register]]:
+    settings, folder = zone_of(data, config, tenant)
     with contextlib.closing(open_records(settings, folder)) as records:
         yield settings, folder, records, Register(records)
 

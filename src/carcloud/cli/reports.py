@@ -20,7 +20,7 @@ from carcloud.errors import InputError
 from carcloud.safety.reports.phrases import LANGUAGES, Language
 from carcloud.safety.reports.reports import REPORT_KINDS, ReportKind
 from carcloud.safety.reports.reports import report as write
-from carcloud.safety.seal import Seal
+from carcloud.safety.seal import Seals
 from carcloud.settings import governance_in_force
 from carcloud.stream.quarantine import Quarantine
 
@@ -156,7 +156,7 @@ def access(
     settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         lake = lake_query(settings, folder) if (folder.lake / "samples").exists() else None
-        opener = Quarantine(records, Seal(folder.keys)).payload
+        opener = Quarantine(records, Seals(folder.keys, settings.tenant)).payload
         sources = Sources(settings, folder, records, lake, opener)
         written = copy_of(sources, vehicle, out, _language(language), datetime.now(UTC))
     for name, count in written.items():

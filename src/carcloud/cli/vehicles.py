@@ -12,7 +12,7 @@ from carcloud.assembly.doors import endpoints as zone_endpoints
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.cli.notices import tell
-from carcloud.cli.options import DATA, Config, Data, zone_of
+from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.errors import ConflictError, MissingError
 from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol_into, renew_into, revoke
 from carcloud.safety.identity import Authority
@@ -27,11 +27,12 @@ def enrol_vehicle(
     vin: Annotated[str, typer.Option(help="The vehicle identification number, 17 characters.")],
     data: Data = DATA,
     config: Config = None,
+    tenant: OfTenant = None,
     out: Annotated[Path | None, typer.Option(help="The folder for the car's credentials.")] = None,
     label: Annotated[str | None, typer.Option(help="A name for people.")] = None,
 ) -> None:
     """Give a car its identity: a random id, a key and a certificate."""
-    settings, folder = zone_of(data, config)
+    settings, folder = zone_of(data, config, tenant)
     if out and (out / "vehicle.json").exists():
         raise ConflictError(f"{out} holds a car's credentials already.", "Give another folder.")
     with contextlib.closing(open_records(settings, folder)) as records:
@@ -73,12 +74,12 @@ def revoke_vehicle(vehicle: str, data: Data = DATA, config: Config = None) -> No
 
 
 @app.command()
-def vehicles(data: Data = DATA, config: Config = None) -> None:
+def vehicles(data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
     """List the cars."""
-    settings, folder = zone_of(data, config)
+    settings, folder = zone_of(data, config, tenant)
     with contextlib.closing(open_records(settings, folder)) as records:
         after: str | None = None
-        while page := records.vehicles(limit=1000, after=after):
+        while page := records.vehicles(limit=1000, after=after, tenant=settings.tenant):
             for car in page:
                 typer.echo(
                     f"{car.id}  {car.state:11}  {car.vin}  {car.enrolled_at:%Y-%m-%d}  {car.label or ''}".rstrip()

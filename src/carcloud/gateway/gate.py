@@ -2,6 +2,7 @@
 
 Rules:
 * A certificate whose chain holds is not enough: its vehicle must be active, its serial recorded and not revoked.
+* A car of a suspended tenant is kept out for a while, whatever its own state: it keeps what it has.
 * A quarantined car may come in to say hello, and is refused for a while everywhere else.
 * Whatever cannot be decided is refused (fail closed).
 * What the records said is believed for 30 seconds, and forgotten at once on a revocation notice.
@@ -34,6 +35,7 @@ class _Standing:
     until: float
     refused: str | None
     quarantined: bool
+    suspended: bool
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,8 @@ class Guest:
 class Gate:
     """Decides who comes in. `clock` gives seconds since 1970 UTC."""
 
-    def __init__(self, records: Records, tenant: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, records: Records, clock: Callable[[], float] = time.time) -> None:
         self._records = records
-        self._tenant = tenant
         self._clock = clock
         self._identities: dict[bytes, Identity] = {}
         self._standings: dict[str, _Standing] = {}
@@ -72,13 +73,13 @@ class Gate:
         """Return whose certificate this is, also where it is quarantined; raise as `admit` does."""
         identity = self._identity(certificate)
         now = self._clock()
-        if identity.tenant != self._tenant:
-            raise NotAllowedError("The certificate belongs to another tenant.", "Use the zone that enrolled the car.")
         if identity.not_after <= datetime.fromtimestamp(now, UTC):
             raise NotAllowedError("The certificate has expired.", "Give the car a new one: carcloud renew.")
         standing = self._standing(identity, now)
         if standing.refused is not None:
             raise NotAllowedError(standing.refused, "Enrol the car (again) with `carcloud enrol`.")
+        if standing.suspended:
+            raise TryLaterError("The vehicle's tenant is suspended.", "Keep what you have until it is resumed.")
         if (wait_s := self._refused_until.get(identity.vehicle, 0.0) - now) > 0:
             raise TryLaterError(f"The vehicle sent too much; refused for {wait_s:.0f} s more.", "Send less, later.")
         return Guest(identity, standing.quarantined)
@@ -95,6 +96,11 @@ class Gate:
         serials = [serial for serial, standing in self._standings.copy().items() if standing.vehicle == vehicle]
         for serial in serials:
             self._standings.pop(serial, None)
+
+    def forget_all(self) -> None:
+        """Ask the records again about every vehicle: a tenant was suspended, or resumed."""
+        self._notices += 1
+        self._standings.clear()
 
     def _identity(self, certificate: bytes) -> Identity:
         known = self._identities.get(certificate)
@@ -116,17 +122,17 @@ class Gate:
                 self._standings[identity.serial] = standing
         return standing
 
-    def _look_up(self, identity: Identity) -> tuple[str | None, bool]:
-        """Return why the records refuse this certificate, or None; and whether its vehicle is quarantined."""
+    def _look_up(self, identity: Identity) -> tuple[str | None, bool, bool]:
+        """Return why the records refuse this certificate, or None; whether its vehicle is quarantined, or suspended."""
         try:
             certificate, vehicle = self._records.standing(identity.serial)
         except MissingError:
-            return "This zone did not issue the certificate.", False
+            return "This zone did not issue the certificate.", False, False
         if (vehicle.id, vehicle.tenant) != (identity.vehicle, identity.tenant):
-            return "The certificate was issued to another vehicle.", False
+            return "The certificate was issued to another vehicle.", False, False
         if vehicle.state not in ADMITTED or certificate.revoked_at is not None:
-            return "The vehicle or its certificate is revoked.", False
-        return None, vehicle.state == "quarantined"
+            return "The vehicle or its certificate is revoked.", False, False
+        return None, vehicle.state == "quarantined", not self._records.tenants.stands(vehicle.tenant)
 
 
 def _parse(certificate: bytes) -> x509.Certificate:

@@ -116,6 +116,8 @@ class Courier:
 
     async def _offer(self, order: Order) -> None:
         """Have an order signed and give it to its car, if it is active; what the car says comes by `_hear`."""
+        if not await asyncio.to_thread(self._records.tenants.stands, order.tenant):
+            return
         if datetime.now(UTC) - order.queued_at > JUST_GIVEN:  # else whoever queued it has just looked
             vehicle = await asyncio.to_thread(self._records.vehicle, order.vehicle)
             if vehicle.state != "active":  # in quarantine it could do, but not say so

@@ -60,3 +60,22 @@ class Seal:
         except (InvalidTag, ValueError):
             do = f"Restore {self._path} as it was when the entry was kept; if it is, the entry was tampered with."
             raise ConflictError(f"Entry {entry} does not open under this key.", do) from None
+
+
+class Seals:
+    """A seal for each tenant: the home tenant's key lies in `keys`, another's in `keys/tenants/NAME`."""
+
+    def __init__(self, keys: Path, home: str, name: str = "quarantine") -> None:
+        self._keys, self._home, self._name = keys, home, name
+        self._known: dict[str, Seal] = {}
+
+    def of(self, tenant: str) -> Seal:
+        """Return a tenant's seal; its key is made on first use."""
+        if tenant not in self._known:
+            self._known[tenant] = Seal(keys_of(self._keys, tenant, self._home), self._name)
+        return self._known[tenant]
+
+
+def keys_of(keys: Path, tenant: str, home: str) -> Path:
+    """Return the folder of a tenant's own keys, made on first use."""
+    return keys if tenant == home else private_folder(private_folder(keys / "tenants") / tenant)

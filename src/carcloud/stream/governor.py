@@ -18,6 +18,7 @@ import logging
 import shutil
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +50,7 @@ from carcloud.stream.restored import ALARM as LOST
 from carcloud.stream.restored import KEY as RESTORED
 from carcloud.stream.restored import Restored
 from carcloud.stream.settings import GovernorSettings
+from carcloud.stream.tenants import TenantsStanding
 from carcloud.vehicle.batch import IdTable
 from carcloud.vehicle.catalogue import Catalogue
 from carcloud.vehicle.life import HEARD
@@ -91,7 +93,8 @@ class Totals:
 class Governor:
     """One partition's governor. `folder` keeps the snapshot of the marks, and in `forged` what others wrote.
 
-    `signed(statement, signature)` tells whether this zone's signer made the signature.
+    `signed(statement, signature)` tells whether this zone's signer made the signature. `whose`: whose the signals are
+    that not every tenant has.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Governor:
         settings: GovernorSettings,
         zone: str,
         partition: int = 0,
+        whose: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self._vehicles, self._cloud, self._records, self._signer = vehicles, cloud, records, signer
         self._quarantine, self._catalogue, self._settings, self._partition = quarantine, catalogue, settings, partition
@@ -118,11 +122,12 @@ class Governor:
         self._subject = subjects.governed(partition)
         self._snapshot = folder / f"marks-{partition}.json"
         self._tenants: dict[str, str] = {}
+        self._standing = TenantsStanding(records, whose or {})
         self._alarms: dict[str, dict[str, str]] = {}
         self._totals = Totals()
         self._number = self._sequence = self._stream_last = self._purged = 0
         self._raw_bytes = self._governed_bytes = 0
-        self._intake = Intake(catalogue, Marks(), {}, self._tenant_of, settings.flood)
+        self._intake = self._new_intake(Marks(), {})
         self._erase_at = 0.0
 
     async def run(self) -> None:
@@ -130,6 +135,8 @@ class Governor:
         await self._cloud.listen(subjects.REVOKED, self._on_revoked)
         await self._cloud.listen(subjects.GRANT, self._consents.changed)
         await self._cloud.listen(subjects.ERASE, self._on_erase)
+        await self._cloud.listen(subjects.TENANT, self._on_tenant)
+        await self._standing.read()
         while True:
             try:
                 await self._recover()
@@ -147,7 +154,8 @@ class Governor:
         """Return the counters and alarms for the bus."""
         stream = asdict(self._totals) | {"refused": dict(self._totals.refused), "raw_bytes": self._raw_bytes}
         stream |= {"governed_bytes": self._governed_bytes, "raw_waiting": self._intake.waiting}
-        return {"stream": stream, "alarms": list(self._alarms.values()), "chunk": self._number}
+        alarms = [*self._alarms.values(), *self._standing.alarms]
+        return {"stream": stream, "alarms": alarms, "chunk": self._number}
 
     # recovery
 
@@ -191,7 +199,7 @@ class Governor:
         self._raw_next = raw.sequence + 1 if raw.created == state.created else max(state.first, 1)
         tables = await asyncio.to_thread(self._records.tables)
         parsed = {bytes.fromhex(name): IdTable.parse(orjson.loads(text)) for name, text in tables.items()}
-        self._intake = Intake(self._catalogue, marks, parsed, self._tenant_of, settings.flood, restored)
+        self._intake = self._new_intake(marks, parsed, restored)
         self._purge_at = time.monotonic()
 
     def _load_snapshot(self) -> dict[str, Any]:
@@ -221,6 +229,7 @@ class Governor:
                     break  # the rest is read again for the next chunk
                 self._intake.take(message.subject, message.data, message.received_us)
                 self._raw_next = message.sequence + 1
+            await self._standing.refresh()
             if began is None and (messages or self._intake.needs_chunk):
                 began = time.monotonic()
             full = self._intake.full or self._intake.samples >= self._settings.chunk_samples
@@ -336,6 +345,7 @@ class Governor:
         for vehicle in lost.keys() & unanswered.keys():
             subject = subjects.ack(unanswered[vehicle].tenant, vehicle)
             await self._vehicles.publish(subject, orjson.dumps({"refused": lost[vehicle]}))
+        self._standing.note(refusals)
         for origin in self._intake.flooding:
             log.warning("a car floods; its session is closed", extra={"vehicle": origin.vehicle})
             await self._cloud.publish(subjects.FLOODING, origin.vehicle.encode())
@@ -471,10 +481,19 @@ class Governor:
                 found = self._records.vehicle(vehicle)
             except MissingError:
                 return None
-            if found.state not in HEARD:
+            if found.state not in HEARD or not self._standing.stands(found.tenant):
                 return None
             self._tenants[vehicle] = found.tenant
         return self._tenants[vehicle]
+
+    def _new_intake(self, marks: Marks, tables: dict[bytes, IdTable], restored: Restored | None = None) -> Intake:
+        about = self._tenant_of, self._settings.flood, restored, self._standing.quota, self._standing.hidden
+        return Intake(self._catalogue, marks, tables, *about)
+
+    async def _on_tenant(self, _: str, __: bytes) -> None:
+        await self._standing.read()
+        self._tenants.clear()
+        self._intake.forget_all()
 
     async def _on_revoked(self, _: str, vehicle: bytes) -> None:
         name = vehicle.decode()

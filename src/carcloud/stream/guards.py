@@ -38,12 +38,12 @@ ROW_CAUSES = (
 )
 BATCH_CAUSES = (
     *("unreadable", "too_large", "bad_header", "bad_body", "bad_json", "not_enrolled", "wrong_vehicle"),
-    *("unknown_table", "duplicate", "flood", "empty"),
+    *("unknown_table", "duplicate", "flood", "quota", "empty"),
 )
 CAUSES = frozenset(ROW_CAUSES + BATCH_CAUSES)
 COUNTED_ONLY = {
     *("unknown_signal", "not_permitted", "no_consent", "expired", UNPAIRED, "unknown_table"),
-    *("duplicate", "flood", "empty", "not_enrolled", "wrong_vehicle"),
+    *("duplicate", "flood", "quota", "empty", "not_enrolled", "wrong_vehicle"),
 }
 QUARANTINED = frozenset(CAUSES - COUNTED_ONLY)
 

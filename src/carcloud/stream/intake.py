@@ -94,8 +94,21 @@ class _Waiting:
         return len(self.payload) + _size(len(self.batch), self.batch.texts)
 
 
+@dataclass(frozen=True)
+class Quota:
+    """What a tenant's cars may send in a second of the broker's time, None without a limit; `full`: nothing at all."""
+
+    messages_per_s: int | None = None
+    bytes_per_s: int | None = None
+    full: bool = False
+
+
 class Intake:
-    """What arrived since the last chunk. `tenant_of` answers a vehicle's tenant, None where it may not speak."""
+    """What arrived since the last chunk. `tenant_of` answers a vehicle's tenant, None where it may not speak.
+
+    `quota_of` answers a tenant's quota, None where it has none, and the set of paths hidden from it. What is over a
+    quota is left undecoded and unacknowledged: the car keeps it and sends it again.
+    """
 
     def __init__(
         self,
@@ -105,11 +118,14 @@ class Intake:
         tenant_of: Callable[[str], str | None],
         flood: FloodLimits,
         restored: Restored | None = None,
+        quota_of: Callable[[str], Quota | None] = lambda _: None,
+        hidden: Callable[[str], frozenset[str]] = lambda _: frozenset(),
     ) -> None:
         self.catalogue, self.marks, self.tables = catalogue, marks, tables
         self.restored = restored or Restored()
-        self._tenant_of, self._flood = tenant_of, flood
-        self._positions: dict[bytes, NDArray[np.int32]] = {}
+        self._tenant_of, self._flood, self._quota_of, self._hidden = tenant_of, flood, quota_of, hidden
+        self._positions: dict[tuple[bytes, frozenset[str]], NDArray[np.int32]] = {}
+        self._taken: dict[str, tuple[int, int, int]] = {}
         self._origins: dict[str, Origin | None] = {}
         self._waiting: dict[tuple[str, int], dict[int, _Waiting]] = {}
         self._waiting_bytes = 0
@@ -155,6 +171,8 @@ class Intake:
             self.refusals.append(Refusal(stranger, "not_enrolled" if stranger.vehicle else "wrong_vehicle", 1))
         elif self._floods(sender, weight(payload), received_us):
             self.refusals.append(Refusal(sender, "flood", 1))
+        elif sender.kind == "batch" and self._over_quota(sender.tenant, payload, received_us):
+            self.refusals.append(Refusal(sender, "quota", 1))
         elif sender.kind == "event":
             self._event(sender, payload, received_us)
         else:
@@ -163,6 +181,10 @@ class Intake:
     def forget(self, vehicle: str) -> None:
         """Ask again who a vehicle is, since it was revoked or enrolled."""
         self._origins = {subject: who for subject, who in self._origins.items() if who and who.vehicle != vehicle}
+
+    def forget_all(self) -> None:
+        """Ask again who every vehicle is: a tenant was suspended, or resumed."""
+        self._origins = {}
 
     def drop(self, vehicle: str) -> None:
         """Drop all there is of a car whose data are erased: what waits, and what has arrived for the next chunk."""
@@ -200,6 +222,20 @@ class Intake:
             return False
         self.flooding.add(sender)
         return True
+
+    def _over_quota(self, tenant: str, payload: bytes, received_us: int) -> bool:
+        quota = self._quota_of(tenant)
+        if quota is None:
+            return False
+        second = received_us // 1_000_000
+        since, messages, volume = self._taken.get(tenant, (second, 0, 0))
+        if since != second:
+            messages = volume = 0
+        most, bytes_ = quota.messages_per_s, quota.bytes_per_s
+        if quota.full or (most is not None and messages >= most) or (bytes_ is not None and volume >= bytes_):
+            return True
+        self._taken[tenant] = (second, messages + 1, volume + weight(payload))
+        return False
 
     def _event(self, sender: Origin, payload: bytes, received_us: int) -> None:
         try:
@@ -292,8 +328,11 @@ class Intake:
         batch, sender = waiting.batch, waiting.origin
         if batch.number:
             self._move(sender, batch.queue, batch.number)
+        hidden = self._hidden(sender.tenant)
         columns = (
-            self._from_json(batch, waiting.received_us) if isinstance(batch, JsonBatch) else self._from_columns(batch)
+            self._from_json(batch, waiting.received_us, hidden)
+            if isinstance(batch, JsonBatch)
+            else self._from_columns(batch, hidden)
         )
         signals, counts, times, values, texts = columns
         if not len(values) and not batch.number:
@@ -324,27 +363,28 @@ class Intake:
         else:
             self.answers.setdefault((sender, error.queue), "")
 
-    def _from_columns(self, batch: Batch) -> _Columns:
+    def _from_columns(self, batch: Batch, hidden: frozenset[str]) -> _Columns:
         if not len(batch):
             return _EMPTY
-        positions = self._positions.get(batch.table)
+        positions = self._positions.get((batch.table, hidden))
         if positions is None:
-            positions = self._positions[batch.table] = self._table_positions(self.tables[batch.table])
+            positions = self._table_positions(self.tables[batch.table], hidden)
+            self._positions[batch.table, hidden] = positions
         signals = positions[np.minimum(batch.signals, len(positions) - 1)]
         base_us = np.int64(min(max(batch.base_us, -LIMIT_BASE_US), LIMIT_BASE_US))
         return signals, batch.counts, batch.times + base_us, batch.values, batch.texts
 
-    def _table_positions(self, table: IdTable) -> NDArray[np.int32]:
-        found = [self._position(path, unit) for path, unit in table.signals]
+    def _table_positions(self, table: IdTable, hidden: frozenset[str]) -> NDArray[np.int32]:
+        found = [self._position(path, unit, hidden) for path, unit in table.signals]
         return np.array([*found, UNKNOWN_SIGNAL], np.int32)
 
-    def _position(self, path: str, unit: str | None) -> int:
+    def _position(self, path: str, unit: str | None, hidden: frozenset[str]) -> int:
         signal = self.catalogue.get(path)
-        if signal is None:
+        if signal is None or path in hidden:
             return UNKNOWN_SIGNAL
         return WRONG_UNIT if unit is not None and unit != signal.unit else self.catalogue.index[path]
 
-    def _from_json(self, batch: JsonBatch, received_us: int) -> _Columns:
+    def _from_json(self, batch: JsonBatch, received_us: int, hidden: frozenset[str]) -> _Columns:
         def key(sample: JsonSample) -> tuple[str, str, int]:
             return sample.signal, sample.unit or "", received_us if sample.time_us is None else sample.time_us
 
@@ -354,7 +394,7 @@ class Intake:
             runs[row.signal, row.unit] = runs.get((row.signal, row.unit), 0) + 1
         texts = {at: row.value for at, row in enumerate(rows) if isinstance(row.value, str)}
         return (
-            np.array([self._position(*run) for run in runs], np.int32),
+            np.array([self._position(*run, hidden) for run in runs], np.int32),
             np.array(list(runs.values()), np.uint32),
             np.array([key(row)[2] for row in rows], np.int64),
             np.array([np.nan if isinstance(row.value, str) else row.value for row in rows], np.float64),

@@ -17,7 +17,7 @@ import orjson
 
 from carcloud.backends.records import Records
 from carcloud.backends.records.tables import QuarantineEntry, quarantine_id
-from carcloud.safety.seal import Seal
+from carcloud.safety.seal import Seals
 from carcloud.stream.intake import Refusal
 from carcloud.vehicle.batch import Batch, BatchError, IdTable, decode
 
@@ -27,10 +27,10 @@ LIMIT_SHOWN = 200
 
 
 class Quarantine:
-    """Keeps refused payloads in the records, sealed under the zone's key."""
+    """Keeps refused payloads in the records, sealed under their tenant's key."""
 
-    def __init__(self, records: Records, seal: Seal) -> None:
-        self._records, self._seal = records, seal
+    def __init__(self, records: Records, seals: Seals) -> None:
+        self._records, self._seals = records, seals
         self._minute, self._kept = 0, Counter[str]()
 
     def keep(self, refusals: Iterable[Refusal]) -> None:
@@ -43,7 +43,7 @@ class Quarantine:
 
     def payload(self, entry: QuarantineEntry) -> bytes:
         """Return an entry's payload as the car sent it."""
-        return self._seal.open(entry.sealed or b"", entry.id)
+        return self._seals.of(entry.tenant).open(entry.sealed or b"", entry.id)
 
     def _within_share(self, refusal: Refusal) -> bool:
         minute = refusal.received_us // 60_000_000
@@ -55,9 +55,9 @@ class Quarantine:
     def _entry(self, refusal: Refusal) -> QuarantineEntry:
         name = quarantine_id(refusal.origin.vehicle, refusal.cause, refusal.payload)
         at = EPOCH + timedelta(microseconds=refusal.received_us)
-        sealed = self._seal.seal(refusal.payload, name)
+        sealed = self._seals.of(refusal.origin.tenant).seal(refusal.payload, name)
         fields = (refusal.origin.vehicle, refusal.cause, refusal.detail, len(refusal.payload))
-        return QuarantineEntry(name, at, *fields, sealed)
+        return QuarantineEntry(name, at, *fields, sealed, refusal.origin.tenant)
 
 
 def read(payload: bytes, records: Records) -> dict[str, Any] | None:

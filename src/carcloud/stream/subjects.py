@@ -31,6 +31,7 @@ ORDERED = "zone.ordered"
 ORDER_CHANGED = "zone.order"
 CHUNK = "zone.chunk"
 STUCK = "zone.stuck"
+TENANT = "zone.tenant"  # one was suspended or resumed, or has other quotas
 TWIN_GET = "twin.get"
 TWIN_FLEET = "twin.fleet"
 TWIN_PRESENCE = "twin.presence"

@@ -18,7 +18,7 @@ from carcloud.backends.delta import Table
 from carcloud.cli import app, zone
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, TryLaterError
 from carcloud.lake.rows import PARTITIONS, SCHEMA, by_day, joined, part_of_chunk
-from carcloud.safety.seal import Seal
+from carcloud.safety.seal import Seals
 from carcloud.safety.signer import Signer
 from carcloud.settings import Folder, Settings
 from carcloud.stream.intake import Refusal
@@ -263,7 +263,7 @@ def test_quarantine_is_listed_and_shown(data):
         Refusal(Origin("default", CAR, "batch"), "out_of_range", 1, "1 of 1 rows", payload, NOW_US)
         for payload in payloads
     ]
-    Quarantine(records, Seal(folder.keys)).keep(kept)
+    Quarantine(records, Seals(folder.keys, "default")).keep(kept)
     records.close()
     lines = run("quarantine", "list", "--data", data).output.splitlines()
     assert len(lines) == 2

@@ -18,7 +18,7 @@ from carcloud.backends.records import Entry
 from carcloud.cli import app
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError
 from carcloud.lake.rows import PARTITIONS, SCHEMA, by_day, joined, part_of_chunk
-from carcloud.safety.seal import Seal
+from carcloud.safety.seal import Seals
 from carcloud.settings import Folder, Settings
 from carcloud.stream.intake import Refusal
 from carcloud.stream.quarantine import Quarantine
@@ -66,7 +66,9 @@ def car(data: Path) -> str:
     parts = by_day(joined([part_of_chunk(chunk(1, rows))]))
     table.commit([table.write(("default", day), part, "0-1") for day, part in parts], "lake/0", 1, {})
     origin = Origin("default", vehicle.id, "batch")
-    Quarantine(records, Seal(folder.keys)).keep([Refusal(origin, "bad_json", 1, "why", b"its words", NOW_US)])
+    Quarantine(records, Seals(folder.keys, "default")).keep(
+        [Refusal(origin, "bad_json", 1, "why", b"its words", NOW_US)]
+    )
     records.audit.add(Entry("person:ann", "revokeVehicle", f"vehicle:{vehicle.id}"))
     records.close()
     return vehicle.id

@@ -28,7 +28,7 @@ def key(tmp_path: Path) -> AccountKey:
 
 @pytest.fixture
 def callout(records: Records, key: AccountKey) -> Callout:
-    return Callout(Gate(records, "default"), key)
+    return Callout(Gate(records), key)
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_every_coming_is_told_with_its_address_and_certificate_and_no_refusal_is
     records: Records, key: AccountKey, car: Enrolment
 ) -> None:
     seen: list[Coming] = []
-    callout = Callout(Gate(records, "default"), key, lambda: 7.0, seen.append)
+    callout = Callout(Gate(records), key, lambda: 7.0, seen.append)
     client = {"type": "mqtt", "mqtt_id": car.vehicle.id, "host": "192.0.2.1"}
     callout.answer(asked(car, client_info=client))
     callout.answer(asked(car, client_info=client | {"mqtt_id": "another"}))
@@ -109,7 +109,7 @@ def test_grants_end_after_hours_spread_and_never_after_the_certificate(
     now = time.time()
     assert all(now + 2 * 3600 - 60 < end < now + 4 * 3600 + 60 for end in ends)
     assert len(set(ends)) > 5
-    late = Callout(Gate(records, "default"), key, lambda: car.credentials.not_after.timestamp() - 60)
+    late = Callout(Gate(records), key, lambda: car.credentials.not_after.timestamp() - 60)
     grant = read(read(late.answer(asked(car)).decode(), key)["nats"]["jwt"], key)
     assert grant["exp"] == int(car.credentials.not_after.timestamp())
 

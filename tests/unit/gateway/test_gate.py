@@ -5,7 +5,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from carcloud.backends.records import Certificate, Records
+from carcloud.backends.records import Certificate, Records, Tenant
 from carcloud.errors import NotAllowedError, TryLaterError
 from carcloud.gateway.enrolment import Endpoints, Enrolment, change, enrol, renew, revoke
 from carcloud.gateway.gate import BELIEVE_S, Gate
@@ -30,7 +30,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def gate(records: Records, clock: Clock) -> Gate:
-    return Gate(records, "default", clock)
+    return Gate(records, clock)
 
 
 @pytest.fixture
@@ -124,12 +124,31 @@ def test_certificate_recorded_for_another_vehicle_is_refused(
         gate.admit(stray.chain)
 
 
-def test_certificate_of_another_tenant_is_refused(
+def test_certificate_that_names_another_tenant_than_the_car_has_is_refused(
     gate: Gate, records: Records, authority: Authority, endpoints: Endpoints
 ) -> None:
-    stranger = enrol(records, authority, VIN, endpoints, tenant="other")
-    with pytest.raises(NotAllowedError, match="another tenant"):
-        gate.admit(stranger.credentials.chain)
+    car = enrol(records, authority, VIN, endpoints, tenant="other")
+    assert gate.admit(car.credentials.chain).tenant == "other"
+    forged = authority.issue_vehicle(car.vehicle.id, "default")
+    now = datetime.now(UTC)
+    records.add_certificate(Certificate(forged.serial, car.vehicle.id, now, forged.not_after))
+    with pytest.raises(NotAllowedError, match="another vehicle"):
+        gate.admit(forged.chain)
+
+
+def test_cars_of_a_suspended_tenant_are_kept_out_for_a_while_from_the_notice_on(
+    gate: Gate, records: Records, authority: Authority, endpoints: Endpoints
+) -> None:
+    records.tenants.add(Tenant("other", "active", datetime.now(UTC)))
+    car = enrol(records, authority, VIN, endpoints, tenant="other")
+    assert gate.admit(car.credentials.chain).tenant == "other"
+    records.tenants.set_state("other", "suspended")
+    gate.forget_all()
+    with pytest.raises(TryLaterError, match="suspended"):
+        gate.admit(car.credentials.chain)
+    records.tenants.set_state("other", "active")
+    gate.forget_all()
+    assert gate.admit(car.credentials.chain).vehicle == car.vehicle.id
 
 
 @pytest.mark.parametrize("certificate", [b"", b"not a certificate", b"-----BEGIN CERTIFICATE-----\nAAAA\n"])

@@ -16,7 +16,7 @@ from carcloud.errors import InputError
 from carcloud.safety.governance.policy import parse
 from carcloud.safety.governance.table import Table
 from carcloud.safety.grants.grant import ground_of
-from carcloud.safety.seal import Seal
+from carcloud.safety.seal import Seals
 from carcloud.safety.signer import Signer, SignerClient, Verifier, load_public_key, verify
 from carcloud.stream import governor as rooms
 from carcloud.stream import subjects
@@ -57,7 +57,7 @@ class Zone:
 
     @contextlib.asynccontextmanager
     async def governed(self, table: Table = TERMS.table):
-        quarantine = Quarantine(self.records, Seal(self.folder / "keys"))
+        quarantine = Quarantine(self.records, Seals(self.folder / "keys", "default"))
         client = SignerClient(self.folder / "run")
         settings = GovernorSettings(rhythm_s=0.05, reserve_bytes=0, raw_bytes=1 << 24, governed_bytes=1 << 24)
         signed = Verifier(self.folder / "keys", "receipt")

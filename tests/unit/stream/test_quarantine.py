@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from carcloud.backends.records import Records
-from carcloud.safety.seal import Seal
+from carcloud.safety.seal import Seals
 from carcloud.stream.intake import Refusal
 from carcloud.stream.quarantine import LIMIT_A_MINUTE, LIMIT_SHOWN, Quarantine, read
 from carcloud.stream.subjects import Origin
@@ -26,7 +26,7 @@ def records(tmp_path: Path) -> Iterator[Records]:
 
 @pytest.fixture
 def quarantine(records: Records, tmp_path: Path) -> Quarantine:
-    return Quarantine(records, Seal(tmp_path / "keys"))
+    return Quarantine(records, Seals(tmp_path / "keys", "default"))
 
 
 def refusal(number: int, vehicle: str = CAR, at_us: int = START_US) -> Refusal:

@@ -312,6 +312,7 @@ export const en = {
     time_past: ["The time stamp is older than the zone accepts.", "Set the vehicle's clock; use `--now` for old recordings."],
     duplicate: ["The same batch arrived before.", "Nothing: it is already kept. Many of these mean that acks do not reach the vehicle."],
     flood: ["The vehicle sent more than it may.", "Lower its rate, or raise the limit for it."],
+    quota: ["The tenant's vehicles sent more than the tenant may.", "Nothing is lost: they send it again. Send less, or ask for a larger quota."],
     empty: ["The batch holds no samples.", "Nothing, unless the vehicle should have sent some."],
   } satisfies Record<string, Cause>,
 };

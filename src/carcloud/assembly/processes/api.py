@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,9 @@ from carcloud.lake.workers import LakeWorkers
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.identity import Trust
 from carcloud.safety.people.reception import Reception
-from carcloud.safety.seal import Seal
-from carcloud.settings import catalogue_in_force, load_policies
+from carcloud.safety.seal import Seals
+from carcloud.safety.tenants import seen_by
+from carcloud.settings import catalogue_in_force, load_policies, own_signals_in_force
 from carcloud.stream import subjects
 from carcloud.stream.quarantine import Quarantine
 from carcloud.twin.reader import TwinReader
@@ -49,11 +50,12 @@ async def run(context: Context) -> None:
     cloud, records = await open_bus(context, "cloud"), records_of(context)
     settings, governance = context.settings, governance_of(context, records)
     catalogue = catalogue_in_force(settings, context.folder)
+    catalogues = _catalogues(catalogue, own_signals_in_force(context.folder))
     status, history = ZoneStatus(settings, records), History()
     await status.listen(cloud)
-    quarantine = Quarantine(records, Seal(context.folder.keys))
+    quarantine = Quarantine(records, Seals(context.folder.keys, settings.tenant))
     table = context.folder.lake / "samples"
-    lake = LakeWorkers(table, _signal_rows(catalogue), _vehicle_rows(records), settings.query, settings.tenant)
+    lake = LakeWorkers(table, _signal_rows(catalogues), _vehicle_rows(records), settings.query, settings.tenant)
     ports = Ports(
         zone=settings.zone,
         status=status,
@@ -61,7 +63,7 @@ async def run(context: Context) -> None:
         twin=_TypedTwin(TwinReader(cloud), catalogue),
         records=records,
         lake=lake,
-        catalogue=lambda: catalogue,
+        catalogue=catalogues,
         governance=lambda: governance,
         open_payload=quarantine.payload,
         notify=cloud.publish,
@@ -69,6 +71,7 @@ async def run(context: Context) -> None:
         reception=Reception(records, load_policies(settings), context.folder.keys, settings.oidc, settings.tenant),
         orders=order_desk(settings, context.folder, cloud),
         border=border_of(context, records),
+        keys=context.folder.keys,
         trust=Trust(context.folder.keys),
         ask=cloud.request,
         facts=partial(facts_of, settings, context.folder, records),
@@ -149,10 +152,19 @@ class _TypedTwin:
         return replace(last, value=int(last.value)) if "int" in signal.type and isinstance(last.value, float) else last
 
 
-def _signal_rows(catalogue: Catalogue) -> Callable[[str], list[dict[str, Any]]]:
+def _catalogues(zone: Catalogue, whose: Mapping[str, frozenset[str]]) -> Callable[..., Catalogue]:
+    """Return what gives the zone's catalogue, or a tenant's."""
+    return lru_cache(1024)(lambda tenant=None: zone if tenant is None else seen_by(zone, whose, tenant))
+
+
+def _signal_rows(catalogues: Callable[..., Catalogue]) -> Callable[[str], list[dict[str, Any]]]:
     fields = ("path", "type", "unit", "min", "max", "kind", "description")
-    rows = [{name: getattr(signal, name) for name in fields} for signal in catalogue.values()]
-    return lambda _: rows
+
+    @lru_cache(64)
+    def rows(tenant: str) -> list[dict[str, Any]]:
+        return [{name: getattr(signal, name) for name in fields} for signal in catalogues(tenant).values()]
+
+    return rows
 
 
 def _vehicle_rows(records: Records) -> Callable[[str], list[dict[str, Any]]]:

@@ -50,7 +50,8 @@ async def run(context: Context) -> None:
     """Answer connecting cars, close sessions that must end, and keep both doors over HTTPS."""
     cloud, vehicles = await open_bus(context, "cloud"), await open_bus(context, "vehicles")
     system, auth = await open_bus(context, "system"), await open_bus(context, "auth")
-    gate = Gate(records_of(context), context.settings.tenant)
+    records = records_of(context)
+    gate = Gate(records)
     arrivals: asyncio.Queue[Coming] = asyncio.Queue(LIMIT_ARRIVALS)
     callout = Callout(gate, AccountKey(context.folder.keys), came=functools.partial(_note_arrival, arrivals))
     sessions = Sessions(system.request)
@@ -72,12 +73,17 @@ async def run(context: Context) -> None:
         gate.refuse(vehicle.decode(), REFUSE_FLOOD_S)
         await sessions.close(vehicle.decode())
 
+    async def tenant_changed(_: str, __: bytes) -> None:
+        gate.forget_all()
+        await _close_outsiders(records, sessions)
+
     async def tell_sessions(vehicle: bytes) -> bytes:
         return orjson.dumps(await sessions.of(vehicle.decode()))
 
     await cloud.answer(subjects.SESSIONS, tell_sessions, queue="gateway")
     await cloud.listen(subjects.REVOKED, revoked)
     await cloud.listen(subjects.FLOODING, refuse_flood)
+    await cloud.listen(subjects.TENANT, tenant_changed)
     await auth.answer("$SYS.REQ.USER.AUTH", answer, queue="gateway")
     desk = _desk(context)
     door = second_door(gate, _into_raw(vehicles), Acks(vehicles).wait, [renewal(gate, desk)])
@@ -112,6 +118,14 @@ async def _watch(context: Context, cloud: Bus, sessions: Sessions, numbers: dict
         with contextlib.suppress(TryLaterError):
             numbers["alarms"] = await asyncio.to_thread(_clone_alarms, records)
         await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def _close_outsiders(records: Records, sessions: Sessions) -> None:
+    """Close the sessions of cars that may not come in any more."""
+    with contextlib.suppress(TryLaterError, KeyError):
+        outside = await asyncio.to_thread(records.life.outside)
+        leaving = sorted(outside & (await sessions.vehicles()).keys())
+        await asyncio.gather(*map(sessions.close, leaving))
 
 
 def _into_raw(vehicles: Bus) -> Callable[[str, bytes], Awaitable[None]]:
@@ -180,7 +194,7 @@ async def _watch_clones(context: Context, cloud: Bus) -> None:
         coming = Coming(**orjson.loads(data))
         if (reason := comings.add(coming)) is not None:
             facts = {"why": reason}
-            object_, tenant = f"vehicle:{coming.vehicle}", context.settings.tenant
+            object_, tenant = f"vehicle:{coming.vehicle}", await asyncio.to_thread(_tenant_of, records, coming.vehicle)
             entry = Entry("process:gateway", "suspectClone", object_, facts=facts, tenant=tenant)
             at = datetime.fromtimestamp(coming.at, UTC)
             if await asyncio.to_thread(records.suspicions.raise_, coming.vehicle, reason, at, entry):
@@ -191,6 +205,10 @@ async def _watch_clones(context: Context, cloud: Bus) -> None:
 
     await cloud.listen(subjects.CAME, came)
     await cloud.listen(subjects.REVOKED, changed)
+
+
+def _tenant_of(records: Records, vehicle: str) -> str:
+    return records.vehicle(vehicle).tenant
 
 
 def _clone_alarms(records: Records) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ from carcloud.assembly.context import Context, together
 from carcloud.assembly.governance import governance_of
 from carcloud.assembly.records import records_of
 from carcloud.safety.governance.table import Table
-from carcloud.safety.seal import Seal
+from carcloud.safety.seal import Seals
 from carcloud.safety.signer import SignerClient, Verifier
-from carcloud.settings import catalogue_in_force
+from carcloud.settings import catalogue_in_force, own_signals_in_force
 from carcloud.stream.governor import Governor
 from carcloud.stream.quarantine import Quarantine
 
@@ -27,9 +27,10 @@ async def run(context: Context) -> None:
         Table(governance_of(context, records), catalogue),
         SignerClient(folder.run),
         Verifier(folder.keys, "receipt"),
-        Quarantine(records, Seal(folder.keys)),
+        Quarantine(records, Seals(folder.keys, settings.tenant)),
         folder.stream,
         settings.governor,
         settings.zone,
+        whose=own_signals_in_force(folder),
     )
     await together(part.run(), tell(cloud, context.name, part.metrics))

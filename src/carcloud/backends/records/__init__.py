@@ -16,6 +16,7 @@ from carcloud.backends.records.tables import (
     Vehicle,
     quarantine_id,
 )
+from carcloud.backends.records.tenants import Quotas, Tenant, Use
 from carcloud.vehicle.life import State
 
 __all__ = [
@@ -30,10 +31,13 @@ __all__ = [
     "Held",
     "Person",
     "QuarantineEntry",
+    "Quotas",
     "Records",
     "Session",
     "State",
     "Suspicion",
+    "Tenant",
+    "Use",
     "Vehicle",
     "quarantine_id",
 ]

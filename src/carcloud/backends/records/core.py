@@ -34,6 +34,7 @@ from carcloud.backends.records.tables import (
     QuarantineEntry,
     Vehicle,
 )
+from carcloud.backends.records.tenants import Tenants, check_room
 from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.vehicle.life import LIVE, State
 from carcloud.vehicle.pseudonym import PREFIX, is_pseudonym
@@ -63,6 +64,7 @@ class Records(Database):
         self.pseudonyms = Pseudonyms(self)
         self.orders = Orders(self, self.audit)
         self.requests = Requests(self, self.audit)
+        self.tenants = Tenants(self, self.audit)
 
     # vehicles
 
@@ -77,7 +79,8 @@ class Records(Database):
 
         Raises:
             InputError: the id could be taken for a pseudonym.
-            ConflictError: a vehicle that is claimable, active or quarantined has this id, VIN or label.
+            ConflictError: a vehicle that is claimable, active or quarantined has this id, VIN or label; or the
+                tenant is suspended, or may have no further car.
         """
         if is_pseudonym(vehicle.id):
             raise InputError(f"No car's id begins with {PREFIX}.", "Give it another.")
@@ -89,6 +92,7 @@ class Records(Database):
             self.alone(db, ENROLMENT_LOCK)
             if db.execute(taken.limit(1)).one_or_none() is not None:
                 raise _taken(vehicle)
+            check_room(db, vehicle.tenant)
             try:
                 db.execute(insert(t.vehicles).values(**vars(vehicle)))
             except sql_errors.IntegrityError:
@@ -179,15 +183,17 @@ class Records(Database):
                 db.execute(self.insert(t.quarantine).on_conflict_do_nothing(), rows)
 
     def quarantine_entries(
-        self, limit: int = 100, cause: str | None = None, vehicle: str | None = None
+        self, limit: int = 100, cause: str | None = None, vehicle: str | None = None, tenant: str | None = None
     ) -> list[QuarantineEntry]:
-        """Return the newest entries first, without their payloads."""
+        """Return the newest entries first, without their payloads; None: of any tenant."""
         columns = [column for column in t.quarantine.c if column.name != "sealed"]
         query = select(*columns).order_by(t.quarantine.c.at.desc(), t.quarantine.c.id.desc()).limit(limit)
         if cause is not None:
             query = query.where(t.quarantine.c.cause == cause)
         if vehicle is not None:
             query = query.where(t.quarantine.c.vehicle == vehicle)
+        if tenant is not None:
+            query = query.where(t.quarantine.c.tenant == tenant)
         return [QuarantineEntry(**row._mapping) for row in self.rows(query)]
 
     def quarantine_entry(self, id: str) -> QuarantineEntry:  # noqa: A002

@@ -18,6 +18,7 @@ from carcloud.backends.records.database import Database
 from carcloud.backends.records.grants import reset
 from carcloud.backends.records.suspicions import settle
 from carcloud.backends.records.tables import Certificate, Vehicle
+from carcloud.backends.records.tenants import suspended
 from carcloud.errors import ConflictError, MissingError
 from carcloud.vehicle.life import ADMITTED, STATES, Act, State, after, ends_certificates
 
@@ -86,8 +87,9 @@ class Life:
         return {state: found.get(state, 0) for state in STATES}
 
     def outside(self) -> set[str]:
-        """Return the ids of all vehicles that may not come in."""
-        query = select(t.vehicles.c.id).where(t.vehicles.c.state.not_in(ADMITTED))
+        """Return the ids of all vehicles that may not come in, those of suspended tenants too."""
+        out = t.vehicles.c.state.not_in(ADMITTED) | t.vehicles.c.tenant.in_(suspended())
+        query = select(t.vehicles.c.id).where(out)
         return {row[0] for row in self._database.rows(query)}
 
     def ending(self, tenant: str, before: datetime, limit: int) -> list[Certificate]:

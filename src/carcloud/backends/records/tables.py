@@ -52,6 +52,7 @@ class QuarantineEntry:
     detail: str
     size: int
     sealed: bytes | None = None
+    tenant: str = DEFAULT_TENANT
 
 
 def quarantine_id(vehicle: str, cause: str, payload: bytes) -> str:
@@ -99,6 +100,7 @@ quarantine = Table(
     Column("detail", Text, nullable=False),
     Column("size", Integer, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Column("tenant", String(64), nullable=False),
 )
 
 Index("quarantine_age", quarantine.c.at, quarantine.c.id, quarantine.c.size)  # trimming reads this and no payload

@@ -3,7 +3,8 @@
 Rules:
 * An unknown login and a wrong password get the same answer after the same time.
 * A session ends 12 h after it began and after 2 h of silence; a sign-in makes a new one and ends the one before it.
-* A suspended person, and a token whose maker is one, is a stranger from the next request on.
+* A suspended person, and a token whose maker is one, is a stranger from the next request on; so is everybody of a
+  suspended tenant.
 * Who came in, or failed to, is noted for the audit log; the login stands in the details, never in the log itself.
 """
 
@@ -121,6 +122,10 @@ class Accounts:
         way: how it was proven, for the audit log.
         """
         caller = caller_of(person, mfa=mfa)
+        if not self.records.tenants.stands(person.tenant):
+            why = {"way": way, "why": "suspended"}
+            self.denials.note(Entry(caller.id, "signIn", caller.id, "denied", facts=why, tenant=person.tenant))
+            raise StrangerError("Your tenant is suspended.", "Ask who runs the zone.")
         if not self.policy.allows(caller, "signIn", zone_of(person.tenant)):
             self.denials.note(Entry(caller.id, "signIn", caller.id, "denied", facts={"way": way}, tenant=person.tenant))
             raise StrangerError("The zone's policies do not let you in this way.", "Ask who runs the zone.")
@@ -145,6 +150,8 @@ class Accounts:
         (session, person), now = found, self.now()
         if person.state != "active" or session.ends_at < now or session.used_at + SESSION_IDLES < now:
             return None
+        if not self.records.tenants.stands(person.tenant):
+            return None
         if session.used_at + TOUCH_AFTER < now:
             self.records.passes.touch_session(session.hash, now)
         return SignedIn(secret, session, person)
@@ -153,6 +160,8 @@ class Accounts:
         """Return the program that holds this token, or None where it does not hold any more."""
         token = self.records.passes.token(secrets.kept(secret))
         if token is None or token.revoked_at is not None or token.ends_at < self.now():
+            return None
+        if not self.records.tenants.stands(token.tenant):
             return None
         roles = token.roles
         if token.person is not None:
