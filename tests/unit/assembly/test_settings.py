@@ -54,6 +54,7 @@ def test_nested_tables_reach_every_room(file):
         ("gateways = true", "gateways is a int, not True", "Mend the file."),
         ("gateways = 1.5", "gateways is a int, not 1.5", "Mend the file."),
         ("gateways = -1", "gateways is -1", "0 or more"),
+        ('map_datum = "bd09"', "map_datum is 'bd09'", "wgs84, gcj02"),
         ("[governor]\nrhythm_s = -0.1", "rhythm_s is -0.1", "0 or more"),
         ("[governor]\nrhythm_s = nan", "rhythm_s is nan", "0 or more"),
         ("[governor.time]\nahead_s = inf", "ahead_s is inf", "0 or more"),
