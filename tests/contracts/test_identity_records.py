@@ -129,6 +129,7 @@ class TestLife:
             "quarantined": 0,
             "revoked": 0,
             "retired": 0,
+            "replica": 0,
         }
         assert set(claimable.life.counts("other").values()) == {0}
         assert claimable.life.outside() == {CAR.id}

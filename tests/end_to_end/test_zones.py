@@ -46,6 +46,18 @@ flows:
     limits: {personal: 100, sensitive: 5}
     stop_at: 0.8
 """
+LAW = """
+name: europe
+purposes:
+  research: {basis: contract, why: Better driving functions.}
+rules:
+  - {paths: [Vehicle.CurrentLocation.Latitude], class: sensitive, keep: false}
+  - {paths: [Vehicle.Speed], class: personal, purposes: [research]}
+"""
+REPLICAS = """
+replicas:
+  from-cn: {{from: "{url}", flow: research-eu, token_file: "{token}", every: 1}}
+"""
 LATITUDE, SPEED = "Vehicle.CurrentLocation.Latitude", "Vehicle.Speed"
 CHARGE = "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current"
 TABLE = IdTable(((LATITUDE, "degrees"), (SPEED, "km/h"), (CHARGE, "percent")))
@@ -67,9 +79,9 @@ class Zones:
     def consent(self, *numbers: int) -> None:
         for number in numbers:
             answer = self.here.client.post(
-                f"/v1/vehicles/{list(self.cars)[number]}/consents", json={"purpose": "research", "state": "given"}
+                f"/v1/vehicles/{list(self.cars)[number]}/grants", json={"grantee": "zone", "purpose": "research"}
             )
-            assert answer.status_code == 200, answer.text
+            assert answer.status_code == 201, answer.text
 
     def read(self, out: Path, limit: int) -> Any:
         options = (
@@ -128,14 +140,17 @@ def zones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zones]:
     config = f'zone = "cn-sh"\ngovernance = "{governance}"\nflows = "{flows}"\n'
     with ExitStack() as stack:
         here = stack.enter_context(running_zone(folder / "here", config=config))
-        there = stack.enter_context(running_zone(folder / "there", config='zone = "eu-fra"\n'))
+        made = carcloud("flow", "token", "research-eu", "--data", str(here.data))
+        assert made.returncode == 0, made.stderr
+        token, incoming, law = folder / "flow.token", folder / "incoming.yaml", folder / "law.yaml"
+        write_file(token, made.stdout.strip().encode())
+        incoming.write_text(REPLICAS.format(url=here.url, token=token))
+        law.write_text(LAW)
+        config = f'zone = "eu-fra"\nregion = "EU"\ngovernance = "{law}"\nflows = "{incoming}"\n'
+        there = stack.enter_context(running_zone(folder / "there", config=config))
         began_us = time.time_ns() // 1000 - 3_600_000_000
         cars = dict(send(here, number, began_us) for number in range(CARS))
         until(lambda: here.sql("SELECT count(*) FROM samples") == [[CARS * 3 * SAMPLES]], "the lake has not all rows")
-        made = carcloud("flow", "token", "research-eu", "--data", str(here.data))
-        assert made.returncode == 0, made.stderr
-        token = folder / "flow.token"
-        write_file(token, made.stdout.strip().encode())
         yield Zones(here, there, cars, token, began_us)
 
 
@@ -171,6 +186,7 @@ def test_declared_flow_passes_changed_and_the_meter_stops_it_for_good(zones: Zon
     assert "0 rows in 0 new files" in zones.read(tmp_path / "out", 50).stdout
 
     assert zones.meter("sensitive") == {"class": "sensitive", "people": STOP, "limit": 5, "stop": STOP}
+    _replicated(zones, rows)
     zones.consent(STOP)
     _stopped(zones, tmp_path)
     zones.here.kill("api")
@@ -196,6 +212,22 @@ def _changed_as_declared(zones: Zones, rows: list[dict[str, Any]]) -> None:
         sent = sorted(row["value"] for row in rows if row["signal"] == signal)
         true = np.sort(np.concatenate([exact(number)[signal] for number in range(STOP)]))
         np.testing.assert_allclose(sent, (np.floor(true / step) + 0.5) * step, atol=1e-9)
+
+
+def _replicated(zones: Zones, rows: list[dict[str, Any]]) -> None:
+    """What left stands in the other zone's lake, once, as far as that zone's own governance keeps it."""
+    speeds = sorted((row["time"].timestamp(), row["value"]) for row in rows if row["signal"] == SPEED)
+    there = zones.there
+    until(lambda: there.sql("SELECT count(*) FROM samples")[0][0] >= len(speeds), "nothing is replicated")
+    kept = there.sql("SELECT epoch(time), value FROM samples WHERE signal = $signal ORDER BY 1, 2", signal=SPEED)
+    assert [tuple(row) for row in kept] == speeds
+    assert there.sql("SELECT count(*), count(DISTINCT vehicle) FROM samples") == [[len(speeds), STOP]]
+    assert there.status()["stream"]["refused"]["not_permitted"] == len(rows) - len(speeds)
+    listed = there.get("/v1/vehicles")["vehicles"]
+    assert {(car["state"], car["vin"], car["source"]) for car in listed} == {("replica", None, "from-cn")}
+    names = {row["vehicle"] for row in rows}
+    assert len(listed) == len(names) == STOP
+    assert not {car["id"] for car in listed} & (names | zones.cars.keys())
 
 
 def _tells_of_nobody(zones: Zones, content: bytes) -> None:

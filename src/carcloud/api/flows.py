@@ -20,6 +20,7 @@ from carcloud.lake.border import END_US, FIRST_US, Border, Sent, Wanted
 from carcloud.lake.leaving import LIMIT_ROWS, SQL
 from carcloud.safety.flows.flow import Flow
 from carcloud.safety.flows.meter import READ_FLOW, Reading
+from carcloud.safety.flows.reader import UNITS
 from carcloud.safety.grants.reach import Reach
 from carcloud.safety.people.policy import Resource
 
@@ -81,7 +82,7 @@ class FlowQuestion(BaseModel):
     """What another zone wants: all that leaves, or a part. `until` itself is not in.
 
     `paths`: signals, * is one name and ** one or more. `vehicles`: names under which cars left.
-    `after`: `next` of an earlier answer, to go on from there.
+    `after`: `next` of an earlier answer, to go on from there. `upto`: `next` of the answer to ask for once more.
     """
 
     since: datetime | None = None
@@ -90,15 +91,20 @@ class FlowQuestion(BaseModel):
     vehicles: list[str] | None = Field(None, max_length=LIMIT_NAMES)
     after: str | None = Field(None, max_length=4096)
     limit: int = Field(10_000, ge=1, le=LIMIT_ROWS)
+    upto: str | None = Field(None, max_length=4096)
 
 
 class FlowRows(BaseModel):
-    """Rows that left. `next`: where to go on; `more`: whether there is more already. Times are RFC 3339."""
+    """Rows that left. `next`: where to go on; `more`: whether there is more already. Times are RFC 3339.
+
+    `units`: of the signals in the rows.
+    """
 
     columns: list[Column]
     rows: list[list[Any]]
     next: str
     more: bool
+    units: dict[str, str | None]
 
 
 routes = APIRouter(tags=["flows"], responses=RESPONSES)
@@ -155,6 +161,7 @@ async def read(
         asked.vehicles,
         asked.after,
         asked.limit,
+        asked.upto,
     )
     question = await run_in_threadpool(ports.border.question, flow, wanted, caller.id)
     reach = Reach(ports.border.tenant)
@@ -163,7 +170,7 @@ async def read(
     if ARROW not in accept:
         return Response(await run_in_threadpool(_json, sent), media_type="application/json")
     headers = {"x-carcloud-next": sent.next, "x-carcloud-more": str(sent.more).lower()}
-    return Response(await run_in_threadpool(_arrow, sent.rows), media_type=ARROW, headers=headers)
+    return Response(await run_in_threadpool(_arrow, sent), media_type=ARROW, headers=headers)
 
 
 def _flow(ports: Ports, border: Border, flow: Flow, readings: list[Reading]) -> FlowShown:
@@ -203,10 +210,11 @@ def _json(sent: Sent) -> bytes:
     times = sent.rows.column_names.index("time")
     values[times] = [text(at) for at in values[times]]
     rows = list(zip(*values, strict=True))
-    return orjson.dumps({"columns": columns, "rows": rows, "next": sent.next, "more": sent.more})
+    return orjson.dumps({"columns": columns, "rows": rows, "next": sent.next, "more": sent.more, "units": sent.units})
 
 
-def _arrow(rows: pa.Table) -> bytes:
+def _arrow(sent: Sent) -> bytes:
+    rows = sent.rows.replace_schema_metadata({UNITS: orjson.dumps(sent.units)})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_table(rows)

@@ -22,12 +22,16 @@ LIMIT_PAGE = 1000
 
 
 class Vehicle(BaseModel):
-    """A car: `id` names it everywhere, `last_seen` is null until it reports. `vin` is null where no grant shows it."""
+    """A car: `id` names it everywhere, `last_seen` is null until it reports. `vin` is null where no grant shows it.
+
+    `source`: the replica by which another zone tells of it; null for a car of this zone.
+    """
 
     id: str
     vin: str | None
     label: str | None
     state: str
+    source: str | None = None
     enrolled_at: Time
     last_seen: Time | None
     signals: int = Field(description="How many signals the car has reported")
@@ -70,8 +74,11 @@ async def vehicles(
     found = await run_in_threadpool(ports.records.vehicles, limit + 1, after, state, reach.tenant, reach.cars)
     page = found[:limit]
     presence = await _presence(ports, reach, [car.id for car in page])
+    sources = await run_in_threadpool(ports.records.replicas.sources, _replicas(page))
     return VehiclePage(
-        vehicles=[Vehicle(**_shown(car, reach, presence.get(car.id, Presence()))) for car in page],
+        vehicles=[
+            Vehicle(**_shown(car, reach, presence.get(car.id, Presence())), source=sources.get(car.id)) for car in page
+        ],
         next=page[-1].id if len(found) > limit else None,
     )
 
@@ -83,9 +90,11 @@ async def vehicle(
     """Show one car."""
     car = await run_in_threadpool(ports.records.vehicle, vehicle)
     certificates = await run_in_threadpool(ports.records.certificates, vehicle)
+    sources = await run_in_threadpool(ports.records.replicas.sources, _replicas([car]))
     seen = (await _presence(ports, reach, [vehicle])).get(vehicle, Presence())
     return VehicleDetail(
         **_shown(car, reach, seen),
+        source=sources.get(vehicle),
         certificate=_certificate(certificates) if reach.parts is None else None,
         provenance=seen.provenance,  # type: ignore[arg-type]  # pydantic checks it
         clock_offset_s=seen.clock_offset_s,
@@ -110,13 +119,17 @@ async def _presence(ports: Ports, reach: Reach, cars: list[str]) -> Mapping[str,
 def _shown(car: Enrolled, reach: Reach, seen: Presence) -> dict[str, Any]:
     return {
         "id": car.id,
-        "vin": car.vin if reach.names(car.id) else None,
+        "vin": (car.vin or None) if reach.names(car.id) else None,
         "label": car.label,
         "state": car.state,
         "enrolled_at": car.enrolled_at,
         "last_seen": None if seen.last_seen_us is None else from_us(seen.last_seen_us),
         "signals": seen.signals,
     }
+
+
+def _replicas(cars: list[Enrolled]) -> list[str]:
+    return [car.id for car in cars if car.state == "replica"]
 
 
 def _certificate(certificates: list[Certificate]) -> CertificateShown | None:

@@ -7,6 +7,7 @@ from typing import Any
 from carcloud.assembly.context import Context
 from carcloud.backends.files import write_flushed
 from carcloud.backends.records import Entry, Records
+from carcloud.errors import InputError
 from carcloud.lake.border import Border
 from carcloud.safety.flows.plan import Plan
 from carcloud.settings import Folder, Settings, catalogue_in_force, flows_in_force, governance_in_force, load_flows
@@ -16,7 +17,7 @@ NONE = "flows: {}\n"
 
 
 def take_flows(settings: Settings, folder: Folder, records: Records, catalogue: Catalogue) -> str:
-    """Take the flows that the settings ask for into force, where others are; return a sentence on it, or nothing.
+    """Take the flows and replicas that the settings ask for into force; return a sentence on a change, or nothing.
 
     Raises:
         MissingError: there is no such file.
@@ -25,14 +26,22 @@ def take_flows(settings: Settings, folder: Folder, records: Records, catalogue: 
     wanted, governance = load_flows(settings), governance_in_force(settings, folder)
     for flow in wanted.flows.values():
         Plan(flow, governance, catalogue)
+    for replica in wanted.replicas:
+        if replica.tenant not in ("", settings.tenant):
+            do = f"Leave `tenant` out, or write {settings.tenant}."
+            raise InputError(f"Replica {replica.name} is for {replica.tenant}, which is no tenant of the zone.", do)
     before = flows_in_force(folder)
     if before.hash == wanted.hash:
         return ""
-    facts = {"from": before.hash, "to": wanted.hash, "flows": sorted(wanted.flows)}
+    comes = sorted(replica.name for replica in wanted.replicas)
+    facts = {"from": before.hash, "to": wanted.hash, "flows": sorted(wanted.flows), "replicas": comes}
     records.audit.add(Entry("machine", "changeFlows", "zone", facts=facts, tenant=settings.tenant))
     write_flushed(folder.flows, (wanted.text or NONE).encode())
     names = ", ".join(sorted(wanted.flows))
-    return f"Flows out of the zone now: {names}." if names else "Nothing leaves the zone by flows any more."
+    said = f"Flows out of the zone now: {names}." if names else "Nothing leaves the zone by flows any more."
+    if comes or before.replicas:
+        said += f" Replicas into it: {', '.join(comes) or 'none'}."
+    return said
 
 
 def border_of(context: Context, records: Records) -> Border:

@@ -27,14 +27,17 @@ from carcloud.safety.identity import Authority
 from carcloud.safety.orders.keys import certify
 from carcloud.safety.people.accounts import first_person
 from carcloud.safety.tenants import overlay_of, own_signals
-from carcloud.settings import Folder, Settings, check_tenant, load_catalogue, load_policies
+from carcloud.settings import Folder, Settings, check_tenant, flows_in_force, load_catalogue, load_policies
 from carcloud.stream import subjects
 
 STOP_GRACE_S = 8.0
 START_PATIENCE_S = 120.0
 REPORT_EVERY_S = 5.0
 ANSWER_FIRST_S = 0.5
-PROCESSES = ("order-signer", "orders", "signer", "witness", "audit", "governor", "gateway", "twin", "lake", "api")
+PROCESSES = (
+    *("order-signer", "orders", "signer", "witness", "audit", "governor"),
+    *("gateway", "twin", "lake", "api", "replicas"),
+)
 
 OBEYING = ("governor", "twin", "lake", "api")
 """What reads the governance when it starts, and is started anew under a changed one."""
@@ -71,6 +74,8 @@ async def up(
         for name in PROCESSES:
             if name == "order-signer" and settings.orders.signer_socket:
                 continue  # another user runs it
+            if name == "replicas" and not flows_in_force(folder).replicas:
+                continue
             count = settings.gateways if name == "gateway" else 1
             for number in range(1, count + 1):
                 full = f"{name}-{number}" if count > 1 else name

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import quote
+from typing import Annotated
 
-import httpx
 import pyarrow as pa
 import pyarrow.parquet
 import typer
@@ -18,12 +15,13 @@ import typer
 from carcloud.assembly.records import open_records
 from carcloud.backends.files import flush
 from carcloud.cli.options import DATA, Config, Data, zone_of
-from carcloud.errors import FAMILIES, CarcloudError, ConflictError, InputError, TryLaterError
+from carcloud.errors import ConflictError, InputError
 from carcloud.lake.leaving import LIMIT_ROWS
 from carcloud.safety.flows.flow import Flows
 from carcloud.safety.flows.meter import Meter, Reading
 from carcloud.safety.flows.names import Names
 from carcloud.safety.flows.plan import Plan
+from carcloud.safety.flows.reader import FlowReader
 from carcloud.safety.flows.tokens import make_token
 from carcloud.safety.keys import read_key
 from carcloud.settings import (
@@ -36,10 +34,7 @@ from carcloud.settings import (
     settings_of,
 )
 
-ARROW = "application/vnd.apache.arrow.stream"
-TIMEOUT_S = 120.0
 NEXT = b"next"
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Name = Annotated[str, typer.Argument(help="The flow's name.")]
 
@@ -111,15 +106,14 @@ def read(
     try:
         out.mkdir(parents=True, exist_ok=True)
         number, after = _last(out)
-        with _client(url, secret, ca) as zone:
+        with contextlib.closing(FlowReader(url, name, secret, str(ca or ""))) as zone:
             more = True
             while more:
-                answer = _asked(zone, name, asked | {"after": after})
-                after, more = answer.headers["x-carcloud-next"], answer.headers["x-carcloud-more"] == "true"
-                table = pa.ipc.open_stream(answer.content).read_all()
-                if table.num_rows or more:
-                    number, rows, files = number + 1, rows + table.num_rows, files + 1
-                    _write(out / f"{number:06}.parquet", table, after)
+                page = zone.page(asked | {"after": after})
+                after, more = page.next, page.more
+                if page.rows.num_rows or more:
+                    number, rows, files = number + 1, rows + page.rows.num_rows, files + 1
+                    _write(out / f"{number:06}.parquet", page.rows, after)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{out} cannot be used: {error}.", "Give another folder, or make room.") from None
     typer.echo(f"{rows} rows in {files} new files in {out}")
@@ -143,30 +137,6 @@ def _write(path: Path, table: pa.Table, after: str) -> None:
     flush(draft)
     draft.replace(path)
     flush(path.parent)
-
-
-def _client(url: str, secret: str, ca: Path | None) -> httpx.Client:
-    if url.startswith("http://") and httpx.URL(url).host not in LOOPBACK:
-        raise InputError("A token and people's data do not travel in clear.", "Give an address with https.")
-    trust: Any = ssl.create_default_context(cafile=str(ca)) if ca else True
-    headers = {"authorization": f"Bearer {secret}", "accept": ARROW}
-    return httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT_S, verify=trust, trust_env=False)
-
-
-def _asked(zone: httpx.Client, name: str, question: dict[str, Any]) -> httpx.Response:
-    try:
-        answer = zone.post(f"/v1/flows/{quote(name, safe='')}/read", json=question)
-    except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-        do = "Check the address, and that the zone runs."
-        raise TryLaterError(f"The zone at {zone.base_url} does not answer ({type(error).__name__}).", do) from None
-    if not answer.is_success:
-        try:
-            said = answer.json()["error"]
-            raise FAMILIES.get(said["code"], CarcloudError)(said["message"], said["do"])
-        except (ValueError, KeyError, TypeError):
-            message = f"{zone.base_url} answered {answer.status_code}."
-            raise InputError(message, "Check that the address is a carcloud zone's.") from None
-    return answer
 
 
 def _print(flows: Flows, settings: Settings, folder: Folder, readings: list[Reading]) -> None:

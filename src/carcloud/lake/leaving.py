@@ -31,6 +31,8 @@ WHERE signal IN (SELECT unnest($signals::VARCHAR[]))
   AND day >= $first AND day <= $last
   AND chunk >= $chunk
   AND (chunk > $chunk OR (vehicle, signal, time) > ($vehicle, $signal, make_timestamptz($time::BIGINT)))
+  AND chunk <= $to_chunk
+  AND (chunk < $to_chunk OR (vehicle, signal, time) <= ($to_vehicle, $to_signal, make_timestamptz($to_time::BIGINT)))
 ORDER BY chunk, vehicle, signal, time, value, text, provenance
 """
 
@@ -54,14 +56,14 @@ class Place:
         return cls(**orjson.loads(content))
 
 
-BEGIN = Place()
-"""The place before the first row."""
+BEGIN, END = Place(), Place(chunk=1 << 62)
+"""The places before the first row, and behind every row."""
 
 
 def parameters(
-    signals: Collection[str], vehicles: Collection[str], since_us: int, until_us: int, after: Place
+    signals: Collection[str], vehicles: Collection[str], since_us: int, until_us: int, after: Place, to: Place = END
 ) -> Mapping[str, Any]:
-    """Return the parameters of `SQL`; `since_us` is in, `until_us` is not."""
+    """Return the parameters of `SQL`; `since_us` and the place `to` are in, `until_us` and `after` are not."""
     return {
         "signals": sorted(signals),
         "vehicles": sorted(vehicles),
@@ -70,6 +72,7 @@ def parameters(
         "first": _day(since_us),
         "last": _day(until_us),
         **asdict(after),
+        **{f"to_{key}": value for key, value in asdict(to).items()},
     }
 
 

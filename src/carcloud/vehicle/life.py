@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from carcloud.errors import ConflictError
 
-State = Literal["claimable", "active", "quarantined", "revoked", "retired"]
+State = Literal["claimable", "active", "quarantined", "revoked", "retired", "replica"]
 STATES: tuple[State, ...] = get_args(State)
 Act = Literal["enrol", "quarantine", "release", "revoke", "retire", "rekey"]
 ACTS: tuple[Act, ...] = get_args(Act)
@@ -22,6 +22,9 @@ LIVE: frozenset[State] = frozenset({"claimable", "active", "quarantined"})
 
 ADMITTED: frozenset[State] = frozenset({"active", "quarantined"})
 """States in which a car may come in."""
+
+HEARD: frozenset[State] = frozenset({"active", "replica"})
+"""States in which what is said of a car goes on to the guards."""
 
 _STEPS: dict[tuple[Act, State], State] = {
     ("enrol", "claimable"): "active",
@@ -47,6 +50,7 @@ _DO: dict[State, str] = {
     "quarantined": "Release or revoke it first.",
     "revoked": "Enrol the car again: it gets a new id.",
     "retired": "Enrol the car again, if it is one after all: it gets a new id.",
+    "replica": "It is another zone's car: that zone changes it; here it can only be erased.",
 }
 
 

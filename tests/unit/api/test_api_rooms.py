@@ -41,6 +41,7 @@ def test_vehicle_shows_what_the_records_and_the_twin_know(api: httpx.Client, rep
         "vin": "WBA00000000000000",
         "label": None,
         "state": "active",
+        "source": None,
         "enrolled_at": "2026-03-01T12:00:00Z",
         "last_seen": "2026-03-01T12:00:01.500000Z",
         "signals": 2,

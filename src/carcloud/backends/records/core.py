@@ -26,6 +26,7 @@ from carcloud.backends.records.orders import Orders
 from carcloud.backends.records.passes import Passes
 from carcloud.backends.records.people import People
 from carcloud.backends.records.pseudonyms import Pseudonyms
+from carcloud.backends.records.replicas import Replicas
 from carcloud.backends.records.requests import Requests
 from carcloud.backends.records.suspicions import Suspicions
 from carcloud.backends.records.tables import (
@@ -64,6 +65,7 @@ class Records(Database):
         self.pseudonyms = Pseudonyms(self)
         self.orders = Orders(self, self.audit)
         self.requests = Requests(self, self.audit)
+        self.replicas = Replicas(self, self.audit)
         self.tenants = Tenants(self, self.audit)
 
     # vehicles

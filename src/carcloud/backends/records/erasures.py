@@ -3,6 +3,7 @@
 Rules:
 * An erasure begins by deleting all that the records say of the car, details of the audit log too; what joins its id to
   a person is gone with that. The log itself keeps salted hashes only, which say nothing without them.
+* Another zone's car is kept away from then on, else it would come again with the next row that zone lets out.
 * The ledger keeps the car's random id and its pseudonyms, sealed, so that a restored backup can be told; nothing else.
 * Each part does its share and says so once; the last one completes the erasure, which is noted for the audit log.
 """
@@ -34,6 +35,7 @@ from sqlalchemy import (
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, Sealed, metadata
+from carcloud.backends.records.replicas import bar
 from carcloud.errors import MissingError, TryLaterError
 
 ERASING_LOCK = 0x65726173  # any constant: on PostgreSQL one at a time begins an erasure, or says that a part is done
@@ -156,6 +158,18 @@ class Erasures:
             _delete(db, erasure.vehicle)
         self._database.clean()
 
+    def reopen(self, since: datetime) -> int:
+        """Have every part do its share again of erasures that were not done before a moment; return how many.
+
+        For a zone that comes from a backup begun then: what a part had done may have been undone with the restore.
+        """
+        with self._database.transaction(writing=True) as db:
+            late = erasures.c.done_at.is_(None) | (erasures.c.done_at >= since)
+            ids = list(db.execute(select(erasures.c.id).where(late)).scalars())
+            db.execute(delete(erasure_parts).where(erasure_parts.c.erasure.in_(ids)))
+            db.execute(update(erasures).where(erasures.c.id.in_(ids)).values(fence=None, done_at=None))
+            return len(ids)
+
     def set_fence(self, id: str, chunk: int) -> None:  # noqa: A002
         """Say that from this chunk on nothing of the car is in the stream."""
         with self._database.transaction(writing=True) as db:
@@ -215,6 +229,7 @@ def _keep_names(db: Connection, erasure: str, vehicle: str, more: Sequence[str] 
 
 def _delete(db: Connection, vehicle: str) -> None:
     """Delete the car's rows from every table that has its id, those that point at others first."""
+    bar(db, vehicle)
     for table in reversed(metadata.sorted_tables):
         if "vehicle" in table.c and table.name not in _KEPT:
             db.execute(delete(table).where(table.c.vehicle == vehicle))

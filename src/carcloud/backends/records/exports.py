@@ -68,8 +68,12 @@ class Exports:
         self._database = database
 
     def cars(self, tenant: str) -> set[str]:
-        """Return the ids of a tenant's cars, in whatever state; one that was erased is none any more."""
-        return {row.id for row in self._database.rows(select(vehicles.c.id).where(vehicles.c.tenant == tenant))}
+        """Return the ids of a tenant's cars, in whatever state; one that was erased is none any more.
+
+        Another zone's cars are left out: what came in by a flow does not leave by one.
+        """
+        own = (vehicles.c.tenant == tenant) & (vehicles.c.state != "replica")
+        return {row.id for row in self._database.rows(select(vehicles.c.id).where(own))}
 
     def lock(self, db: Connection) -> None:
         """Be the only one who counts, until the transaction ends."""

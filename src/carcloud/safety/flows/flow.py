@@ -1,4 +1,4 @@
-"""The flows file: what may leave the zone, to whom, for what, how changed, and how many people it may concern a year.
+"""The flows file: what may leave the zone, to whom, for what, how changed, about how many people; and what comes in.
 
 Rules:
 * What no flow names does not leave. A zone without the file lets nothing out.
@@ -22,6 +22,8 @@ from functools import cached_property
 from typing import Any
 
 from carcloud.errors import InputError
+from carcloud.safety.flows.checks import known, need, whole
+from carcloud.safety.flows.replica import Replica, parse_replicas
 from carcloud.safety.governance.policy import CLASSES, GLOB, NAME
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.document import load
@@ -38,7 +40,7 @@ LIMIT_TIME_S = 86_400
 LIMIT_OFFSET_H = 14
 STOP_AT = 0.9
 
-_FILE_KEYS = {"calendar", "limits", "stop_at", "flows"}
+_FILE_KEYS = {"calendar", "limits", "stop_at", "flows", "replicas"}
 _FLOW_KEYS = {"to", "purpose", "why", "signals", "classes", "pseudonym", "time", "limits", "stop_at", "until"}
 _FLOW_KEYS |= {"assessment"}
 _PART_KEYS = {"paths", "exactness"}
@@ -86,7 +88,8 @@ class Flows:
     """A flows file as it was read; `text` is the file itself.
 
     offset: minutes ahead of UTC, where the zone's calendar years and days begin. limits: class → how many people a
-    calendar year by all flows together; stop_at: the part of these limits at which all flows stop.
+    calendar year by all flows together; stop_at: the part of these limits at which all flows stop. replicas: what comes
+    in from other zones.
     """
 
     flows: Mapping[str, Flow]
@@ -94,11 +97,13 @@ class Flows:
     stop_at: float = STOP_AT
     offset: int = 0
     text: str = ""
+    replicas: tuple[Replica, ...] = ()
 
     @cached_property
     def hash(self) -> str:
         """The SHA-256 of what the file says, in hexadecimal."""
-        said = [self.offset, dict(self.limits), self.stop_at, [_said(flow) for flow in self.flows.values()]]
+        said: list[Any] = [self.offset, dict(self.limits), self.stop_at, [_said(flow) for flow in self.flows.values()]]
+        said += [vars(replica) for replica in self.replicas]
         return hashlib.sha256(json.dumps(said, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
 
     @property
@@ -133,16 +138,17 @@ def parse(content: str | bytes, name: str) -> Flows:
     """Read a flows file, YAML or JSON. `name` says in errors where it came from; raises InputError."""
     try:
         tree = load(content)
-        _need(isinstance(tree, dict) and "flows" in tree, "the file", "is no flows file", "Begin with `flows:`.")
-        _known(tree, _FILE_KEYS, "the file")
-        entries = tree["flows"]
+        fits = isinstance(tree, dict) and not tree.keys().isdisjoint(("flows", "replicas"))
+        need(fits, "the file", "is no flows file", "Begin with `flows:` or `replicas:`.")
+        known(tree, _FILE_KEYS, "the file")
+        entries = tree.get("flows", {})
         fits = isinstance(entries, dict) and len(entries) <= LIMIT_FLOWS
-        _need(fits, "flows", f"must name at most {LIMIT_FLOWS} flows", "Write {to: …, purpose: …} after each.")
+        need(fits, "flows", f"must name at most {LIMIT_FLOWS} flows", "Write {to: …, purpose: …} after each.")
         flows = {flow.name: flow for flow in _flows(entries)}
         offset = _offset(tree.get("calendar", "+00:00"))
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         limits, stop_at = _limits(tree.get("limits", {}), "the file"), _part(tree, "the file")
-        return Flows(flows, limits, stop_at, offset, text)
+        return Flows(flows, limits, stop_at, offset, text, tuple(parse_replicas(tree.get("replicas", {}))))
     except InputError as error:
         raise InputError(f"{name}: {error.message}", error.do) from None
 
@@ -151,9 +157,9 @@ def _flows(entries: Mapping[Any, Any]) -> Iterator[Flow]:
     for name, entry in entries.items():
         where = f"flow {str(name)[:64]!r}"
         fits = isinstance(name, str) and NAME.fullmatch(name) is not None
-        _need(fits, where, "has no proper name", "Use small letters, digits and -, at most 64.")
-        _need(isinstance(entry, dict), where, "is not described", "Write {to: …, purpose: …, signals: […]} after it.")
-        _known(entry, _FLOW_KEYS, where)
+        need(fits, where, "has no proper name", "Use small letters, digits and -, at most 64.")
+        need(isinstance(entry, dict), where, "is not described", "Write {to: …, purpose: …, signals: […]} after it.")
+        known(entry, _FLOW_KEYS, where)
         flow = _flow(name, entry, where)
         _refuse_unlawful(flow, where)
         yield flow
@@ -162,20 +168,20 @@ def _flows(entries: Mapping[Any, Any]) -> Iterator[Flow]:
 def _flow(name: str, entry: Mapping[str, Any], where: str) -> Flow:
     to, purpose = entry.get("to"), entry.get("purpose")
     fits = isinstance(to, str) and TOKEN.fullmatch(to) is not None
-    _need(fits, where, "does not say to which zone", "Give its name in `to`.")
+    need(fits, where, "does not say to which zone", "Give its name in `to`.")
     fits = isinstance(purpose, str) and NAME.fullmatch(purpose) is not None
-    _need(fits, where, "has no purpose", "Give one of the governance's in `purpose`.")
+    need(fits, where, "has no purpose", "Give one of the governance's in `purpose`.")
     why = _text(entry.get("why", ""), where, "why")
-    _need(why != "", where, "does not say why", "Say in `why` what it is for, so that people understand it.")
+    need(why != "", where, "does not say why", "Say in `why` what it is for, so that people understand it.")
     classes = _texts(entry.get("classes"), where, "classes")
-    _need(0 < len(classes) == len(set(classes)), where, "must name classes, each once", f"Of {', '.join(CLASSES)}.")
+    need(0 < len(classes) == len(set(classes)), where, "must name classes, each once", f"Of {', '.join(CLASSES)}.")
     strange = [kind for kind in classes if kind not in CLASSES]
-    _need(not strange, where, f"names the class {', '.join(strange)[:80]!r}", f"Classes are {', '.join(CLASSES)}.")
+    need(not strange, where, f"names the class {', '.join(strange)[:80]!r}", f"Classes are {', '.join(CLASSES)}.")
     pseudonym = entry.get("pseudonym", True)
-    _need(isinstance(pseudonym, bool), where, "has a `pseudonym` that is neither true nor false", "Mend it.")
+    need(isinstance(pseudonym, bool), where, "has a `pseudonym` that is neither true nor false", "Mend it.")
     time_s = entry.get("time", 0)
-    fits = _whole(time_s) and 0 <= time_s <= LIMIT_TIME_S
-    _need(fits, where, "has a `time` that is no number of seconds", f"Give 0 to {LIMIT_TIME_S}.")
+    fits = whole(time_s) and 0 <= time_s <= LIMIT_TIME_S
+    need(fits, where, "has a `time` that is no number of seconds", f"Give 0 to {LIMIT_TIME_S}.")
     return Flow(
         name,
         str(to),
@@ -196,52 +202,52 @@ def _refuse_unlawful(flow: Flow, where: str) -> None:
     personal = [kind for kind in flow.classes if kind not in PLAIN]
     bare = [kind for kind in personal if kind not in flow.limits]
     do = f"Say in `limits` how many people a year, like {{{bare[0] if bare else ''}: 10000}}."
-    _need(not bare, where, f"lets out {', '.join(bare)} data without a limit", do)
+    need(not bare, where, f"lets out {', '.join(bare)} data without a limit", do)
     do = "Take these classes out, or leave `pseudonym` out."
-    _need(flow.pseudonym or not personal, where, f"would tell whose {', '.join(personal)} data it is", do)
-    _need(
+    need(flow.pseudonym or not personal, where, f"would tell whose {', '.join(personal)} data it is", do)
+    need(
         IMPORTANT not in flow.classes or flow.assessment != "",
         where,
         "lets out important data without a security assessment",
         "Give the reference of the one that was passed in `assessment`, or take the class out.",
     )
     unused = [kind for kind in flow.limits if kind not in flow.classes]
-    _need(not unused, where, f"limits {', '.join(unused)} data, which it does not let out", "Leave the limit out.")
+    need(not unused, where, f"limits {', '.join(unused)} data, which it does not let out", "Leave the limit out.")
 
 
 def _parts(entries: Any, where: str) -> Iterator[Part]:
     fits = isinstance(entries, list) and 0 < len(entries) <= LIMIT_PARTS
-    _need(fits, where, f"must have 1 to {LIMIT_PARTS} `signals`", "Write one `- paths: […]` after another.")
+    need(fits, where, f"must have 1 to {LIMIT_PARTS} `signals`", "Write one `- paths: […]` after another.")
     for number, entry in enumerate(entries, 1):
         place = f"{where}, signals {number}"
-        _need(isinstance(entry, dict), place, "are not described", "Write {paths: […], exactness: …}.")
-        _known(entry, _PART_KEYS, place)
+        need(isinstance(entry, dict), place, "are not described", "Write {paths: […], exactness: …}.")
+        known(entry, _PART_KEYS, place)
         globs = _texts(entry.get("paths"), place, "paths")
-        _need(0 < len(globs) <= LIMIT_PARTS, place, f"must name 1 to {LIMIT_PARTS} paths", "Write them as a list.")
+        need(0 < len(globs) <= LIMIT_PARTS, place, f"must name 1 to {LIMIT_PARTS} paths", "Write them as a list.")
         for glob in globs:
             fits = len(glob) <= 256 and glob.count("**") <= 2 and GLOB.fullmatch(glob) is not None
             do = "Join names by dots; * is one name, ** one or more, like Vehicle.Cabin.**"
-            _need(fits, place, f"have a path that is none: {glob[:80]!r}", do)
+            need(fits, place, f"have a path that is none: {glob[:80]!r}", do)
         step = entry.get("exactness")
         fits = step is None or (isinstance(step, int | float) and not isinstance(step, bool) and 0 < step < math.inf)
         do = "Give the step in the signal's unit, like 0.001."
-        _need(fits, place, "have an `exactness` that is no number above 0", do)
+        need(fits, place, "have an `exactness` that is no number above 0", do)
         yield Part(tuple(globs), None if step is None else float(step))
 
 
 def _limits(entries: Any, where: str) -> dict[str, int]:
     fits = isinstance(entries, dict) and all(kind in CLASSES for kind in entries)
-    _need(fits, where, "has `limits` by something else than classes", f"Classes are {', '.join(CLASSES)}.")
+    need(fits, where, "has `limits` by something else than classes", f"Classes are {', '.join(CLASSES)}.")
     for kind, limit in entries.items():
-        fits = _whole(limit) and 0 < limit <= LIMIT_PERSONS
-        _need(fits, where, f"has a limit of {kind} data that is none", f"Give 1 to {LIMIT_PERSONS} people.")
+        fits = whole(limit) and 0 < limit <= LIMIT_PERSONS
+        need(fits, where, f"has a limit of {kind} data that is none", f"Give 1 to {LIMIT_PERSONS} people.")
     return dict(entries)
 
 
 def _part(entry: Mapping[str, Any], where: str) -> float:
     value = entry.get("stop_at", STOP_AT)
     fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
-    _need(fits, where, "has a `stop_at` that is no part of the limit", "Give a number above 0, at most 1.")
+    need(fits, where, "has a `stop_at` that is no part of the limit", "Give a number above 0, at most 1.")
     return float(value)
 
 
@@ -263,7 +269,7 @@ def _until(value: Any, where: str) -> date | None:
         except ValueError:
             value = 0
     fits = value is None or (isinstance(value, date) and not isinstance(value, datetime))
-    _need(fits, where, "has an `until` that is no day", "Write it as 2027-12-31.")
+    need(fits, where, "has an `until` that is no day", "Write it as 2027-12-31.")
     return value if isinstance(value, date) else None
 
 
@@ -273,27 +279,13 @@ def _said(flow: Flow) -> dict[str, Any]:
     return vars(flow) | {"parts": parts, "limits": dict(flow.limits), "until": until}
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def _texts(value: Any, where: str, key: str) -> list[str]:
     fits = isinstance(value, list) and all(isinstance(entry, str) for entry in value)
-    _need(fits, where, f"has `{key}` that is no list of texts", 'Write it as ["a", "b"].')
+    need(fits, where, f"has `{key}` that is no list of texts", 'Write it as ["a", "b"].')
     return list(value)
 
 
 def _text(value: Any, where: str, key: str) -> str:
     fits = isinstance(value, str) and len(value) <= LIMIT_TEXT
-    _need(fits, where, f"has a `{key}` that is no text of at most {LIMIT_TEXT} characters", "Mend it.")
+    need(fits, where, f"has a `{key}` that is no text of at most {LIMIT_TEXT} characters", "Mend it.")
     return str(value).strip()
-
-
-def _known(entry: Mapping[Any, Any], keys: set[str], where: str) -> None:
-    strange = sorted(str(key)[:64] for key in entry if key not in keys)
-    _need(not strange, where, f"has unknown keys {', '.join(strange)}", f"Known are {', '.join(sorted(keys))}.")
-
-
-def _need(fits: bool, where: str, problem: str, do: str) -> None:
-    if not fits:
-        raise InputError(f"{where} {problem}.", do)
