@@ -3,6 +3,8 @@
 Rules:
 * Everything is checked before anything is written: the manifest's signature, every piece's hash, the ledger.
 * The zone grows in `.NAME.restoring` beside its folder and gets its name in the end: half a zone cannot be started.
+* Erasures that were under way when the backup was begun are done once more, and those of the ledger since: what a part
+  had done in the records may have been taken a moment earlier.
 * The chunks go into a new stream, the folds and the erasures are the zone's own parts', run closed.
 * A car knows numbers as acknowledged that the restored marks are behind of; see `restored` in the governor.
 * The log goes on from the backup's checkpoint with an act `restore`, which says so: whoever kept a newer checkpoint
@@ -184,6 +186,7 @@ def _settle(plan: Plan, settings: Settings, folder: Folder, said: Said) -> None:
     try:
         with plan.store.opened(manifest, manifest.piece("records"), plan.key) as piece:
             said(f"records: {load(records, _lines(piece))} rows")
+        records.erasures.reopen(datetime.fromisoformat(manifest.at))
         vault, erased = NameVault(folder.keys), 0
         for line in plan.lines:
             if "erasure" in line.said:

@@ -10,7 +10,9 @@ Rules, in this order:
   witness none beyond it. So an act stands in the log or waits in the records, never both and never neither.
 * The chunks end at that moment. The log has no receipt of a later one, and receipts of the lake that are beyond its
   version are left out: the lake writes them again from the chunks. So a restored zone gives no number twice.
-* Everything else of the zone's folder goes along as it is, known to us or not: keys, governance, tombstones, witness.
+* Everything else of the zone's folder goes along as it is, known to us or not: keys, governance, tombstones. Where
+  files of the lake were replaced since its version was fixed, it is cut once more: so tombstones and rows stand to each
+  other as they may after a crash.
 * What is acknowledged before the command began is in the backup. A car enrolled within the moment between the records
   and the last chunk may have rows and no entry.
 
@@ -37,7 +39,7 @@ from carcloud.backends.delta_cut import Cut, cut
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Entry, Records
 from carcloud.backends.records.dump import Snapshot, snapshot
-from carcloud.errors import CarcloudError, ConflictError, InputError, TryLaterError
+from carcloud.errors import CarcloudError, ConflictError, TryLaterError
 from carcloud.safety.audit.log import CHECKPOINT
 from carcloud.safety.audit.note import Checkpoint, parse_checkpoint, parse_note
 from carcloud.safety.audit.tiles import ENTRIES, WIDTH, Tiles, bundled, levels, tile_path, width_of
@@ -61,6 +63,7 @@ LENGTH = struct.Struct("<I")
 TURNS = 5
 REST_S = 30.0
 PARTITION = 0
+ORIGIN = "carcloud/"
 APART = ("run", "logs", "queues", "audit", "witness", "stream", "twin", "lake/samples", "lake/receipts")
 """What is taken in its own way, or not at all: `run`, `logs`, and what driven cars have not delivered."""
 
@@ -115,7 +118,7 @@ class _Backup:
                     positions, seen, found = await self._cut(draft)
                     break
                 except (ConflictError, FileNotFoundError) as error:
-                    if turn == TURNS - 1 or isinstance(error, InputError):
+                    if turn == TURNS - 1:
                         raise
                     log.warning("the zone moved on; cutting once more", extra={"reason": str(error)})
             made = await asyncio.to_thread(self._manifest, draft, at, positions, seen, found)
@@ -156,10 +159,12 @@ class _Backup:
             found = await asyncio.to_thread(self._state, draft)
             seen = await asyncio.to_thread(self._records_and_log, draft)
             await asyncio.to_thread(self._lake, draft, found)
-            await asyncio.to_thread(self._rest, draft)
+            await asyncio.to_thread(self._rest, draft, found)
             count = await reading
         finally:
             reading.cancel()
+            with suppress(asyncio.CancelledError, CarcloudError, OSError):
+                await reading  # the file of a piece has one writer
         self._said(f"stream: {count} chunks from {low + 1} on, up to {self._end}")
         names = (*FOLDS, "stream")
         stand = {name: positions.get((name, PARTITION), 0) for name in names if name != "stream"}
@@ -250,11 +255,13 @@ class _Backup:
             for file in _files(self._folder.lake / "receipts"):
                 packing.put(f"lake/receipts/{file.name}", _receipts(file, found.position))
 
-    def _rest(self, draft: Taking) -> None:
+    def _rest(self, draft: Taking, found: Cut) -> None:
         with draft.piece("zone") as piece, Packing(piece) as packing:
             for file in _files(self._folder.path, apart=APART):
                 if not file.name.startswith(RECORDS):
                     self._put(packing, file)
+        if cut(self._folder.lake / "samples", f"lake/{PARTITION}").replaced != found.replaced:
+            raise ConflictError("Files of the lake were replaced meanwhile.")
 
     def _put(self, packing: Packing, file: Path) -> None:
         with suppress(FileNotFoundError):  # a draft that has become a file, or was given up
@@ -267,7 +274,7 @@ class _Backup:
         files = [piece for name, piece in draft.files.items() if name in set(found.files)]
         return Manifest(
             name=draft.name,
-            zone=self._settings.zone,
+            zone=seen.origin.removeprefix(ORIGIN),
             tenant=self._settings.tenant,
             at=at.isoformat(timespec="seconds"),
             period=draft.period,
