@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from carcloud.backends.records import Certificate, Entry, QuarantineEntry, Records, Vehicle
+from carcloud.backends.records import Certificate, Entry, Erasure, QuarantineEntry, Records, Vehicle
 from carcloud.backends.records.audit import Details, Leaf
 from carcloud.backends.records.database import metadata
 from carcloud.backends.records.erasures import PARTS
@@ -124,3 +124,31 @@ def test_an_erasure_is_not_done_while_a_reader_keeps_the_old_pages(tmp_path: Pat
     records.erasures.finish(erasure.id, "lake", {})
     assert b"Anna's" not in b"".join(file.read_bytes() for file in tmp_path.iterdir())
     records.close()
+
+
+def test_an_erasure_of_another_time_is_begun_again_under_its_own_id_and_names(records: Records) -> None:
+    filled(records)
+    names = records.pseudonyms.of({CAR.id: "default"}, "2026-03")
+    told = Erasure("e" * 16, CAR.id, "default", AT, "person:dpo", None, None, {}, ("p-older",))
+    for _ in range(2):
+        records.erasures.begin_again(told)
+    (begun,) = records.erasures.all()
+    assert (begun.id, begun.at, begun.actor, begun.fence) == (told.id, AT, "person:dpo", None)
+    assert set(begun.names) == {"p-older", *names.values()}
+    assert mentions(records, "Anna's") == []
+    assert records.erasures.lacking("ledger") == [begun]
+
+
+def test_what_was_under_way_at_a_moment_is_done_once_more_by_every_part(records: Records) -> None:
+    filled(records)
+    erasures = [records.erasures.begin(car.id, "person:dpo") for car in (CAR, OTHER)]
+    for erasure, parts in zip(erasures, (PARTS, PARTS[:2]), strict=True):
+        records.erasures.set_fence(erasure.id, 7)
+        for part in parts:
+            records.erasures.finish(erasure.id, part, {})
+    done = next(one.done_at for one in records.erasures.all() if one.done_at)
+    assert records.erasures.reopen(done + timedelta(seconds=1)) == 1
+    assert [one.vehicle for one in records.erasures.unfenced()] == [OTHER.id]
+    assert records.erasures.reopen(done) == 2
+    assert {one.vehicle for one in records.erasures.lacking("lake")} == {CAR.id, OTHER.id}
+    assert all((one.fence, one.done_at, one.parts) == (None, None, {}) for one in records.erasures.all())
