@@ -55,6 +55,9 @@ export const en = {
     changeOperators: "change whose signatures count",
     exportLake: "export from the lake",
     missChunks: "miss chunks",
+    backup: "take a backup",
+    restore: "restore the zone from a backup",
+    loseBatches: "batches lost with a restore",
     governChunk: "receipt of a chunk",
   } as Record<string, string>,
   roles: {
@@ -124,6 +127,9 @@ export const zh: typeof en = {
     changeOperators: "变更签名人",
     exportLake: "从数据湖导出",
     missChunks: "缺失数据块",
+    backup: "备份",
+    restore: "从备份恢复本区",
+    loseBatches: "恢复后丢失的批次",
     governChunk: "数据块回执",
   },
   roles: {
