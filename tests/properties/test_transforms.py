@@ -125,3 +125,15 @@ def test_rows_go_on_as_a_plain_reading_of_the_governance_has_them(law, sent):
     assert {name for names in made.tenants.values() for name in names} == present
     assert all(TENANT[car] == tenant for tenant, names in made.tenants.items() for car in names if car in TENANT)
     assert root(made.rows) == root(governed(found)) if found else not made.tenants
+
+
+def test_halves_of_one_moment_in_two_batches_are_no_pair():
+    rule = f"{{paths: [{HALVES[0]}, {HALVES[1]}], class: personal, purposes: [run], cell: 9}}"
+    text = f"name: law\npurposes: {{run: {{basis: contract, why: So it is.}}}}\nrules: [{rule}]"
+    table = Table(parse(text, "law"), CATALOGUE)
+    intake = Intake(CATALOGUE, Marks(), {TABLE.hash: TABLE}, TENANT.get, FloodLimits())
+    for number, half in enumerate(HALVES[:2], 1):
+        intake.take(up(CAR), batch([(half, NOW_US, 48.0)], number, 1, 1, TABLE), NOW_US)
+    made = draft(intake.arrivals, Terms(CATALOGUE, TimeLimits(), table), {})
+    assert made.refused["unpaired"].tolist() == [1, 1]
+    assert (made.rows.num_rows, made.transformed, made.tenants) == (0, 0, {})

@@ -48,7 +48,7 @@ def test_nested_tables_reach_every_room(file):
 @pytest.mark.parametrize(
     ("text", "message", "do"),
     [
-        ("zoen = 1", "unknown key 'zoen'", "Known keys: audit, catalogue, flows, gateways,"),
+        ("zoen = 1", "unknown key 'zoen'", "Known keys: audit, catalogue, controller, flows,"),
         ("[governor.flood]\nx = 1", "governor: flood: unknown key 'x'", "bytes_per_s, messages_per_s"),
         ("zone = 5", "zone is a str, not 5", "Mend the file."),
         ("gateways = true", "gateways is a int, not True", "Mend the file."),
