@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from carcloud.errors import CarcloudError, InputError, MissingError, TryLaterError
 
 EXTRA = "pip install 'carcloud[pkcs11]'"
+_P256 = bytes.fromhex("06082a8648ce3d030107")  # DER: the curve's object identifier
 _OCTETS_OF_POINT = b"\x04\x41"  # DER: an octet string of 65 bytes
 _BITS = 256
 
@@ -83,8 +84,7 @@ class Token:
         return _HardwareKey(self, private[0], _point(bytes(public[0][attribute.EC_POINT])))
 
     def _new_pair(self, name: str) -> tuple[Any, Any]:
-        curve = importlib.import_module("pkcs11.util.ec").encode_named_curve_parameters("secp256r1")
-        known = {self._api.Attribute.EC_PARAMS: curve}
+        known = {self._api.Attribute.EC_PARAMS: _P256}
         parameters = self._session.create_domain_parameters(self._api.KeyType.EC, known, local=True)
         attribute = self._api.Attribute
         kept = {attribute.SENSITIVE: True, attribute.EXTRACTABLE: False}
