@@ -173,6 +173,18 @@ class RunningZone:
         return time.monotonic() - began
 
 
+def told(zone: RunningZone, subject: str, data: bytes) -> None:
+    """Tell the zone's processes, by subject."""
+    asyncio.run(_told(zone.file.bus("cloud"), subject, data))
+
+
+async def _told(bus: str, subject: str, data: bytes) -> None:
+    cloud = await Bus.connect(bus, "test")
+    await cloud.publish(subject, data)
+    await cloud.flush()
+    await cloud.close()
+
+
 async def _newest_chunk(bus: str) -> int:
     cloud = await Bus.connect(bus, "test")
     last = await cloud.last(subjects.GOVERNED, subjects.governed(0))

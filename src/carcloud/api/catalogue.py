@@ -1,10 +1,12 @@
 """What the zone's signals mean, and the ground they are drawn on."""
 
+from typing import Annotated
+
 from fastapi import APIRouter, Depends
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from carcloud.api.auth import allowed
+from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
 from carcloud.errors import MissingError
@@ -32,8 +34,8 @@ class Signals(BaseModel):
 routes = APIRouter(tags=["catalogue"], responses=RESPONSES)
 
 
-@routes.get("/v1/catalogue", dependencies=[Depends(allowed("readCatalogue"))])
-async def catalogue(ports: Wired) -> Signals:
+@routes.get("/v1/catalogue")
+async def catalogue(ports: Wired, caller: Annotated[Caller, Depends(allowed("readCatalogue"))]) -> Signals:
     """List every signal that cars may send."""
     return Signals(
         signals=[
@@ -47,7 +49,7 @@ async def catalogue(ports: Wired) -> Signals:
                 description=signal.description,
                 retired=signal.retired,
             )
-            for signal in ports.catalogue().values()
+            for signal in ports.catalogue(caller.tenant).values()
         ]
     )
 

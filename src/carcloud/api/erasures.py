@@ -34,10 +34,11 @@ class Erasures(BaseModel):
 routes = APIRouter(tags=["governance"], responses=RESPONSES)
 
 
-@routes.get("/v1/erasures", dependencies=[Depends(allowed("readErasures"))])
-def erasures(ports: Wired) -> Erasures:
+@routes.get("/v1/erasures")
+def erasures(ports: Wired, caller: Annotated[Caller, Depends(allowed("readErasures"))]) -> Erasures:
     """List what was erased, and how far it has come."""
-    return Erasures(erasures=[_shown(erasure) for erasure in ports.records.erasures.all()])
+    found = (erasure for erasure in ports.records.erasures.all() if erasure.tenant == caller.tenant)
+    return Erasures(erasures=[_shown(erasure) for erasure in found])
 
 
 @routes.post("/v1/vehicles/{vehicle}/erase")

@@ -12,6 +12,7 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Annotated
@@ -25,7 +26,7 @@ from starlette.types import Receive, Scope, Send
 from carcloud.api.auth import Caller, allowed, own_vehicle, reach_of, reached
 from carcloud.api.datum import Asked, Datum, datum_of, one_in
 from carcloud.api.errors import RESPONSES
-from carcloud.api.ports import Change, Last, Ports, Wired
+from carcloud.api.ports import Change, Last, Ports, Shares, Wired
 from carcloud.api.times import text
 from carcloud.api.twin import Paths, expand, seen, shown
 from carcloud.errors import CarcloudError, InputError, NotAllowedError, TryLaterError
@@ -44,17 +45,24 @@ class Places:
     """How many streams may be open at once; each costs a subscription to the twin."""
 
     def __init__(self, free: int = LIMIT_STREAMS) -> None:
-        self.free = free
+        self.free, self._all = free, free
+        self._taken = Counter[str]()
 
-    def take(self) -> None:
-        """Take a place, or raise TryLaterError."""
-        if self.free == 0:
+    def take(self, tenant: str, shares: Shares) -> None:
+        """Take a place for a tenant, or raise TryLaterError; where there are several, none takes more than half."""
+        quota = shares.streams(tenant)
+        if quota is not None and self._taken[tenant] >= quota:
+            message = f"Your tenant has the {quota} live streams open that its quota allows."
+            raise TryLaterError(message, "Close one, or ask who runs the zone for a larger quota.")
+        if self.free == 0 or (shares.several() and self._taken[tenant] >= self._all // 2):
             raise TryLaterError("Too many live streams are open.", "Close one, or ask again later.")
         self.free -= 1
+        self._taken[tenant] += 1
 
-    def give_back(self) -> None:
+    def give_back(self, tenant: str) -> None:
         """Give the place back."""
         self.free += 1
+        self._taken[tenant] -= 1
 
 
 class EventStream(Response):
@@ -148,13 +156,15 @@ async def events(
     datum: Asked = "wgs84",
 ) -> EventStream:
     """Follow changes as they happen."""
-    wanted = expand(ports.catalogue(), paths)
+    wanted = expand(ports.catalogue(reach.tenant), paths)
     cars = reach.cars if vehicles == "*" else await run_in_threadpool(_cars, ports, caller, reach, vehicles)
     places: Places = request.app.state.places
-    places.take()
-    changes = ports.twin.watch(cars, None if wanted is None else frozenset(wanted))
+    places.take(reach.tenant, ports.shares)
+    changes = ports.twin.watch(reach.tenant, cars, None if wanted is None else frozenset(wanted))
     ended = partial(changed, ports, caller, "readTwin", reach)
-    return EventStream(changes, ports.catalogue, places.give_back, ended, reach, datum_of(ports, datum))
+    return EventStream(
+        changes, ports.catalogue, partial(places.give_back, reach.tenant), ended, reach, datum_of(ports, datum)
+    )
 
 
 async def changed(ports: Ports, caller: Caller, action: str, reach: Reach) -> None:

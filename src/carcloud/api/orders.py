@@ -137,7 +137,7 @@ async def order_events(
 ) -> StreamingResponse:
     """Follow orders as they move on: data {"id", "vehicle", "state", "reason"}."""
     desk, places = _desk(ports.orders), request.app.state.places
-    places.take()
+    places.take(caller.tenant, ports.shares)
 
     async def told() -> AsyncGenerator[bytes, None]:
         try:
@@ -152,16 +152,18 @@ async def order_events(
                         shown = {name: change[name] for name in ("id", "vehicle", "state", "reason")}
                         yield b"event: order\ndata: " + orjson.dumps(shown) + b"\n\n"
         finally:
-            places.give_back()
+            places.give_back(caller.tenant)
 
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
 
 
 @routes.get("/v1/orders/keys")
-async def keys(ports: Wired, reach: Seen) -> KeyList:
+async def keys(ports: Wired, request: Request, reach: Seen) -> KeyList:
     """List the keys of people that the order signer knows; by grants, those registered for cars in reach only."""
     found = await run_in_threadpool(_desk(ports.orders).signer.people)
+    if reach.tenant != request.app.state.access.tenant:  # it signs for the tenant that the zone is run for
+        found = []
     if reach.cars is not None:
         found = [one for one in found if one["vehicles"] and reach.cars.issuperset(one["vehicles"])]
     return KeyList(keys=[KeyShown(**{name: one[name] for name in KeyShown.model_fields}) for one in found])

@@ -48,14 +48,16 @@ class TwinReader(Protocol):
     async def get(self, vehicle: str, paths: Sequence[str] | None) -> Mapping[str, Last]:
         """Return a car's values for these exact paths (None: all); {} for a car that never reported."""
 
-    async def fleet(self, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
-        """Return, for at most `limit` cars with one of these paths, the values in the order of the paths."""
+    async def fleet(self, tenant: str, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
+        """Return, for at most `limit` cars of a tenant with one of the paths, the values in the order of the paths."""
 
     async def presence(self, vehicles: Sequence[str]) -> Mapping[str, Presence]:
         """Return what is known of these cars; cars that never reported are left out."""
 
-    def watch(self, vehicles: Collection[str] | None, paths: Collection[str] | None) -> AsyncGenerator[Change, None]:
-        """Yield changes as they happen, of these cars (None: all) and exact paths (None: all), until closed."""
+    def watch(
+        self, tenant: str, vehicles: Collection[str] | None, paths: Collection[str] | None
+    ) -> AsyncGenerator[Change, None]:
+        """Yield changes as they happen, of these cars (None: all of the tenant) and paths (None: all), until closed."""
 
 
 class LakeReader(Protocol):
@@ -63,6 +65,19 @@ class LakeReader(Protocol):
 
     async def ask(self, reach: Reach, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
         """Answer one read-only statement over what is in reach in a form, "json" or "arrow"."""
+
+
+class Shares(Protocol):
+    """How much of what all tenants share one may take at once; None: it has no quota."""
+
+    def queries(self, tenant: str) -> int | None:
+        """Return how many queries a tenant may ask at once."""
+
+    def streams(self, tenant: str) -> int | None:
+        """Return how many live streams a tenant may have open."""
+
+    def several(self) -> bool:
+        """Tell whether the zone has more than one tenant."""
 
 
 class StatusSource(Protocol):
@@ -124,7 +139,7 @@ class Ports:
 
     catalogue: returns the signals in force; given a tenant, those that it sees. governance: returns what is in force.
     notify: tells the zone's processes, by subject.
-    open_payload: returns an entry's unsealed payload. keys: folder of the zone's keys.
+    open_payload: returns an entry's unsealed payload. keys: folder of the zone's keys. shares: of what tenants share.
     reception: knows people and programs.
     orders: takes orders for cars; None where nobody signs them. border: lets rows out by flows; None: nothing leaves.
     trust: the zone's authorities, as all may see them. ask: asks the zone, by subject; None: nobody answers.
@@ -147,6 +162,7 @@ class Ports:
     reception: Reception
     log: LogReader
     keys: Path
+    shares: Shares
     orders: OrderDesk | None = None
     trust: Trust | None = None
     ask: Callable[[str, bytes], Awaitable[bytes]] | None = None

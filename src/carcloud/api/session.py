@@ -30,6 +30,14 @@ class SignIn(BaseModel):
     code: Code = ""
 
 
+class Brand(BaseModel):
+    """How a tenant's console looks; empty: as it does for all. `colour` is #rrggbb, `logo` a few letters."""
+
+    title: str = ""
+    colour: str = ""
+    logo: str = ""
+
+
 class Self(BaseModel):
     """Who calls, and what they may do. A token has no login, password or end of session."""
 
@@ -44,6 +52,7 @@ class Self(BaseModel):
     external: str | None = Field(default=None, description="Who vouches for the person, where it is not this zone")
     signed_in_at: Time | None = None
     ends_at: Time | None = None
+    brand: Brand = Field(description="How the console of the caller's tenant looks")
     may: list[str] = Field(description="The acts that the caller may do now")
     may_with_factor: list[str] = Field(description="The acts that a second factor would open besides")
 
@@ -150,6 +159,7 @@ async def _shown(ports: Ports, caller: Caller, held: SignedIn | None) -> Self:
     granted = bool(await run_in_threadpool(held_by, ports.records, ports.ground, caller))
     may = policy.may(caller, granted=granted)
     more = [action for action in policy.may(caller, mfa=True, granted=granted) if action not in may]
+    tenant = ports.records.tenants.find(caller.tenant)
     began: datetime | None = held.session.made_at if held else None
     return Self(
         id=caller.id,
@@ -163,6 +173,7 @@ async def _shown(ports: Ports, caller: Caller, held: SignedIn | None) -> Self:
         external=held.person.issuer if held else None,
         signed_in_at=began,
         ends_at=began and began + SESSION_LASTS,
+        brand=Brand(title=tenant.title, colour=tenant.colour, logo=tenant.logo) if tenant else Brand(),
         may=may,
         may_with_factor=more if held else [],
     )

@@ -1,18 +1,22 @@
 """How the zone is: health, status, its last quarter of an hour, and metrics for Prometheus."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from carcloud import __version__
-from carcloud.api.auth import allowed
+from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
+from carcloud.api.history import History
 from carcloud.api.metrics import ZoneCollector
 from carcloud.api.ports import Ports, Wired
 from carcloud.api.times import Time
+from carcloud.backends.records import Use
 from carcloud.errors import TryLaterError
 
 
@@ -32,6 +36,7 @@ class Alarm(BaseModel):
     message: str
     do: str
     since: Time
+    tenant: str | None = Field(default=None, description="Whose cars it is about; null: the zone as a whole")
 
 
 class Stream(BaseModel):
@@ -133,7 +138,7 @@ async def health(ports: Wired, response: Response) -> Health:
         version=__version__,
         zone=status.zone,
         parts=status.parts,
-        alarms=status.alarms,
+        alarms=[alarm for alarm in status.alarms if alarm.tenant is None],
     )
 
 
@@ -145,19 +150,38 @@ async def metrics(ports: Wired) -> Response:
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
-@routes.get("/v1/status", dependencies=[Depends(allowed("readStatus"))])
-async def status(ports: Wired) -> Status:
-    """Return the zone's state as of the last second."""
-    found = _latest(ports)
+@routes.get("/v1/status")
+async def status(ports: Wired, request: Request, caller: Annotated[Caller, Depends(allowed("readStatus"))]) -> Status:
+    """Return the zone's state as of the last second; to another tenant than the zone's own, what is theirs of it."""
+    found = ports.status.status()
     if found is None:
         raise TryLaterError("The zone is starting.", "Ask again in a second.")
-    return found
+    if caller.tenant == request.app.state.access.tenant:
+        return Status.model_validate(found)
+    return await run_in_threadpool(_own, ports, caller.tenant, found)
 
 
-@routes.get("/v1/status/history", dependencies=[Depends(allowed("readStatus"))])
-async def history(ports: Wired) -> StatusHistory:
-    """Return the last quarter of an hour, one point a second."""
-    return StatusHistory(**ports.history.columns())
+@routes.get("/v1/status/history")
+async def history(
+    ports: Wired, request: Request, caller: Annotated[Caller, Depends(allowed("readStatus"))]
+) -> StatusHistory:
+    """Return the last quarter of an hour, one point a second; empty for another tenant than the zone's own."""
+    home = caller.tenant == request.app.state.access.tenant
+    return StatusHistory(**(ports.history if home else History()).columns())
+
+
+def _own(ports: Ports, tenant: str, found: Mapping[str, Any]) -> Status:
+    """Return what is a tenant's own of the zone's state: its cars, its rows, its alarms, and how quick the zone is."""
+    use, counts = ports.records.tenants.uses().get(tenant, Use()), found.get("tenants", {}).get(tenant, {})
+    return Status(
+        zone=found["zone"],
+        tenant=tenant,
+        at=found["at"],
+        delay=Delay.model_validate(found.get("delay", {})),
+        lake=LakeSize(rows=use.lake_rows, bytes=use.lake_bytes),
+        vehicles=VehicleCounts(enrolled=ports.records.tenants.counts().get(tenant, 0), **counts),
+        alarms=[Alarm.model_validate(alarm) for alarm in found.get("alarms", []) if alarm.get("tenant") == tenant],
+    )
 
 
 def _latest(ports: Ports) -> Status | None:

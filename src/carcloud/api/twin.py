@@ -101,7 +101,7 @@ async def signals(
     datum: Asked = "wgs84",
 ) -> VehicleSignals:
     """Return a car's newest values with unit, time, age and provenance."""
-    catalogue = ports.catalogue()
+    catalogue = ports.catalogue(reach.tenant)
     wanted = expand(catalogue, paths)
     await run_in_threadpool(ports.records.vehicle, vehicle)
     values, at, shown_in = seen(reach, vehicle, await ports.twin.get(vehicle, wanted)), now(), datum_of(ports, datum)
@@ -125,7 +125,7 @@ async def fleet(
     datum: Asked = "wgs84",
 ) -> FleetSignals:
     """Return some signals of all cars at once, as a map needs them."""
-    wanted = expand(ports.catalogue(), paths) or []
+    wanted = expand(ports.catalogue(reach.tenant), paths) or []
     if not 0 < len(wanted) <= LIMIT_FLEET_PATHS:
         raise InputError(f"{len(wanted)} signals are asked for.", f"Name 1 to {LIMIT_FLEET_PATHS} in `paths`.")
     values = await _fleet(ports, reach, wanted, limit)
@@ -158,7 +158,7 @@ def seen(reach: Reach, vehicle: str, values: Mapping[str, Last]) -> dict[str, La
 async def _fleet(ports: Ports, reach: Reach, paths: list[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
     """Return the values of the paths by car; where only some cars are in reach, they are asked for one by one."""
     if reach.cars is None:
-        return await ports.twin.fleet(paths, limit)
+        return await ports.twin.fleet(reach.tenant, paths, limit)
     found: dict[str, Sequence[Last | None]] = {}
     every = sorted(reach.cars)
     for first in range(0, len(every), CARS_AT_ONCE):

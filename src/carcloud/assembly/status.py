@@ -58,9 +58,19 @@ class ZoneStatus:
             "delay": {"twin_s": twin["delay"], "lake_s": lake["delay"]},
             "lake": lake["lake"],
             "vehicles": vehicles,
+            "tenants": self._by_tenant(),
             "parts": self._parts,
             "alarms": self._alarms(),
         }
+
+    def _by_tenant(self) -> dict[str, dict[str, int]]:
+        """Return how many cars of each tenant are connected, and report."""
+        found: dict[str, dict[str, int]] = {}
+        for body in self._told.values():
+            for word in ("connected", "reporting"):
+                for tenant, many in body.get(f"{word}_of", []):
+                    found.setdefault(tenant, {})[word] = many
+        return found
 
     def _alarms(self) -> list[dict[str, Any]]:
         alarms = [alarm for body in self._told.values() for alarm in body.get("alarms", [])]

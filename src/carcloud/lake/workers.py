@@ -14,12 +14,13 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -56,6 +57,7 @@ class LakeWorkers:
         signals: returns a tenant's catalogue as rows of the table `signals`; called in a thread.
         vehicles: returns a tenant's vehicles as rows of the table `vehicles`; called in a thread.
         tenant: who most likely asks first.
+        shares: how much of it a tenant may have at once; None: all.
     """
 
     def __init__(
@@ -65,13 +67,16 @@ class LakeWorkers:
         vehicles: TenantRows,
         limits: QueryLimits | None = None,
         tenant: str = "default",
+        shares: Shares | None = None,
     ) -> None:
+        self._shares, self._asking = shares, Counter[str]()
         self._limits = limits or QueryLimits()
         self._rows: Mapping[str, TenantRows] = {"signals": signals, "vehicles": vehicles}
         command = [sys.executable, "-m", "carcloud.lake.worker", str(path), json.dumps(asdict(self._limits)), tenant]
         self._workers = [_Worker(command, tenant) for _ in range(WORKERS)]
         self._free = list(self._workers)
         self._turns = asyncio.Semaphore(WORKERS)
+        self._own: dict[str, asyncio.Semaphore] = {}
         self._places = WORKERS + LIMIT_WAITING
 
     async def start(self) -> None:
@@ -109,11 +114,11 @@ class LakeWorkers:
 
     @asynccontextmanager
     async def _turn(self, tenant: str) -> AsyncIterator[_Worker]:
-        if not self._places:
-            raise TryLaterError("Too many queries are waiting.", "Ask again in a few seconds.")
+        self._check_share(tenant)
         self._places -= 1
+        self._asking[tenant] += 1
         try:
-            async with self._turns:
+            async with self._own[tenant], self._turns:
                 worker = next((free for free in self._free if free.tenant == tenant), self._free[0])
                 self._free.remove(worker)
                 worker.tenant = tenant
@@ -123,6 +128,21 @@ class LakeWorkers:
                     self._free.append(worker)
         finally:
             self._places += 1
+            self._asking[tenant] -= 1
+            if not self._asking[tenant]:
+                del self._asking[tenant], self._own[tenant]
+
+    def _check_share(self, tenant: str) -> None:
+        """Raise TryLaterError where too many ask; make the tenant's own queue."""
+        quota = self._shares.queries(tenant) if self._shares else None
+        several = self._shares is not None and self._shares.several()
+        if quota is not None and self._asking[tenant] >= quota:
+            message = f"Your tenant asks the {quota} queries at once that its quota allows."
+            raise TryLaterError(message, "Ask again when one is answered, or ask who runs the zone for a larger quota.")
+        if not self._places or (several and self._asking[tenant] >= (WORKERS + LIMIT_WAITING) // 2):
+            raise TryLaterError("Too many queries are waiting.", "Ask again in a few seconds.")
+        if tenant not in self._own:  # where there are several, one process is left to the others
+            self._own[tenant] = asyncio.Semaphore(WORKERS - 1 if several else WORKERS)
 
     def _stream(self, reach: Reach, name: str) -> memoryview:
         sink, rows = pa.BufferOutputStream(), self._table(reach, name)
@@ -157,6 +177,16 @@ def scopes_of(reach: Reach) -> pa.Table:
     ]
     columns = zip(*rows, strict=True) if rows else [()] * len(SCOPES)
     return pa.table([pa.array(column, each.type) for column, each in zip(columns, SCOPES, strict=True)], schema=SCOPES)
+
+
+class Shares(Protocol):
+    """How many queries a tenant may ask at once, and whether there are several tenants."""
+
+    def queries(self, tenant: str) -> int | None:
+        """Return a tenant's quota; None: it has none."""
+
+    def several(self) -> bool:
+        """Tell whether there is more than one tenant."""
 
 
 class _Worker:

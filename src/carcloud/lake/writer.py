@@ -24,7 +24,7 @@ import orjson
 from carcloud.backends.delta import AddAction, LiveFile, Table
 from carcloud.backends.files import flush
 from carcloud.backends.nats import Bus
-from carcloud.backends.records import Erasure, Records
+from carcloud.backends.records import Erasure, Records, Use
 from carcloud.errors import ConflictError, TryLaterError
 from carcloud.lake.eraser import Eraser
 from carcloud.lake.expiring import Expiring
@@ -84,6 +84,7 @@ class LakeWriter:
         self._position = 0
         self._totals = self._table.totals()
         self._compacted = self._writing = 0
+        self._uses: dict[str, Use] = {}
 
     async def run(self) -> None:
         """Write and compact until cancelled."""
@@ -166,6 +167,17 @@ class LakeWriter:
         self._records.set_position("lake", self._partition, last)
         self._totals = self._table.totals()
         self._position = last
+        self._tell_uses()
+
+    def _tell_uses(self) -> None:
+        """Record what each tenant takes in the lake, where that has changed."""
+        uses = dict[str, Use]()
+        for file in self._table.live():
+            before = uses.get(file.partition[0], Use())
+            uses[file.partition[0]] = Use(before.lake_bytes + file.bytes, before.lake_rows + file.rows)
+        changed = {tenant: use for tenant, use in uses.items() if self._uses.get(tenant) != use}
+        self._records.tenants.set_uses(changed | {tenant: Use() for tenant in self._uses.keys() - uses.keys()})
+        self._uses = uses
 
     def _keep_receipts(self, chunks: list[Chunk]) -> None:
         """Append the receipts to the file of the day on which the first was made; a repeated one is harmless.

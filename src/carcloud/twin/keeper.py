@@ -48,6 +48,7 @@ LIMIT_FLEET = 100_000
 
 @dataclass
 class _Watch:
+    tenant: str
     vehicles: frozenset[str] | None
     paths: frozenset[str] | None
     until: float
@@ -96,9 +97,16 @@ class TwinKeeper:
     def metrics(self) -> dict[str, Any]:
         """Return how many cars report and how far behind the twin is, for the bus."""
         minute_ago = time.time_ns() // 1000 - 60_000_000
-        twin = {"reporting": self._state.reporting(minute_ago), "seen": len(self._state.vehicles)}
+        reporting = self._state.reporting(minute_ago)
+        twin = {"reporting": sum(reporting.values()), "seen": len(self._state.vehicles)}
         alarms = list(self._alarms.values())
-        return {"twin": twin, "delay": self._delays.spread(), "chunk": self._state.chunk, "alarms": alarms}
+        return {
+            "twin": twin,
+            "reporting_of": list(reporting.items()),
+            "delay": self._delays.spread(),
+            "chunk": self._state.chunk,
+            "alarms": alarms,
+        }
 
     async def _follow(self) -> None:
         """Fold chunks in; where some are gone, say so and go on with the oldest there is: the twin is about now.
@@ -130,7 +138,8 @@ class TwinKeeper:
 
     def _note(self, changed: Cells) -> None:
         for watch in self._watches.values():
-            chosen = self._state.chosen(changed, watch.vehicles, watch.paths)
+            vehicles = self._state.of(watch.tenant) if watch.vehicles is None else watch.vehicles
+            chosen = self._state.chosen(changed, vehicles, watch.paths)
             if len(chosen[0]):
                 watch.cells.append(chosen)
 
@@ -236,7 +245,7 @@ class TwinKeeper:
     async def _fleet(self, request: bytes) -> bytes:
         asked = orjson.loads(request)
         paths, found = asked["paths"], dict[str, list[Any]]()
-        for vehicle in self._state.vehicles:
+        for vehicle in self._state.of(asked["tenant"]):
             values = self._state.values(vehicle, paths)
             if values:
                 found[vehicle] = [values.get(path) for path in paths]
@@ -257,7 +266,7 @@ class TwinKeeper:
             return orjson.dumps({"error": f"More than {LIMIT_WATCHES} watches."})
         else:
             vehicles, paths = (None if asked[key] is None else frozenset(asked[key]) for key in ("vehicles", "paths"))
-            self._watches[name] = _Watch(vehicles, paths, until)
+            self._watches[name] = _Watch(asked["tenant"], vehicles, paths, until)
         return orjson.dumps({})
 
 

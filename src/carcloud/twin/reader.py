@@ -28,9 +28,9 @@ class TwinReader:
         found = await self._ask(subjects.TWIN_GET, {"vehicle": vehicle, "paths": paths})
         return {path: Last(**value) for path, value in found.items()}
 
-    async def fleet(self, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
-        """Return, for at most `limit` cars with one of these paths, the values in the order of the paths."""
-        found = await self._ask(subjects.TWIN_FLEET, {"paths": paths, "limit": limit})
+    async def fleet(self, tenant: str, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
+        """Return, for at most `limit` cars of a tenant with one of the paths, the values in the order of the paths."""
+        found = await self._ask(subjects.TWIN_FLEET, {"tenant": tenant, "paths": paths, "limit": limit})
         return {car: [None if value is None else Last(**value) for value in values] for car, values in found.items()}
 
     async def presence(self, vehicles: Sequence[str]) -> Mapping[str, Presence]:
@@ -39,12 +39,12 @@ class TwinReader:
         return {vehicle: Presence(**presence) for vehicle, presence in found.items()}
 
     async def watch(
-        self, vehicles: Collection[str] | None, paths: Collection[str] | None
+        self, tenant: str, vehicles: Collection[str] | None, paths: Collection[str] | None
     ) -> AsyncGenerator[Change, None]:
-        """Yield changes as they happen, of these cars (None: all) and exact paths (None: all), until closed."""
+        """Yield changes as they happen, of these cars (None: all of the tenant) and paths (None: all), until closed."""
         name = secrets.token_hex(8)
         changes: asyncio.Queue[Change] = asyncio.Queue(10_000)
-        wanted: dict[str, Any] = {"name": name}
+        wanted: dict[str, Any] = {"name": name, "tenant": tenant}
         for key, chosen in (("vehicles", vehicles), ("paths", paths)):
             wanted[key] = None if chosen is None else list(chosen)
 

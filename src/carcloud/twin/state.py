@@ -11,6 +11,7 @@ Rules:
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class TwinState:
         self._vehicles: dict[str, int] = {}
         self._signals: dict[str, int] = {}
         self._texts: dict[tuple[int, int], str] = {}
+        self._tenants: dict[str, str] = {}
         self._allocate(256, 32)
         self._seen_us = np.zeros(256, np.int64)
 
@@ -68,6 +70,8 @@ class TwinState:
             return NO_CELLS
         changed = self._fold(chunk.rows, chunk.record.received_us) if chunk.rows.num_rows else NO_CELLS
         self.chunk = chunk.record.number
+        for tenant, names in chunk.record.tenants.items():
+            self._tenants |= {name: tenant for name in names if name in self._vehicles}
         return changed
 
     def _fold(self, rows: pa.RecordBatch, received_us: int) -> Cells:
@@ -119,6 +123,7 @@ class TwinState:
         """
         if vehicle not in self._vehicles:
             return False
+        self._tenants.pop(vehicle, None)
         names = list(self._vehicles)
         row, last = self._vehicles[vehicle], len(names) - 1
         names[row] = names[last]
@@ -153,6 +158,10 @@ class TwinState:
     def vehicles(self) -> list[str]:
         """Return the ids of the cars that ever reported, first come first."""
         return list(self._vehicles)
+
+    def of(self, tenant: str) -> list[str]:
+        """Return the ids of a tenant's cars that ever reported, first come first."""
+        return [name for name in self._vehicles if self._tenants.get(name) == tenant]
 
     @property
     def signals(self) -> list[str]:
@@ -198,9 +207,11 @@ class TwinState:
             keep &= np.isin(cells[1], [self._signals[path] for path in paths if path in self._signals])
         return cells[0][keep], cells[1][keep]
 
-    def reporting(self, since_us: int) -> int:
-        """Return how many cars were heard since a moment."""
-        return int((self._seen_us[: len(self._vehicles)] >= since_us).sum())
+    def reporting(self, since_us: int) -> dict[str, int]:
+        """Return how many cars of each tenant were heard since a moment."""
+        heard = (self._seen_us[: len(self._vehicles)] >= since_us).tolist()
+        names = (name for name, here in zip(self._vehicles, heard, strict=True) if here)
+        return Counter(self._tenants.get(name, "") for name in names)
 
     def _cell(self, row: int, column: int) -> Last | None:
         time_us = int(self._time[row, column])
@@ -217,6 +228,7 @@ class TwinState:
         cars = len(self._vehicles)
         texts = [[row, column, text] for (row, column), text in self._texts.items()]
         head = {"chunk": self.chunk, "vehicles": list(self._vehicles), "signals": list(self._signals), "texts": texts}
+        head["tenants"] = [self._tenants.get(name, "") for name in self._vehicles]
         head["seen_us"] = self._seen_us[:cars].tolist()
         schema = _SAVED.with_metadata({b"twin": json.dumps(head).encode()})
         sink = pa.BufferOutputStream()
@@ -246,6 +258,7 @@ class TwinState:
     def _fill(self, head: dict[str, Any], table: pa.Table) -> None:
         self.chunk = head["chunk"]
         self._vehicles = {name: at for at, name in enumerate(head["vehicles"])}
+        self._tenants = dict(zip(head["vehicles"], head["tenants"], strict=True))
         self._signals = {name: at for at, name in enumerate(head["signals"])}
         self._texts = {(row, column): text for row, column, text in head["texts"]}
         self._grow()

@@ -15,6 +15,7 @@ import uvicorn
 from carcloud.api.app import create_app
 from carcloud.api.history import History
 from carcloud.api.ports import Access, Change, Last, Ports, Presence
+from carcloud.assembly.shares import Shares
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Certificate, QuarantineEntry, Records, Vehicle, quarantine_id
 from carcloud.errors import TryLaterError
@@ -76,7 +77,7 @@ class Twin:
         values = self.cars.get(vehicle, {})
         return values if paths is None else {path: values[path] for path in paths if path in values}
 
-    async def fleet(self, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
+    async def fleet(self, tenant: str, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
         self._present()
         rows = {car: [values.get(path) for path in paths] for car, values in self.cars.items()}
         return dict([(car, row) for car, row in rows.items() if any(row)][:limit])
@@ -90,7 +91,7 @@ class Twin:
         }
 
     async def watch(
-        self, vehicles: Collection[str] | None, paths: Collection[str] | None
+        self, tenant: str, vehicles: Collection[str] | None, paths: Collection[str] | None
     ) -> AsyncGenerator[Change, None]:
         entry = (asyncio.Queue[Change | None](), asyncio.get_running_loop())
         self.watchers.append(entry)
@@ -181,6 +182,7 @@ class Zone:
             open_payload=lambda entry: self.seal.open(entry.sealed or b"", entry.id),
             reception=self.reception,
             keys=folder / "keys",
+            shares=Shares(self.records),
             trust=Trust(folder / "keys"),
             border=self.border,
             facts=self.facts,

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from carcloud.stream import intake as rooms
-from carcloud.stream.intake import LIMIT_TABLES, LIMIT_WAITING, Intake
+from carcloud.stream.guards import UNKNOWN_SIGNAL
+from carcloud.stream.intake import LIMIT_TABLES, LIMIT_WAITING, Intake, Quota
 from carcloud.stream.marks import Marks
 from carcloud.stream.settings import FloodLimits
 from carcloud.vehicle.batch import IdTable, decode, encode, tombstone, weight
@@ -425,3 +426,38 @@ def test_offsets_before_the_earliest_base_do_not_wrap_around_into_the_future():
     intake = new()
     intake.take(up(), encode(payload.__class__(**{**vars(payload), **early})), NOW_US)
     assert (intake.arrivals[0].times_us < 0).all()
+
+
+def quoted(quota: Quota | None, hidden: frozenset[str] = frozenset()) -> Intake:
+    known = {CAR: "acme", OTHER: "beta"}
+    limits = {"acme": quota}
+    about = known.get, FloodLimits(), None, limits.get, lambda tenant: hidden if tenant == "acme" else frozenset()
+    return Intake(CATALOGUE, Marks(), {TABLE.hash: TABLE}, *about)
+
+
+@pytest.mark.parametrize("quota", [Quota(messages_per_s=1), Quota(bytes_per_s=1), Quota(full=True)])
+def test_beyond_a_tenants_quota_a_message_is_left_undecoded_and_open_and_others_go_on(quota: Quota) -> None:
+    intake = quoted(quota)
+    if not quota.full:
+        intake.take(up(tenant="acme"), batch(ROWS, 7, 1), NOW_US)
+    taken = len(intake.arrivals)
+    intake.take(up(tenant="acme"), b"nothing that could be decoded", NOW_US)
+    intake.take(up(tenant="acme"), batch(ROWS, 7, taken + 1), NOW_US)
+    intake.take(up(OTHER, tenant="beta"), batch(ROWS, 7, 1), NOW_US)
+    assert causes(intake) == ["quota", "quota"]
+    assert intake.marks.mark(CAR, 7) == taken
+    assert [arrival.origin.tenant for arrival in intake.arrivals] == ["acme"] * taken + ["beta"]
+    intake.take(up(kind="event", tenant="acme"), hello(7), NOW_US)
+    assert len(causes(intake)) == 2  # a hello is always heard, so that a car knows where it stands
+    if not quota.full:
+        intake.take(up(tenant="acme"), batch(ROWS, 7, 2), NOW_US + 1_000_000)
+        assert intake.marks.mark(CAR, 7) == 2
+
+
+def test_signals_of_others_are_unknown_to_a_tenant() -> None:
+    intake = quoted(None, hidden=frozenset({"Vehicle.Speed"}))
+    rows = [("Vehicle.Speed", NOW_US, 1.0)]
+    intake.take(up(tenant="acme"), batch(rows, 7, 1), NOW_US)
+    intake.take(up(OTHER, tenant="beta"), batch(rows, 7, 1), NOW_US)
+    mine, others = (arrival.signals.tolist() for arrival in intake.arrivals)
+    assert (mine, others) == ([UNKNOWN_SIGNAL], [CATALOGUE.index["Vehicle.Speed"]])

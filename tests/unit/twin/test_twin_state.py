@@ -30,8 +30,8 @@ def test_at_the_same_time_stamp_the_later_arrival_stands():
 def test_a_car_that_only_sends_old_samples_is_heard_all_the_same():
     state = state_of([(CAR, SPEED, NOW_US, 1.0, 0)], [(CAR, SPEED, NOW_US - 1, 2.0, 0)])
     assert state.presence(CAR) == Presence(NOW_US + 2, 1, "measured", -2e-06)
-    assert state.reporting(NOW_US + 2) == 1
-    assert state.reporting(NOW_US + 3) == 0
+    assert state.reporting(NOW_US + 2) == {"default": 1}
+    assert state.reporting(NOW_US + 3) == {}
 
 
 def test_a_number_takes_the_place_of_a_text_and_the_other_way_round():
@@ -74,7 +74,7 @@ def test_the_table_grows_with_cars_and_signals_and_keeps_what_it_had():
     assert len(state.vehicles) == 600
     assert len(state.values("car0000")) == 41
     assert state.values("car0599")["Vehicle.S40"].value == 599.4
-    assert state.reporting(NOW_US) == 600
+    assert state.reporting(NOW_US) == {"default": 600}
 
 
 def test_an_empty_chunk_moves_only_the_position():

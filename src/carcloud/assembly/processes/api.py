@@ -25,6 +25,7 @@ from carcloud.assembly.log_keys import known_keys
 from carcloud.assembly.records import records_of
 from carcloud.assembly.reports import facts_of
 from carcloud.assembly.serving import QuietServer
+from carcloud.assembly.shares import Shares
 from carcloud.assembly.status import ZoneStatus
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
@@ -50,12 +51,14 @@ async def run(context: Context) -> None:
     cloud, records = await open_bus(context, "cloud"), records_of(context)
     settings, governance = context.settings, governance_of(context, records)
     catalogue = catalogue_in_force(settings, context.folder)
+    shares = Shares(records)
+    await cloud.listen(subjects.TENANT, shares.changed)
     catalogues = _catalogues(catalogue, own_signals_in_force(context.folder))
     status, history = ZoneStatus(settings, records), History()
     await status.listen(cloud)
     quarantine = Quarantine(records, Seals(context.folder.keys, settings.tenant))
     table = context.folder.lake / "samples"
-    lake = LakeWorkers(table, _signal_rows(catalogues), _vehicle_rows(records), settings.query, settings.tenant)
+    lake = LakeWorkers(table, _signal_rows(catalogues), _vehicle_rows(records), settings.query, settings.tenant, shares)
     ports = Ports(
         zone=settings.zone,
         status=status,
@@ -72,6 +75,7 @@ async def run(context: Context) -> None:
         orders=order_desk(settings, context.folder, cloud),
         border=border_of(context, records),
         keys=context.folder.keys,
+        shares=shares,
         trust=Trust(context.folder.keys),
         ask=cloud.request,
         facts=partial(facts_of, settings, context.folder, records),
@@ -124,8 +128,8 @@ class _TypedTwin:
         found = await self._twin.get(vehicle, paths)
         return {path: self._typed(path, last) for path, last in found.items()}
 
-    async def fleet(self, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
-        found = await self._twin.fleet(paths, limit)
+    async def fleet(self, tenant: str, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
+        found = await self._twin.fleet(tenant, paths, limit)
         return {
             vehicle: [last and self._typed(path, last) for path, last in zip(paths, values, strict=True)]
             for vehicle, values in found.items()
@@ -135,9 +139,9 @@ class _TypedTwin:
         return await self._twin.presence(vehicles)
 
     async def watch(
-        self, vehicles: Collection[str] | None, paths: Collection[str] | None
+        self, tenant: str, vehicles: Collection[str] | None, paths: Collection[str] | None
     ) -> AsyncGenerator[Change, None]:
-        async with contextlib.aclosing(self._twin.watch(vehicles, paths)) as changes:
+        async with contextlib.aclosing(self._twin.watch(tenant, vehicles, paths)) as changes:
             async for change in changes:
                 yield Change(change.vehicle, {path: self._typed(path, last) for path, last in change.signals.items()})
 

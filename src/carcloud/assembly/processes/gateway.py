@@ -8,6 +8,7 @@ import functools
 import logging
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -107,6 +108,7 @@ async def _watch(context: Context, cloud: Bus, sessions: Sessions, numbers: dict
         with contextlib.suppress(TryLaterError, KeyError):
             connected = await sessions.vehicles()
             numbers["vehicles"] = {"connected": len(connected)}
+            numbers["connected_of"] = await asyncio.to_thread(_by_tenant, records, set(connected))
             for vehicle in flooding(before, connected, limit) if before is not None else ():
                 log.warning("a car floods the broker; its session is closed", extra={"vehicle": vehicle})
                 await cloud.publish(subjects.FLOODING, vehicle.encode())
@@ -207,6 +209,10 @@ async def _watch_clones(context: Context, cloud: Bus) -> None:
     await cloud.listen(subjects.REVOKED, changed)
 
 
+def _by_tenant(records: Records, connected: set[str]) -> list[tuple[str, int]]:
+    return list(Counter(records.life.tenants(connected).values()).items())
+
+
 def _tenant_of(records: Records, vehicle: str) -> str:
     return records.vehicle(vehicle).tenant
 
@@ -219,6 +225,7 @@ def _clone_alarms(records: Records) -> list[dict[str, Any]]:
             "code": "clone_suspected",
             "message": f"Vehicle {each.vehicle} {each.why}.",
             "do": do,
+            "tenant": _tenant_of(records, each.vehicle),
             "since": each.since.isoformat(timespec="seconds").replace("+00:00", "Z"),
         }
         for each in records.suspicions.open(LIMIT_ALARMS)

@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, select, update
@@ -21,6 +22,8 @@ from carcloud.backends.records.tables import Certificate, Vehicle
 from carcloud.backends.records.tenants import suspended
 from carcloud.errors import ConflictError, MissingError
 from carcloud.vehicle.life import ADMITTED, STATES, Act, State, after, ends_certificates
+
+IDS_AT_ONCE = 1000
 
 
 class Life:
@@ -85,6 +88,15 @@ class Life:
         query = select(t.vehicles.c.state, many).where(t.vehicles.c.tenant == tenant).group_by(t.vehicles.c.state)
         found = {row.state: int(row.many) for row in self._database.rows(query)}
         return {state: found.get(state, 0) for state in STATES}
+
+    def tenants(self, ids: Collection[str]) -> dict[str, str]:
+        """Return whose vehicles of these ids are."""
+        wanted, found = sorted(ids), dict[str, str]()
+        for first in range(0, len(wanted), IDS_AT_ONCE):
+            some = t.vehicles.c.id.in_(wanted[first : first + IDS_AT_ONCE])
+            rows = self._database.rows(select(t.vehicles.c.id, t.vehicles.c.tenant).where(some))
+            found |= {row.id: row.tenant for row in rows}
+        return found
 
     def outside(self) -> set[str]:
         """Return the ids of all vehicles that may not come in, those of suspended tenants too."""

@@ -164,9 +164,11 @@ class Tenants:
 
     def set_uses(self, uses: Mapping[str, Use]) -> None:
         """Record what tenants take in the lake."""
-        for name, use in uses.items():
-            said = asdict(use)
-            self._database.upsert(self._database.insert(tenants_use).values(name=name, **said), ["name"], said)
+        with self._database.transaction(writing=True) as db:
+            for name, use in uses.items():
+                said = asdict(use)
+                statement = self._database.insert(tenants_use).values(name=name, **said)
+                db.execute(statement.on_conflict_do_update(index_elements=["name"], set_=said))
 
     def uses(self) -> dict[str, Use]:
         """Return what each tenant takes in the lake."""
