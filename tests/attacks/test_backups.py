@@ -168,13 +168,22 @@ def test_backup_opens_with_its_own_months_key_only(copy: Backups) -> None:
         copy.plan(copy.names[0])
 
 
-def test_backup_is_restored_into_no_folder_that_holds_something(copy: Backups, tmp_path: Path) -> None:
+def test_backup_is_restored_into_no_folder_that_holds_something(
+    copy: Backups, target: RunningZone, tmp_path: Path
+) -> None:
     found, full = copy.plan(copy.names[0]), tmp_path / "full"
     full.mkdir()
     (full / "mine").write_text("x")
     with pytest.raises(ConflictError, match="not empty"):
         restore(found, None, full, copy.said.append)
     assert [path.name for path in full.iterdir()] == ["mine"]
+    other, used = tmp_path / "other.toml", tmp_path / "used.toml"
+    other.write_text('zone = "another"\n')
+    used.write_text(f'records = "sqlite:///{target.folder.path.absolute()}/records.sqlite"\n')
+    for config, says in ((other, "is of the zone local"), (used, "records are not empty")):
+        with pytest.raises(ConflictError, match=says):
+            restore(found, config, tmp_path / "new", copy.said.append)
+    assert not (tmp_path / "new").exists()
 
 
 def test_keys_beside_what_they_open_are_refused(target: RunningZone, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,8 +31,8 @@ from carcloud.assembly.backup.closed import settle
 from carcloud.assembly.backup.taking import LENGTH
 from carcloud.assembly.records import open_records
 from carcloud.backends.files import flush, write_flushed
-from carcloud.backends.records import Entry
-from carcloud.backends.records.dump import load
+from carcloud.backends.records import Entry, Records
+from carcloud.backends.records.dump import check_empty, load
 from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.safety.backup.frames import FrameReader
 from carcloud.safety.backup.keeper import erasure_of, set_folders
@@ -94,6 +94,9 @@ def restore(plan: Plan, config: Path | None, target: Path, said: Said) -> None:
     settings, folder = _settings(plan.manifest, config), Folder(target.absolute())
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
         raise ConflictError(f"{target} is not empty.", "Give a new folder with --data.")
+    if settings.records:
+        with closing(Records.open(settings.records)) as records:
+            check_empty(records)
     draft = Folder(folder.path.with_name(f".{folder.path.name}.restoring"))
     if draft.path.exists():
         shutil.rmtree(draft.path)

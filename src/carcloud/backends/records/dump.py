@@ -60,6 +60,12 @@ def snapshot(database: Database) -> Iterator[Snapshot]:
         yield Snapshot(db)
 
 
+def check_empty(database: Database) -> None:
+    """Raise ConflictError where the records hold something."""
+    with database.transaction() as db:
+        _check_empty(db)
+
+
 def load(database: Database, lines: Iterable[bytes]) -> int:
     """Put dumped rows into records that are empty, all or none; return how many.
 
@@ -68,13 +74,17 @@ def load(database: Database, lines: Iterable[bytes]) -> int:
         InputError: the lines are no records, end too early, or are of another schema.
     """
     with database.transaction(writing=True) as db:
-        for table in _tables():
-            if db.execute(select(func.count()).select_from(table)).scalar():
-                raise ConflictError("The records are not empty.", "Give an empty database in the configuration.")
+        _check_empty(db)
         try:
             return _load(db, iter(lines))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"These are no records of a backup: {type(error).__name__}.") from None
+
+
+def _check_empty(db: Connection) -> None:
+    for table in _tables():
+        if db.execute(select(func.count()).select_from(table)).scalar():
+            raise ConflictError("The records are not empty.", "Give an empty database in the configuration.")
 
 
 def _load(db: Connection, lines: Iterator[bytes]) -> int:
