@@ -128,7 +128,7 @@ export const zh: typeof en = {
     exportLake: "从数据湖导出",
     missChunks: "缺失数据块",
     backup: "备份",
-    restore: "从备份恢复本区",
+    restore: "从备份恢复本域",
     loseBatches: "恢复后丢失的批次",
     governChunk: "数据块回执",
   },
