@@ -138,7 +138,7 @@ async def health(ports: Wired, response: Response) -> Health:
         version=__version__,
         zone=status.zone,
         parts=status.parts,
-        alarms=[alarm for alarm in status.alarms if alarm.tenant is None],
+        alarms=[alarm for alarm in status.alarms if alarm.tenant in (None, status.tenant)],
     )
 
 
