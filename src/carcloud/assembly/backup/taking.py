@@ -25,14 +25,13 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from carcloud.assembly.backup.reading import Receipts, cosigned, files_below
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.delta_cut import Cut, cut
@@ -189,7 +188,7 @@ class _Backup:
         """Take marks and twin, then fix a version of the lake."""
         with draft.piece("state") as piece, Packing(piece) as packing:
             for part in (self._folder.stream, self._folder.twin):
-                for file in _files(part, apart=("jetstream",)):
+                for file in files_below(part, apart=("jetstream",)):
                     self._put(packing, file)
         return self._share(draft)
 
@@ -200,7 +199,7 @@ class _Backup:
             witness = self._witness()
             with snapshot(self._records) as view:
                 leaves, note, found = view.leaves(), *self._checkpoint()
-                if found.size == leaves and _beyond(witness) <= leaves:
+                if found.size == leaves and cosigned(witness) <= leaves:
                     self._end = asyncio.run_coroutine_threadsafe(self._newest(), self._loop).result()
                     self._write_records(draft, view)
                     self._write_log(draft, note, found, witness)
@@ -221,7 +220,7 @@ class _Backup:
         return note, parse_checkpoint(parse_note(note).text)
 
     def _witness(self) -> dict[str, bytes]:
-        return {file.name: file.read_bytes() for file in _files(self._folder.witness) if file.name != "lock"}
+        return {file.name: file.read_bytes() for file in files_below(self._folder.witness) if file.name != "lock"}
 
     def _write_records(self, draft: Taking, view: Snapshot) -> None:
         with draft.piece("records") as piece:
@@ -252,12 +251,13 @@ class _Backup:
         with draft.piece("lake") as piece, Packing(piece) as packing:
             for name in found.log:
                 packing.put_file(f"lake/samples/{name}", table / name)
-            for file in _files(self._folder.lake / "receipts"):
-                packing.put(f"lake/receipts/{file.name}", _receipts(file, found.position))
+            for file in files_below(self._folder.lake / "receipts"):
+                receipts = Receipts(file, found.position)
+                packing.put_from(f"lake/receipts/{file.name}", receipts.size, receipts)
 
     def _rest(self, draft: Taking, found: Cut) -> None:
         with draft.piece("zone") as piece, Packing(piece) as packing:
-            for file in _files(self._folder.path, apart=APART):
+            for file in files_below(self._folder.path, apart=APART):
                 if not file.name.startswith(RECORDS):
                     self._put(packing, file)
         if cut(self._folder.lake / "samples", f"lake/{PARTITION}").replaced != found.replaced:
@@ -312,35 +312,6 @@ async def _until_idle(
                 coming.cancel()
                 with suppress(asyncio.CancelledError, StopAsyncIteration, CarcloudError):
                     await coming
-
-
-def _receipts(file: Path, position: int) -> bytes:
-    """Return the receipts in a file that the lake's version has rows for."""
-    kept = list[bytes]()
-    for line in file.read_bytes().splitlines():
-        with suppress(orjson.JSONDecodeError, KeyError, TypeError):  # a line that a crash cut short
-            if orjson.loads(line)["statement"]["chunk"] <= position:
-                kept.append(line + b"\n")
-    return b"".join(kept)
-
-
-def _beyond(witness: dict[str, bytes]) -> int:
-    """Return the size of the newest checkpoint that the witness has cosigned."""
-    notes = [parse_note(data) for name, data in witness.items() if name.startswith("newest-") and "." not in name]
-    return max((parse_checkpoint(note.text).size for note in notes), default=0)
-
-
-def _files(folder: Path, apart: tuple[str, ...] = ()) -> Iterator[Path]:
-    """Yield the files below a folder, but those below the parts named, sockets, links and drafts."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        name = path.name
-        if name in apart or path.is_symlink() or path.suffix in (".new", ".sock"):
-            continue
-        if path.is_dir():
-            within = tuple(part.partition("/")[2] for part in apart if part.startswith(f"{name}/"))
-            yield from _files(path, within)
-        elif path.is_file():
-            yield path
 
 
 def _entry(made: Manifest, tenant: str) -> Entry:

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from carcloud.backends.records import Erasure, Records
-from carcloud.errors import CarcloudError, ConflictError, TryLaterError
+from carcloud.errors import CarcloudError
 from carcloud.safety.backup.ledger import FILE, Signed, append
 from carcloud.safety.seal import NameVault
 from carcloud.safety.signer import Signature
@@ -85,7 +85,7 @@ class LedgerKeeper:
             try:
                 await asyncio.to_thread(self.write)
                 self._alarm = None
-            except (ConflictError, TryLaterError) as error:
+            except CarcloudError as error:
                 self._raise_alarm(error)
             await asyncio.sleep(EVERY_S)
 

@@ -9,12 +9,19 @@ import io
 import os
 import tarfile
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, cast
+from typing import Any, Protocol, cast
 
 from carcloud.errors import ConflictError
 from carcloud.safety.backup.frames import DO_OTHER, FrameReader, FrameWriter
 
 COPY_BYTES = 1 << 20
+
+
+class Readable(Protocol):
+    """What can be read from its beginning to its end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes; none at the end."""
 
 
 class Packing:
@@ -34,16 +41,20 @@ class Packing:
         """Put in what is in memory."""
         self._add(name, len(data), mode, io.BytesIO(data))
 
+    def put_from(self, name: str, size: int, source: Readable) -> None:
+        """Put in so many bytes of what can be read."""
+        self._add(name, size, 0o600, source)
+
     def put_file(self, name: str, path: Path) -> None:
         """Put in a file as it is now; raise FileNotFoundError where it is gone."""
         with path.open("rb") as source:
             about = os.fstat(source.fileno())
             self._add(name, about.st_size, about.st_mode & 0o777, source)
 
-    def _add(self, name: str, size: int, mode: int, source: IO[bytes]) -> None:
+    def _add(self, name: str, size: int, mode: int, source: Readable) -> None:
         about = tarfile.TarInfo(name)
         about.size, about.mode = size, mode
-        self._tar.addfile(about, source)
+        self._tar.addfile(about, cast("Any", source))
 
 
 def unpack(piece: FrameReader, folder: Path) -> None:
