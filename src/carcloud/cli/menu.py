@@ -65,6 +65,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("backup", "Restore a zone from a backup into a new folder, erasures since applied."),
     "access": ("reports", "Write a copy of all that the zone holds of a car, for the person it is about."),
     "flow": ("flows", "What may leave the zone for another."),
+    "zone": ("zones", "What the zone is: region, tenants, rules, keys, what leaves and comes."),
     "catalogue": ("catalogue", "The signals the zone knows."),
 }
 """Each command: the file it lives in, and its line of help."""

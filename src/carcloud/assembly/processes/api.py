@@ -27,6 +27,7 @@ from carcloud.assembly.reports import facts_of
 from carcloud.assembly.serving import QuietServer
 from carcloud.assembly.shares import Shares
 from carcloud.assembly.status import ZoneStatus
+from carcloud.assembly.zone import zone_object
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
 from carcloud.errors import TryLaterError
@@ -79,6 +80,7 @@ async def run(context: Context) -> None:
         trust=Trust(context.folder.keys),
         ask=cloud.request,
         facts=partial(facts_of, settings, context.folder, records),
+        zone_object=partial(zone_object, settings, context.folder, records),
         take_governance=lambda wanted, actor: change_governance(
             context.folder, records, catalogue, wanted, actor, settings.tenant
         ),

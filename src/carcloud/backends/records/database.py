@@ -110,6 +110,11 @@ class Database:
         self._writing = engine.execution_options(writing=True)
         self.insert: Callable[[Table], Any] = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
 
+    @property
+    def kind(self) -> str:
+        """Return which database it is: sqlite or postgresql."""
+        return self._engine.dialect.name
+
     @classmethod
     def open(cls, url: str, vault: Vault | None = None) -> Self:
         """Open the records and create their schema where there is none. `vault` seals what names people and cars.

@@ -133,7 +133,7 @@ class FlowReader:
         try:
             rows = self._rows(content, limit)
             units = orjson.loads((rows.schema.metadata or {}).get(UNITS, b""))
-        except (pa.ArrowException, OSError, ValueError, struct.error):
+        except (pa.ArrowException, OSError, ValueError, StopIteration, struct.error):
             raise self._nonsense("no Arrow stream with units") from None
         if not isinstance(units, dict) or not all(unit is None or isinstance(unit, str) for unit in units.values()):
             raise self._nonsense("units that are none")
