@@ -46,7 +46,7 @@ def pages(vehicle: dict[str, Any]) -> list[str]:
     """Return the addresses of all pages."""
     car = f"#/vehicles/{vehicle['id']}"
     fleet = ["#/", "#/map", "#/vehicles", car, "#/sql?q=select%201%20as%20one"]
-    sides = [f"{car}/{side}" for side in ("consents", "identity", "orders")]
+    sides = [f"{car}/{side}" for side in ("grants", "identity", "orders")]
     names = ("safety", "governance", "identity", "orders", "audit", "people", "account")
     return [*fleet, *sides, *(f"#/{name}" for name in names)]
 

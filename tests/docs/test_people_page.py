@@ -4,17 +4,21 @@ from pathlib import Path
 
 from carcloud.safety.people import throttle
 from carcloud.safety.people.caller import ROLES, Caller
-from carcloud.safety.people.policy import Policies, zone_of
+from carcloud.safety.people.policy import Policies, Resource, zone_of
 
 PAGE = (Path(__file__).parents[2] / "docs/people.md").read_text("utf-8")
 OF_EVERYBODY = {"signIn", "signOut", "readSelf", "changeSelf"}
 
 
 def cell(policies: Policies, role: str, action: str) -> str:
-    caller, zone = Caller("person:a", "a", frozenset({role}), "default"), zone_of("default")
-    if policies.allows(caller, action, zone):
-        return "yes"
-    return "code" if policies.allows(caller, action, zone, mfa=True) else ""
+    caller = Caller("person:a", "a", frozenset({role}), "default")
+    for granted, words in ((False, ("yes", "code")), (True, ("granted", "granted, code"))):
+        car = Resource("Vehicle", "car", "default", granted=granted, owned=granted)
+        for resource in (zone_of("default", granted=granted), car):
+            for mfa, word in zip((False, True), words, strict=True):
+                if policies.allows(caller, action, resource, mfa=mfa):
+                    return word
+    return ""
 
 
 def test_table_of_roles_is_what_the_policies_decide() -> None:

@@ -53,7 +53,7 @@ export interface paths {
         };
         /**
          * Status
-         * @description Return the zone's state as of the last second.
+         * @description Return the zone's state as of the last second; to another tenant than the zone's own, what is theirs of it.
          */
         get: operations["status_v1_status_get"];
         put?: never;
@@ -73,7 +73,7 @@ export interface paths {
         };
         /**
          * History
-         * @description Return the last quarter of an hour, one point a second.
+         * @description Return the last quarter of an hour, one point a second; empty for another tenant than the zone's own.
          */
         get: operations["history_v1_status_history_get"];
         put?: never;
@@ -277,14 +277,40 @@ export interface paths {
          */
         get: operations["governance_v1_governance_get"];
         put?: never;
-        post?: never;
+        /**
+         * Change Governance
+         * @description Take a governance file into force: asked by one person, approved by another, then asked once more by the first.
+         *
+         *     The zone's processes start anew under it, which takes some seconds.
+         */
+        post: operations["change_governance_v1_governance_post"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/v1/vehicles/{vehicle}/consents": {
+    "/v1/governance/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check Governance
+         * @description Say what a governance file would change; nothing is changed.
+         */
+        post: operations["check_governance_v1_governance_check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/grants": {
         parameters: {
             query?: never;
             header?: never;
@@ -292,17 +318,57 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Consents
-         * @description Show what a car's person consented to.
+         * Own
+         * @description List what the caller holds now.
          */
-        get: operations["consents_v1_vehicles__vehicle__consents_get"];
+        get: operations["own_v1_grants_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Grants
+         * @description Show the grants on a car; to who holds one only theirs, and to its owner what was given since theirs was.
+         */
+        get: operations["grants_v1_vehicles__vehicle__grants_get"];
         put?: never;
         /**
-         * Change Consent
-         * @description Give or withdraw a consent; what is withdrawn is dropped from the stream at once.
+         * Give Grant
+         * @description Give a grant, or a consent; what stands for the same grantee and purpose ends with it.
          */
-        post: operations["change_consent_v1_vehicles__vehicle__consents_post"];
+        post: operations["give_grant_v1_vehicles__vehicle__grants_post"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/grants/{grant}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke Grant
+         * @description End a grant, or withdraw a consent; it ends at once, also in live streams and in what is on its way.
+         */
+        delete: operations["revoke_grant_v1_vehicles__vehicle__grants__grant__delete"];
         options?: never;
         head?: never;
         patch?: never;
@@ -342,6 +408,70 @@ export interface paths {
          * @description Erase all that the zone holds of a car. It cannot be undone; ask again to see how far it is.
          */
         post: operations["erase_v1_vehicles__vehicle__erase_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Requests
+         * @description List what people asked for, the first due first.
+         */
+        get: operations["requests_v1_requests_get"];
+        put?: never;
+        /**
+         * Add Request
+         * @description Take down what somebody asked for; the governance in force says within how many days it is answered.
+         */
+        post: operations["add_request_v1_requests_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/requests/{request}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Close Request
+         * @description Say what became of a request; it is never opened again.
+         */
+        post: operations["close_request_v1_requests__request__close_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/reports/{kind}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show Report
+         * @description Write a record of processing, the draft of an impact assessment, or the yearly report of mainland China.
+         */
+        get: operations["show_report_v1_reports__kind__get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -459,7 +589,7 @@ export interface paths {
         put?: never;
         /**
          * Rekey Vehicle
-         * @description End a car's certificates, and give out a token with which it joins anew under its id.
+         * @description End a car's certificates and all grants on it; give out a token with which it joins anew under its id.
          */
         post: operations["rekey_vehicle_v1_vehicles__vehicle__rekey_post"];
         delete?: never;
@@ -789,7 +919,7 @@ export interface paths {
         };
         /**
          * Roles
-         * @description List the roles and what each may do.
+         * @description List the roles and what each may do; owners and partners, of what is granted to them.
          */
         get: operations["roles_v1_roles_get"];
         put?: never;
@@ -879,6 +1009,110 @@ export interface paths {
          * @description End a token: one's own, or any where one may change people.
          */
         delete: operations["revoke_v1_tokens__token__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tenants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All Tenants
+         * @description List the tenants, with what they take.
+         */
+        get: operations["all_tenants_v1_tenants_get"];
+        put?: never;
+        /**
+         * Create
+         * @description Make a tenant with keys of its own; its first operator comes in by the link, which holds for a day.
+         */
+        post: operations["create_v1_tenants_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tenants/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tenant
+         * @description Show a tenant, with what it takes.
+         */
+        get: operations["tenant_v1_tenants__name__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tenants/{name}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Suspend
+         * @description Keep a tenant's cars, people and programs out, at once; its data stay.
+         */
+        post: operations["suspend_v1_tenants__name__suspend_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tenants/{name}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume
+         * @description Let a suspended tenant in again.
+         */
+        post: operations["resume_v1_tenants__name__resume_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/tenants/{name}/quotas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Quotas
+         * @description Give a tenant these quotas and no other, at once.
+         */
+        post: operations["quotas_v1_tenants__name__quotas_post"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -977,7 +1211,7 @@ export interface paths {
         };
         /**
          * Keys
-         * @description List the keys of people that the order signer knows.
+         * @description List the keys of people that the order signer knows; by grants, those registered for cars in reach only.
          */
         get: operations["keys_v1_orders_keys_get"];
         put?: never;
@@ -1092,6 +1326,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/zone": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Zone
+         * @description Show what the zone is: region, tenants, rules, backends, public keys, what leaves and what comes in.
+         */
+        get: operations["zone_v1_zone_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1133,6 +1387,11 @@ export interface components {
             do: string;
             /** Since */
             since: string;
+            /**
+             * Tenant
+             * @description Whose cars it is about; null: the zone as a whole
+             */
+            tenant?: string | null;
         };
         /**
          * ApprovalPage
@@ -1180,6 +1439,26 @@ export interface components {
             mine: boolean;
         };
         /**
+         * Asked
+         * @description What somebody asked for. `reference`: your own file, where the person is known; `received`: today if left out.
+         */
+        Asked: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "access" | "rectification" | "erasure" | "restriction" | "portability" | "objection";
+            /** Vehicle */
+            vehicle?: string | null;
+            /**
+             * Reference
+             * @default
+             */
+            reference: string;
+            /** Received */
+            received?: string | null;
+        };
+        /**
          * AuthorityShown
          * @description One of the zone's authorities.
          */
@@ -1196,12 +1475,51 @@ export interface components {
             ends: string;
         };
         /**
+         * Backends
+         * @description What the zone stands on.
+         */
+        Backends: {
+            /**
+             * Records
+             * @enum {string}
+             */
+            records: "sqlite" | "postgresql";
+            /**
+             * Lake
+             * @constant
+             */
+            lake: "files";
+            /** Broker */
+            broker: string;
+        };
+        /**
          * BeginFactor
          * @description The password, before a second factor is set up.
          */
         BeginFactor: {
             /** Password */
             password: string;
+        };
+        /**
+         * Brand
+         * @description How a tenant's console looks; empty: as it does for all. `colour` is #rrggbb, `logo` a few letters.
+         */
+        Brand: {
+            /**
+             * Title
+             * @default
+             */
+            title: string;
+            /**
+             * Colour
+             * @default
+             */
+            colour: string;
+            /**
+             * Logo
+             * @default
+             */
+            logo: string;
         };
         /**
          * CarWanted
@@ -1253,6 +1571,23 @@ export interface components {
             serial: string;
             /** Not After */
             not_after: string;
+        };
+        /**
+         * Checked
+         * @description What a file would change. `from_hash`: what is in force; `to_hash`: the file.
+         */
+        Checked: {
+            /** Name */
+            name: string;
+            /** From Hash */
+            from_hash: string;
+            /** To Hash */
+            to_hash: string;
+            /**
+             * Changes
+             * @description Purposes first, then signal by signal
+             */
+            changes: string[];
         };
         /**
          * Checkpoint
@@ -1324,6 +1659,22 @@ export interface components {
             serial_hash?: string | null;
         };
         /**
+         * Closing
+         * @description What became of it. `why` is kept beside the audit log, never in it; a refusal needs one.
+         */
+        Closing: {
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "done" | "refused";
+            /**
+             * Why
+             * @default
+             */
+            why: string;
+        };
+        /**
          * Column
          * @description A column of an answer; `type` as Arrow names it.
          */
@@ -1332,6 +1683,28 @@ export interface components {
             name: string;
             /** Type */
             type: string;
+        };
+        /**
+         * Comes
+         * @description What comes in from another zone. `at`: when something came last; `rows`: how many came, before the guards.
+         */
+        Comes: {
+            /** Replica */
+            replica: string;
+            /** From */
+            from: string;
+            /** Flow */
+            flow: string;
+            /** Tenant */
+            tenant: string;
+            /** Every S */
+            every_s: number;
+            /** Cars */
+            cars: number;
+            /** Rows */
+            rows: number;
+            /** At */
+            at: string | null;
         };
         /**
          * Confirm
@@ -1345,39 +1718,8 @@ export interface components {
             code: string;
         };
         /**
-         * ConsentChange
-         * @description What a car's person wants.
-         */
-        ConsentChange: {
-            /** Purpose */
-            purpose: string;
-            /**
-             * State
-             * @enum {string}
-             */
-            state: "given" | "withdrawn";
-        };
-        /**
-         * ConsentShown
-         * @description One version of a consent. `policy`: the hash of the governance it was given or withdrawn under.
-         */
-        ConsentShown: {
-            /** Purpose */
-            purpose: string;
-            /** Version */
-            version: number;
-            /** Given */
-            given: boolean;
-            /** At */
-            at: string;
-            /** Actor */
-            actor: string;
-            /** Policy */
-            policy: string;
-        };
-        /**
          * ConsentState
-         * @description How a purpose stands with a car. `needed`: whether only consent makes it lawful.
+         * @description How a purpose stands with a car. `needed`: whether only consent makes it lawful. `grant`: the one that holds.
          */
         ConsentState: {
             /** Purpose */
@@ -1390,18 +1732,24 @@ export interface components {
             needed: boolean;
             /** Given */
             given: boolean;
+            /** Grant */
+            grant: string | null;
         };
         /**
-         * ConsentsOf
-         * @description A car's consents: how each purpose stands, and every change, the newest first.
+         * Counted
+         * @description How many people's data left this calendar year, by flow (`""`: by all together) and class.
          */
-        ConsentsOf: {
-            /** Vehicle */
-            vehicle: string;
-            /** Standing */
-            standing: components["schemas"]["ConsentState"][];
-            /** Changes */
-            changes: components["schemas"]["ConsentShown"][];
+        Counted: {
+            /** Flow */
+            flow: string;
+            /** Class */
+            class: string;
+            /** People */
+            people: number;
+            /** Stop */
+            stop: number | null;
+            /** Limit */
+            limit: number | null;
         };
         /**
          * Decision
@@ -1553,11 +1901,16 @@ export interface components {
         };
         /**
          * FleetSignals
-         * @description The newest values of many cars in one answer.
+         * @description The newest values of many cars in one answer. `datum`: that of their places.
          */
         FleetSignals: {
             /** At */
             at: string;
+            /**
+             * Datum
+             * @enum {string}
+             */
+            datum: "wgs84" | "gcj02";
             /** Paths */
             paths: string[];
             /**
@@ -1605,7 +1958,7 @@ export interface components {
          * @description What another zone wants: all that leaves, or a part. `until` itself is not in.
          *
          *     `paths`: signals, * is one name and ** one or more. `vehicles`: names under which cars left.
-         *     `after`: `next` of an earlier answer, to go on from there.
+         *     `after`: `next` of an earlier answer, to go on from there. `upto`: `next` of the answer to ask for once more.
          */
         FlowQuestion: {
             /** Since */
@@ -1623,10 +1976,14 @@ export interface components {
              * @default 10000
              */
             limit: number;
+            /** Upto */
+            upto?: string | null;
         };
         /**
          * FlowRows
          * @description Rows that left. `next`: where to go on; `more`: whether there is more already. Times are RFC 3339.
+         *
+         *     `units`: of the signals in the rows.
          */
         FlowRows: {
             /** Columns */
@@ -1637,6 +1994,10 @@ export interface components {
             next: string;
             /** More */
             more: boolean;
+            /** Units */
+            units: {
+                [key: string]: string | null;
+            };
         };
         /**
          * FlowShown
@@ -1673,7 +2034,7 @@ export interface components {
         };
         /**
          * Governance
-         * @description The governance in force. `dropped`: signals of the catalogue that no rule names.
+         * @description The governance in force. `dropped`: signals of the catalogue that no rule names. `epoch`: of pseudonyms.
          */
         Governance: {
             /** Name */
@@ -1682,6 +2043,11 @@ export interface components {
             about: string;
             /** Hash */
             hash: string;
+            /**
+             * Epoch
+             * @enum {string}
+             */
+            epoch: "day" | "month" | "quarter" | "year";
             /** Purposes */
             purposes: components["schemas"]["PurposeShown"][];
             /** Rules */
@@ -1690,6 +2056,110 @@ export interface components {
             dropped: string[];
             /** Text */
             text: string;
+        };
+        /**
+         * GrantList
+         * @description The grants that hold for whoever asks.
+         */
+        GrantList: {
+            /** Grants */
+            grants: components["schemas"]["GrantShown"][];
+        };
+        /**
+         * GrantShown
+         * @description One version of a grant. `from` is in, `until` is not; null: until it is revoked.
+         *
+         *     `under`: the grant it was given under; null where the zone's own people gave it. `policy`: the hash of the
+         *     governance it was given under. `standing`: holds, begins later, is over, revoked, or waits because what the
+         *     governance says of the purpose has changed since (`reworded`).
+         */
+        GrantShown: {
+            /** Id */
+            id: string;
+            /** Vehicle */
+            vehicle: string;
+            /** Grantee */
+            grantee: string;
+            /** Purpose */
+            purpose: string;
+            /** Version */
+            version: number;
+            /** Paths */
+            paths: string[];
+            /** Commands */
+            commands: string[];
+            /**
+             * Precision
+             * @description Glob → step, in the signals' unit; the first that fits counts
+             */
+            precision: {
+                [key: string]: number;
+            };
+            /** Zone */
+            zone: string;
+            /** From */
+            from: string;
+            /** Until */
+            until: string | null;
+            /** Given At */
+            given_at: string;
+            /** Given By */
+            given_by: string;
+            /** Under */
+            under: string | null;
+            /** Policy */
+            policy: string;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Revoked By */
+            revoked_by: string | null;
+            /** Standing */
+            standing: string;
+        };
+        /**
+         * GrantWanted
+         * @description What is to be granted. To `zone` it is a consent: to a purpose as a whole, without paths and commands.
+         */
+        GrantWanted: {
+            /**
+             * Grantee
+             * @description zone, person:ID, token:ID, or app:NAME
+             */
+            grantee: string;
+            /** Purpose */
+            purpose: string;
+            /** Paths */
+            paths?: string[];
+            /** Commands */
+            commands?: string[];
+            /** Precision */
+            precision?: {
+                [key: string]: number;
+            };
+            /** From */
+            from?: string | null;
+            /** Until */
+            until?: string | null;
+        };
+        /**
+         * GrantsOf
+         * @description A car's grants: how each purpose stands, and every version of every grant, the newest first.
+         *
+         *     `may_give`, `may_revoke`: whether whoever asks may; `commands`: what a car can be told.
+         */
+        GrantsOf: {
+            /** Vehicle */
+            vehicle: string;
+            /** Consents */
+            consents: components["schemas"]["ConsentState"][];
+            /** Grants */
+            grants: components["schemas"]["GrantShown"][];
+            /** May Give */
+            may_give: boolean;
+            /** May Revoke */
+            may_revoke: boolean;
+            /** Commands */
+            commands: string[];
         };
         /**
          * Head
@@ -1860,6 +2330,36 @@ export interface components {
             leaves: components["schemas"]["Leaf"][];
             /** Next */
             next: number | null;
+        };
+        /**
+         * Leaves
+         * @description What may leave, to which zone, and how it is changed. `rounded`: how many of the signals are made less exact.
+         */
+        Leaves: {
+            /** Flow */
+            flow: string;
+            /** To */
+            to: string;
+            /** Purpose */
+            purpose: string;
+            /** Why */
+            why: string;
+            /** Classes */
+            classes: string[];
+            /** Signals */
+            signals: number;
+            /** Rounded */
+            rounded: number;
+            /** Pseudonym */
+            pseudonym: boolean;
+            /** Time S */
+            time_s: number;
+            /** Needs Consent */
+            needs_consent: boolean;
+            /** Until */
+            until: string | null;
+            /** Ended */
+            ended: boolean;
         };
         /**
          * Link
@@ -2094,6 +2594,14 @@ export interface components {
             reset: boolean;
         };
         /**
+         * Proposed
+         * @description A governance file, YAML or JSON.
+         */
+        Proposed: {
+            /** Text */
+            text: string;
+        };
+        /**
          * PurposeShown
          * @description What data is used for, and why that is lawful. `consented`: how many cars' people agreed, where they must.
          */
@@ -2129,6 +2637,24 @@ export interface components {
             limit: number;
         };
         /**
+         * QuotasShown
+         * @description How much a tenant may take; null: no limit.
+         */
+        QuotasShown: {
+            /** Vehicles */
+            vehicles?: number | null;
+            /** Messages Per S */
+            messages_per_s?: number | null;
+            /** Bytes Per S */
+            bytes_per_s?: number | null;
+            /** Queries */
+            queries?: number | null;
+            /** Streams */
+            streams?: number | null;
+            /** Lake Bytes */
+            lake_bytes?: number | null;
+        };
+        /**
          * RemoveFactor
          * @description Password and code, before the second factor is removed.
          */
@@ -2140,6 +2666,66 @@ export interface components {
              * @description Six digits, as the authenticator app shows them now
              */
             code: string;
+        };
+        /**
+         * ReportShown
+         * @description A report. `note`: what it is not.
+         */
+        ReportShown: {
+            /** Title */
+            title: string;
+            /** Note */
+            note: string;
+            /** Sections */
+            sections: components["schemas"]["SectionShown"][];
+        };
+        /**
+         * RequestShown
+         * @description One request. `due`: the last day that is in time. `outcome`: done or refused; null while it is open.
+         */
+        RequestShown: {
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "access" | "rectification" | "erasure" | "restriction" | "portability" | "objection";
+            /** Vehicle */
+            vehicle: string | null;
+            /** Reference */
+            reference: string;
+            /**
+             * Received
+             * Format: date
+             */
+            received: string;
+            /**
+             * Due
+             * Format: date
+             */
+            due: string;
+            /** Closed At */
+            closed_at: string | null;
+            /** Outcome */
+            outcome: ("done" | "refused") | null;
+            /**
+             * Late
+             * @description Open beyond its last day, or closed after it
+             */
+            late: boolean;
+        };
+        /**
+         * Requests
+         * @description The requests, the first due first; `deadlines`: within how many days each kind is answered.
+         */
+        Requests: {
+            /** Requests */
+            requests: components["schemas"]["RequestShown"][];
+            /** Deadlines */
+            deadlines: {
+                [key: string]: number;
+            };
         };
         /**
          * Role
@@ -2176,6 +2762,34 @@ export interface components {
             elapsed_s: number;
         };
         /**
+         * RulePack
+         * @description The governance in force. `intact`: whether its file says what was taken into force; `versions`: all kept.
+         */
+        RulePack: {
+            /** Name */
+            name: string;
+            /** Hash */
+            hash: string;
+            /** Intact */
+            intact: boolean;
+            /** Since */
+            since: string | null;
+            /** Versions */
+            versions: components["schemas"]["RulePackVersion"][];
+        };
+        /**
+         * RulePackVersion
+         * @description A governance that was in force, by the hash of what it says. `since`: when it last came into force.
+         */
+        RulePackVersion: {
+            /** Hash */
+            hash: string;
+            /** Name */
+            name: string;
+            /** Since */
+            since: string | null;
+        };
+        /**
          * RuleShown
          * @description What holds for some signals: those of the catalogue that the rule is the first to name.
          */
@@ -2193,10 +2807,44 @@ export interface components {
              * @description The step values are rounded to, in the signal's unit; null: as they came
              */
             exactness: number | null;
+            /**
+             * Cell
+             * @description The resolution of the H3 cells that places are set to; null: not by cells
+             */
+            cell: number | null;
+            /**
+             * Time S
+             * @description The step in seconds that times are cut to; 0: as they came
+             */
+            time_s: number;
+            /**
+             * Pseudonym
+             * @description Whether rows name the car by a random name that lasts for the epoch
+             */
+            pseudonym: boolean;
+            /**
+             * Days
+             * @description For how many days rows are kept; null: until the car is erased
+             */
+            days: number | null;
             /** Why */
             why: string;
             /** Signals */
             signals: string[];
+        };
+        /**
+         * SectionShown
+         * @description A heading, sentences, and rows by the words of their head.
+         */
+        SectionShown: {
+            /** Title */
+            title: string;
+            /** Lines */
+            lines: string[];
+            /** Rows */
+            rows: {
+                [key: string]: string;
+            }[];
         };
         /**
          * Self
@@ -2242,6 +2890,8 @@ export interface components {
             signed_in_at?: string | null;
             /** Ends At */
             ends_at?: string | null;
+            /** @description How the console of the caller's tenant looks */
+            brand: components["schemas"]["Brand"];
             /**
              * May
              * @description The acts that the caller may do now
@@ -2376,7 +3026,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "claimable" | "active" | "quarantined" | "revoked" | "retired";
+            state: "claimable" | "active" | "quarantined" | "revoked" | "retired" | "replica";
         };
         /**
          * Status
@@ -2580,6 +3230,96 @@ export interface components {
             tables: components["schemas"]["Table"][];
         };
         /**
+         * TenantList
+         * @description All tenants, by name.
+         */
+        TenantList: {
+            /** Tenants */
+            tenants: components["schemas"]["TenantShown"][];
+        };
+        /**
+         * TenantMade
+         * @description A tenant that was made. `link` lets its first operator in once; it is shown this once.
+         */
+        TenantMade: {
+            tenant: components["schemas"]["TenantShown"];
+            /** Login */
+            login: string;
+            /** Link */
+            link: string;
+            /** Ends At */
+            ends_at: string;
+        };
+        /**
+         * TenantShown
+         * @description A tenant, and what it takes.
+         */
+        TenantShown: {
+            /** Name */
+            name: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "active" | "suspended";
+            /** Created At */
+            created_at: string;
+            /** Title */
+            title: string;
+            /** Colour */
+            colour: string;
+            /** Logo */
+            logo: string;
+            /**
+             * Signals
+             * @description Signals of its own
+             */
+            signals: number;
+            quotas: components["schemas"]["QuotasShown"];
+            /** Vehicles */
+            vehicles: number;
+            /** Lake Rows */
+            lake_rows: number;
+            /** Lake Bytes */
+            lake_bytes: number;
+        };
+        /**
+         * TenantWanted
+         * @description A tenant to be made. `overlay`: signals of its own, YAML or JSON. `login`: its first operator's.
+         */
+        TenantWanted: {
+            /** Name */
+            name: string;
+            /**
+             * Title
+             * @default
+             */
+            title: string;
+            /**
+             * Colour
+             * @description #rrggbb
+             * @default
+             */
+            colour: string;
+            /**
+             * Logo
+             * @default
+             */
+            logo: string;
+            /**
+             * Overlay
+             * @default
+             */
+            overlay: string;
+            /** @default {} */
+            quotas: components["schemas"]["QuotasShown"];
+            /**
+             * Login
+             * @default
+             */
+            login: string;
+        };
+        /**
          * Token
          * @description A program's right to come in, without its secret.
          */
@@ -2609,17 +3349,21 @@ export interface components {
         };
         /**
          * Vehicle
-         * @description A car: `id` names it everywhere, `last_seen` is null until it reports.
+         * @description A car: `id` names it everywhere, `last_seen` is null until it reports. `vin` is null where no grant shows it.
+         *
+         *     `source`: the replica by which another zone tells of it; null for a car of this zone.
          */
         Vehicle: {
             /** Id */
             id: string;
             /** Vin */
-            vin: string;
+            vin: string | null;
             /** Label */
             label: string | null;
             /** State */
             state: string;
+            /** Source */
+            source?: string | null;
             /** Enrolled At */
             enrolled_at: string;
             /** Last Seen */
@@ -2659,11 +3403,13 @@ export interface components {
             /** Id */
             id: string;
             /** Vin */
-            vin: string;
+            vin: string | null;
             /** Label */
             label: string | null;
             /** State */
             state: string;
+            /** Source */
+            source?: string | null;
             /** Enrolled At */
             enrolled_at: string;
             /** Last Seen */
@@ -2690,7 +3436,7 @@ export interface components {
              * State
              * @enum {string}
              */
-            state: "claimable" | "active" | "quarantined" | "revoked" | "retired";
+            state: "claimable" | "active" | "quarantined" | "revoked" | "retired" | "replica";
             /** Certificates */
             certificates: components["schemas"]["CertificateOfCar"][];
             /** Claims */
@@ -2712,13 +3458,18 @@ export interface components {
         };
         /**
          * VehicleSignals
-         * @description The newest values of one car by signal path.
+         * @description The newest values of one car by signal path. `datum`: that of its places.
          */
         VehicleSignals: {
             /** Vehicle */
             vehicle: string;
             /** At */
             at: string;
+            /**
+             * Datum
+             * @enum {string}
+             */
+            datum: "wgs84" | "gcj02";
             /** Signals */
             signals: {
                 [key: string]: components["schemas"]["AgedValue"];
@@ -2758,6 +3509,61 @@ export interface components {
             name: string;
         };
         /**
+         * Zone
+         * @description The zone. `log` and `witnesses`: their keys as verifiers take them.
+         */
+        Zone: {
+            /** Name */
+            name: string;
+            /** Region */
+            region: string;
+            /** Version */
+            version: string;
+            /** Tenants */
+            tenants: components["schemas"]["ZoneTenant"][];
+            governance: components["schemas"]["RulePack"];
+            catalogue: components["schemas"]["ZoneCatalogue"];
+            backends: components["schemas"]["Backends"];
+            /** Keys */
+            keys: components["schemas"]["ZoneKey"][];
+            /** Log */
+            log: string[];
+            /** Witnesses */
+            witnesses: string[];
+            /** Authorities */
+            authorities: components["schemas"]["ZoneAuthority"][];
+            /** Leaves */
+            leaves: components["schemas"]["Leaves"][];
+            /** Comes */
+            comes: components["schemas"]["Comes"][];
+            /** Year */
+            year: number;
+            /** Counted */
+            counted: components["schemas"]["Counted"][];
+        };
+        /**
+         * ZoneAuthority
+         * @description An authority of the zone's certificates; `fingerprint` is the SHA-256 of its own.
+         */
+        ZoneAuthority: {
+            /** Name */
+            name: string;
+            /** Fingerprint */
+            fingerprint: string;
+            /** Ends */
+            ends: string;
+        };
+        /**
+         * ZoneCatalogue
+         * @description The signals that the zone knows.
+         */
+        ZoneCatalogue: {
+            /** Hash */
+            hash: string;
+            /** Signals */
+            signals: number;
+        };
+        /**
          * ZoneIdentities
          * @description Cars by state, and what someone may have to look at. `ending`: the last certificate ends within 10 days.
          */
@@ -2774,6 +3580,28 @@ export interface components {
             claims: components["schemas"]["ClaimShown"][];
             /** Authorities */
             authorities: components["schemas"]["AuthorityShown"][];
+        };
+        /**
+         * ZoneKey
+         * @description A public key of the zone's signer, Ed25519 in hexadecimal, and what it signs.
+         */
+        ZoneKey: {
+            /** Signs */
+            signs: string;
+            /** Id */
+            id: string;
+            /** Public */
+            public: string;
+        };
+        /**
+         * ZoneTenant
+         * @description Who has cars in the zone.
+         */
+        ZoneTenant: {
+            /** Name */
+            name: string;
+            /** State */
+            state: string;
         };
     };
     responses: never;
@@ -2950,7 +3778,7 @@ export interface operations {
             query?: {
                 limit?: number;
                 after?: string | null;
-                state?: ("claimable" | "active" | "quarantined" | "revoked" | "retired") | null;
+                state?: ("claimable" | "active" | "quarantined" | "revoked" | "retired" | "replica") | null;
             };
             header?: never;
             path?: never;
@@ -3032,6 +3860,8 @@ export interface operations {
             query?: {
                 /** @description Signal paths, comma separated; `Vehicle.Cabin.*` means all below */
                 paths?: string;
+                /** @description The datum of latitudes and longitudes in the answer; `map`: the one of the zone's base map */
+                datum?: "wgs84" | "gcj02" | "map";
             };
             header?: never;
             path: {
@@ -3076,6 +3906,8 @@ export interface operations {
                 /** @description Signal paths, comma separated; `Vehicle.Cabin.*` means all below */
                 paths: string;
                 limit?: number;
+                /** @description The datum of latitudes and longitudes in the answer; `map`: the one of the zone's base map */
+                datum?: "wgs84" | "gcj02" | "map";
             };
             header?: never;
             path?: never;
@@ -3119,6 +3951,8 @@ export interface operations {
                 vehicles?: string;
                 /** @description Signal paths, comma separated; `Vehicle.Cabin.*` means all below */
                 paths?: string;
+                /** @description The datum of latitudes and longitudes in the answer; `map`: the one of the zone's base map */
+                datum?: "wgs84" | "gcj02" | "map";
             };
             header?: never;
             path?: never;
@@ -3352,16 +4186,18 @@ export interface operations {
             };
         };
     };
-    consents_v1_vehicles__vehicle__consents_get: {
+    change_governance_v1_governance_post: {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                vehicle: string;
-            };
+            path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Proposed"];
+            };
+        };
         responses: {
             /** @description Successful Response */
             200: {
@@ -3369,7 +4205,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsentsOf"];
+                    "application/json": components["schemas"]["Checked"] | components["schemas"]["Waits"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Waits"];
                 };
             };
             /** @description Refused; `error.do` says what to do */
@@ -3392,7 +4237,127 @@ export interface operations {
             };
         };
     };
-    change_consent_v1_vehicles__vehicle__consents_post: {
+    check_governance_v1_governance_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Proposed"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checked"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    own_v1_grants_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    grants_v1_vehicles__vehicle__grants_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantsOf"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    give_grant_v1_vehicles__vehicle__grants_post: {
         parameters: {
             query?: never;
             header?: never;
@@ -3403,9 +4368,50 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ConsentChange"];
+                "application/json": components["schemas"]["GrantWanted"];
             };
         };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    revoke_grant_v1_vehicles__vehicle__grants__grant__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+                grant: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
         responses: {
             /** @description Successful Response */
             200: {
@@ -3413,7 +4419,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsentsOf"];
+                    "application/json": components["schemas"]["GrantShown"];
                 };
             };
             /** @description Refused; `error.do` says what to do */
@@ -3492,6 +4498,175 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ErasureShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    requests_v1_requests_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Requests"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_request_v1_requests_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Asked"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    close_request_v1_requests__request__close_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                request: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Closing"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RequestShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    show_report_v1_reports__kind__get: {
+        parameters: {
+            query?: {
+                language?: "en" | "zh";
+                year?: number | null;
+                markdown?: boolean;
+            };
+            header?: never;
+            path: {
+                kind: "processing" | "impact" | "annual";
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The report; as Markdown where asked for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportShown"];
+                    "text/markdown": unknown;
                 };
             };
             /** @description Refused; `error.do` says what to do */
@@ -4745,6 +5920,250 @@ export interface operations {
             };
         };
     };
+    all_tenants_v1_tenants_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    create_v1_tenants_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TenantWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantMade"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    tenant_v1_tenants__name__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    suspend_v1_tenants__name__suspend_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    resume_v1_tenants__name__resume_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    quotas_v1_tenants__name__quotas_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuotasShown"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     approvals_v1_approvals_get: {
         parameters: {
             query?: {
@@ -5220,6 +6639,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LeafDetail"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    zone_v1_zone_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Zone"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

@@ -1,4 +1,4 @@
-/** The page shown, read from and written to the address's fragment: `#/vehicles/ID/consents?signals=…`. */
+/** The page shown, read from and written to the address's fragment: `#/vehicles/ID/grants?signals=…`. */
 const PAGES = {
   "": "overview",
   map: "map",

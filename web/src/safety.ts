@@ -1,13 +1,13 @@
 /** Calls about what is lawful, who may do what, and what was done. */
 import { call, send } from "./calls";
-import type { Checkpoint, ClaimGiven, Consents, Erasure, Flows, Governance, LeafDetail, LeafPage, VehicleIdentities, ZoneIdentities } from "./types";
+import type { Checkpoint, ClaimGiven, Erasure, Flows, Governance, Grant, GrantsOf, GrantWanted, LeafDetail, LeafPage, VehicleIdentities, ZoneIdentities } from "./types";
 
 const id = encodeURIComponent;
 
 export const readGovernance = () => call<Governance>("/v1/governance");
-export const readConsents = (vehicle: string) => call<Consents>(`/v1/vehicles/${id(vehicle)}/consents`);
-export const changeConsent = (vehicle: string, purpose: string, state: "given" | "withdrawn") =>
-  send<Consents>("POST", `/v1/vehicles/${id(vehicle)}/consents`, { purpose, state });
+export const readGrants = (vehicle: string) => call<GrantsOf>(`/v1/vehicles/${id(vehicle)}/grants`);
+export const giveGrant = (vehicle: string, wanted: GrantWanted) => send<Grant>("POST", `/v1/vehicles/${id(vehicle)}/grants`, wanted);
+export const revokeGrant = (vehicle: string, grant: string) => send<Grant>("DELETE", `/v1/vehicles/${id(vehicle)}/grants/${id(grant)}`);
 
 export const readFlows = () => call<Flows>("/v1/flows");
 

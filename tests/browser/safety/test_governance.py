@@ -32,7 +32,7 @@ def test_governance_says_what_is_kept_why_and_how_exactly(visit: Visit, admin: H
 
 
 def test_consent_is_noted_and_withdrawn_by_keyboard(visit: Visit, admin: Human, car: str) -> None:
-    page = visit(f"#/vehicles/{car}/consents", admin)
+    page = visit(f"#/vehicles/{car}/grants", admin)
     note = page.get_by_role("button", name="Note consent: research")
     note.focus()
     page.keyboard.press("Enter")
@@ -43,12 +43,37 @@ def test_consent_is_noted_and_withdrawn_by_keyboard(visit: Visit, admin: Human, 
     expect(note).to_be_focused()
     page.keyboard.press("Enter")
     dialog.get_by_role("button", name="Note consent").press("Enter")
-    expect(page.get_by_role("row").filter(has_text="research")).to_contain_text("given")
+    expect(page.get_by_role("row").filter(has_text="research")).to_contain_text("holds")
     page.get_by_role("button", name="Withdraw: research").click()
     page.get_by_role("dialog").get_by_role("button", name="Withdraw").click()
-    expect(page.get_by_role("row").filter(has_text="research")).to_have_count(2)
+    expect(page.get_by_role("row").filter(has_text="research")).to_contain_text("revoked")
     expect(page.get_by_text("not agreed", exact=True)).to_be_visible()
     fits(page)
+
+
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_something_of_a_car_is_granted_and_revoked(visit: Visit, admin: Human, car: str, size: tuple[int, int]) -> None:
+    page, app = visit(f"#/vehicles/{car}/grants", admin, size), f"app:of-{size[0]}"
+    page.get_by_role("button", name="Grant…").press("Enter")
+    dialog = page.get_by_role("dialog", name="Grant something of this car")
+    dialog.get_by_label("To whom").fill("everybody")
+    dialog.get_by_label("Signals").fill("Vehicle.Speed")
+    dialog.get_by_label("Show numbers to a step only").fill("Vehicle.Speed")
+    expect(dialog.get_by_role("alert")).to_contain_text("is no step")
+    dialog.get_by_label("Show numbers to a step only").fill("Vehicle.Speed=10")
+    dialog.get_by_label("lock", exact=True).check()
+    dialog.get_by_role("button", name="Grant…").click()
+    expect(dialog).to_contain_text("is nobody to grant to")
+    dialog.get_by_label("To whom").fill(app)
+    fits(page)
+    dialog.get_by_role("button", name="Grant…").click()
+    row = page.get_by_role("row").filter(has_text=app)
+    expect(row).to_contain_text("Vehicle.Speed, lock")
+    expect(row).to_contain_text("holds")
+    fits(page)
+    page.get_by_role("button", name=f"Revoke: {app}").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    expect(row).to_contain_text("revoked")
 
 
 def test_safety_pages_are_found_on_the_phone_in_chinese(visit: Visit, admin: Human) -> None:
@@ -64,7 +89,7 @@ def test_car_is_erased_by_the_data_protection_officer(visit: Visit, zone: Runnin
     sold, _ = zone.enrol("sold-car")
     with contextlib.closing(zone.records()) as records:
         Register(records).add(None, "erika", "Erika", ["dpo"], "default")
-    page = visit(f"#/vehicles/{sold.vehicle.id}/consents", come_in(zone.link("erika")), PHONE)
+    page = visit(f"#/vehicles/{sold.vehicle.id}/grants", come_in(zone.link("erika")), PHONE)
     page.get_by_role("button", name="Erase…").click()
     dialog = page.get_by_role("dialog", name="Erase sold-car?")
     expect(dialog.get_by_role("button", name="Erase for ever")).to_be_disabled()

@@ -1,6 +1,6 @@
 import { en as actions } from "./actions";
 import { en as audit } from "./audit";
-import { en as consents } from "./consents";
+import { en as grants } from "./grants";
 import { en as erasures } from "./erasures";
 import { en as flows } from "./flows";
 import { en as governance } from "./governance";
@@ -154,7 +154,7 @@ export const en = {
 
   safety,
   governance,
-  consents,
+  grants,
   signin,
   actions,
   people,
@@ -247,7 +247,7 @@ export const en = {
     points: (n: string, step: string) => `${n} samples, one point per ${step}`,
     noHistory: "The lake has no numbers of this signal in this range.",
     openSql: "Open as SQL",
-    sides: { values: "Values", consents: "Consents", identity: "Identity", orders: "Orders" },
+    sides: { values: "Values", grants: "Consent and grants", identity: "Identity", orders: "Orders" },
     side: "Sides of this vehicle",
     reload: "Read again",
   },

@@ -1,7 +1,7 @@
 /** 中文 */
 import { zh as actions } from "./actions";
 import { zh as audit } from "./audit";
-import { zh as consents } from "./consents";
+import { zh as grants } from "./grants";
 import type { Words } from "./en";
 import { zh as erasures } from "./erasures";
 import { zh as flows } from "./flows";
@@ -152,7 +152,7 @@ export const zh: Words = {
 
   safety,
   governance,
-  consents,
+  grants,
   signin,
   actions,
   people,
@@ -245,7 +245,7 @@ export const zh: Words = {
     points: (n, step) => `${n} 个采样，每点 ${step}`,
     noHistory: "数据湖在此范围内没有该信号的数值。",
     openSql: "用 SQL 打开",
-    sides: { values: "数值", consents: "同意", identity: "身份", orders: "指令" },
+    sides: { values: "数值", grants: "同意与授权", identity: "身份", orders: "指令" },
     side: "车辆的各个方面",
     reload: "重新读取",
   },
