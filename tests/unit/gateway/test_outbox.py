@@ -20,7 +20,7 @@ from carcloud.backends.records.audit import pending
 from carcloud.backends.records.orders import Order
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, NotAllowedError, TryLaterError
 from carcloud.gateway.outbox import give
-from carcloud.safety.grants.reach import Reach
+from carcloud.safety.grants.reach import Part, Reach
 from carcloud.safety.orders.authorisation import Signature
 from carcloud.safety.orders.people import pairing_proof
 from carcloud.safety.orders.server import LIMIT_REQUEST_BYTES, OrderServer, OrderSignerClient
@@ -51,9 +51,15 @@ class Desk:
     async def look(self, vehicle: str) -> CarState:
         return self.states.get(vehicle, CarState())
 
-    def give(self, text: bytes, signatures: list[Signature], tenant: str = "default") -> list[Order]:
+    def give(
+        self,
+        text: bytes,
+        signatures: list[Signature],
+        tenant: str = "default",
+        parts: tuple[Part, ...] | None = None,
+    ) -> list[Order]:
         said = text.decode(), as_sent(signatures)
-        return asyncio.run(give(self.records, self.signer, self.look, *said, Reach(tenant), "person:p1"))
+        return asyncio.run(give(self.records, self.signer, self.look, *said, Reach(tenant, parts), "person:p1"))
 
     def noted(self) -> list[tuple[str, str, str, str]]:
         rows = self.records.rows(select(pending.c.actor, pending.c.action, pending.c.object, pending.c.outcome))
@@ -96,6 +102,18 @@ def test_what_is_denied_is_noted_and_not_queued(desk: Desk) -> None:
         desk.give(*desk.pair.authorise("ada", "lock", "a1"), tenant="other")
     assert [row[3] for row in desk.noted()] == ["denied"] * 4
     assert desk.records.orders.listed("default") == []
+
+
+def test_who_reaches_by_grants_orders_granted_commands_of_granted_cars_only(desk: Desk) -> None:
+    parts = (Part("a1", {}, frozenset({"lock"})), Part("b2", {}, frozenset()))
+    (queued,) = desk.give(*desk.pair.authorise("ada", "lock", "a1"), parts=parts)
+    assert queued.command == "lock"
+    for wanted in (("unlock", "a1"), ("lock", "b2"), ("lock", "a1", "b2")):
+        with pytest.raises(NotAllowedError, match="No grant"):
+            desk.give(*desk.pair.authorise("ada", *wanted), parts=parts)
+    with pytest.raises(MissingError):
+        desk.give(*desk.pair.authorise("ada", "lock", "b2"), parts=parts[:1])
+    assert [row[3] for row in desk.noted()] == ["done", *["denied"] * 4]
 
 
 def test_text_that_is_none_is_no_authorisation(desk: Desk) -> None:
