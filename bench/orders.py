@@ -32,6 +32,7 @@ from carcloud.gateway.enrolment import Endpoints, enrol, write_credentials
 from carcloud.gateway.outbox import give
 from carcloud.onboard.drive import drive
 from carcloud.onboard.simulator import Simulator
+from carcloud.safety.grants.reach import Reach
 from carcloud.safety.identity import Authority
 from carcloud.safety.orders.authorisation import draft, sign
 from carcloud.safety.orders.people import People
@@ -68,7 +69,7 @@ async def rounds(folder: Folder, vehicle: str, key: ec.EllipticCurvePrivateKey, 
         text = draft("default", [vehicle], command, parameters, "fleet", now, now + 60)
         signature = sign(key, text)
         sent = [{"key": signature.key, "signature": base64.b64encode(signature.value).decode()}]
-        await give(records, signer, look, text.decode(), sent, "default", "machine")
+        await give(records, signer, look, text.decode(), sent, Reach("default"), "machine")
         await cloud.publish(subjects.ORDERED, vehicle.encode())
         told = await asyncio.wait_for(ended.get(), 70)
         if told["state"] != "done":

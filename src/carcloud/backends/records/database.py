@@ -27,8 +27,8 @@ from sqlalchemy import (
     MetaData,
     Row,
     Select,
-    String,
     Table,
+    Text,
     create_engine,
     event,
     func,
@@ -85,7 +85,7 @@ class Vault(Protocol):
 class Sealed(TypeDecorator[str]):
     """A text that lies sealed in the database, by the vault the records were opened with; as it is where by none."""
 
-    impl = String(64)
+    impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:

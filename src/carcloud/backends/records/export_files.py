@@ -11,17 +11,10 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, String, Table, Text, delete, insert, select, update
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, String, Table, delete, insert, select, update
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, Sealed, metadata
-
-
-class SealedPath(Sealed):
-    """A path that lies sealed in the database."""
-
-    impl = Text
-    cache_ok = True
 
 
 export_files = Table(
@@ -31,7 +24,7 @@ export_files = Table(
     Column("at", Instant, nullable=False),
     Column("tenant", String(64), nullable=False),
     Column("actor", String(96), nullable=False),
-    Column("path", SealedPath, nullable=False, unique=True),
+    Column("path", Sealed, nullable=False, unique=True),
     Column("format", String(16), nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("rows", BigInteger, nullable=False),
