@@ -16,7 +16,6 @@ from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, String, Table, d
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, Sealed, metadata
 
-
 export_files = Table(
     "export_files",
     metadata,
@@ -34,7 +33,7 @@ export_misses = Table(
     "export_misses",
     metadata,
     Column("erasure", String(32), ForeignKey("erasures.id"), primary_key=True),
-    Column("path", SealedPath, primary_key=True),
+    Column("path", Sealed, primary_key=True),
     Column("why", String(64), nullable=False),
 )
 
