@@ -2,7 +2,7 @@
 import type { PageName } from "./route.svelte";
 
 export const FLEET = ["overview", "map", "vehicles", "sql"] as const satisfies PageName[];
-export const SAFETY = ["governance", "identity", "orders", "audit", "people"] as const satisfies PageName[];
+export const SAFETY = ["governance", "identity", "orders", "requests", "audit", "people"] as const satisfies PageName[];
 
 export type Offered = (typeof FLEET)[number] | (typeof SAFETY)[number];
 
@@ -16,6 +16,7 @@ export const NEEDS: Record<PageName, string[]> = {
   governance: ["readGovernance"],
   identity: ["readIdentity"],
   orders: ["readOrders"],
+  requests: ["readRequests", "readReports"],
   audit: ["readAudit"],
   people: ["readPeople", "readApprovals"],
   account: [],

@@ -8,6 +8,7 @@ const PAGES = {
   governance: "governance",
   identity: "identity",
   orders: "orders",
+  requests: "requests",
   audit: "audit",
   people: "people",
   account: "account",

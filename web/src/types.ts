@@ -51,6 +51,11 @@ export type Checkpoint = Schemas["Checkpoint"];
 export type Order = Schemas["OrderShown"];
 export type SignerKey = Schemas["KeyShown"];
 export type PairedKey = Schemas["Paired"];
+export type PersonRequest = Schemas["RequestShown"];
+export type PersonRequests = Schemas["Requests"];
+export type Report = Schemas["ReportShown"];
+export type ReportKind = "processing" | "impact" | "annual";
+export type Checked = Schemas["Checked"];
 export type Erasure = Schemas["ErasureShown"];
 export type Refusal = Partial<Schemas["ErrorBody"]>;
 

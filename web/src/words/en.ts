@@ -1,5 +1,6 @@
 import { en as actions } from "./actions";
 import { en as audit } from "./audit";
+import { en as change } from "./change";
 import { en as grants } from "./grants";
 import { en as erasures } from "./erasures";
 import { en as flows } from "./flows";
@@ -7,6 +8,7 @@ import { en as governance } from "./governance";
 import { en as identity } from "./identity";
 import { en as orders } from "./orders";
 import { en as people } from "./people";
+import { en as requests } from "./requests";
 import { en as safety } from "./safety";
 import { en as signin } from "./signin";
 
@@ -27,6 +29,7 @@ export const en = {
     governance: "Governance",
     identity: "Identity",
     orders: "Orders",
+    requests: "Requests",
     audit: "Audit log",
     people: "People",
     account: "Your account",
@@ -154,6 +157,8 @@ export const en = {
 
   safety,
   governance,
+  change,
+  requests,
   grants,
   signin,
   actions,

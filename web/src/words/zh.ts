@@ -1,6 +1,7 @@
 /** 中文 */
 import { zh as actions } from "./actions";
 import { zh as audit } from "./audit";
+import { zh as change } from "./change";
 import { zh as grants } from "./grants";
 import type { Words } from "./en";
 import { zh as erasures } from "./erasures";
@@ -9,6 +10,7 @@ import { zh as governance } from "./governance";
 import { zh as identity } from "./identity";
 import { zh as orders } from "./orders";
 import { zh as people } from "./people";
+import { zh as requests } from "./requests";
 import { zh as safety } from "./safety";
 import { zh as signin } from "./signin";
 
@@ -25,6 +27,7 @@ export const zh: Words = {
     governance: "治理",
     identity: "身份",
     orders: "指令",
+    requests: "请求与报告",
     audit: "审计日志",
     people: "人员",
     account: "我的账户",
@@ -152,6 +155,8 @@ export const zh: Words = {
 
   safety,
   governance,
+  change,
+  requests,
   grants,
   signin,
   actions,
