@@ -9,7 +9,15 @@ from carcloud.backends.records import Records
 from carcloud.safety.governance.policy import Policy
 from carcloud.safety.grants.grant import ZONE, consents, ground_of
 from carcloud.safety.reports.facts import Facts
-from carcloud.settings import Folder, Settings, catalogue_in_force, flows_in_force, governance_in_force
+from carcloud.safety.tenants import seen_by
+from carcloud.settings import (
+    Folder,
+    Settings,
+    catalogue_in_force,
+    flows_in_force,
+    governance_in_force,
+    own_signals_in_force,
+)
 from carcloud.vehicle.life import LIVE
 
 LIMIT_SUSPECTED = 10_000
@@ -18,8 +26,9 @@ LIMIT_SUSPECTED = 10_000
 def facts_of(settings: Settings, folder: Folder, records: Records, tenant: str, year: int, now: datetime) -> Facts:
     """Return a tenant's facts on a day, with what happened in a calendar year."""
     policy, flows = governance_in_force(settings, folder), flows_in_force(folder)
-    catalogue = catalogue_in_force(settings, folder)
-    signals, unnamed = _named(policy, sorted(catalogue))
+    catalogue, home = catalogue_in_force(settings, folder), tenant == settings.tenant
+    seen = seen_by(catalogue, own_signals_in_force(folder), tenant)
+    signals, unnamed = _named(policy, sorted(seen))
     erased = [each for each in records.erasures.all() if each.tenant == tenant and each.at.year == year]
     ground = ground_of(settings.zone, policy, catalogue)
     agreed = consents(records.grants.held(now, [ZONE], tenant=tenant), ground, now)
@@ -31,15 +40,15 @@ def facts_of(settings: Settings, folder: Folder, records: Records, tenant: str, 
         today=now.date(),
         year=year,
         policy=policy,
-        flows=[flow for flow in flows.flows.values() if tenant == settings.tenant and not flows.ended(flow, now)],
+        flows=[flow for flow in flows.flows.values() if home and not flows.ended(flow, now)],
         signals=signals,
         unnamed=unnamed,
         vehicles=sum(count for state, count in records.life.counts(tenant).items() if state in LIVE),
         consents=Counter(purpose for purposes in agreed.values() for purpose in purposes),
         requests=records.requests.all(tenant),
         erased=len(erased),
-        left=records.exports.meters(year),
-        stopped=len(records.exports.stopped(year)),
+        left=records.exports.meters(year) if home else {},
+        stopped=len(records.exports.stopped(year)) if home else 0,
         suspected=len(records.suspicions.open(LIMIT_SUSPECTED, tenant)),
         measures=_measures(settings, records, tenant),
     )

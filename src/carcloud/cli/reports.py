@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -15,12 +16,13 @@ from carcloud.assembly.records import open_records
 from carcloud.assembly.reports import facts_of
 from carcloud.backends.records.requests import OUTCOMES, REQUEST_KINDS, Request
 from carcloud.cli.lake import lake_query
-from carcloud.cli.options import DATA, Config, Data, zone_of
+from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.errors import InputError
 from carcloud.safety.reports.phrases import LANGUAGES, Language
 from carcloud.safety.reports.reports import REPORT_KINDS, ReportKind
 from carcloud.safety.reports.reports import report as write
 from carcloud.safety.seal import Seals
+from carcloud.safety.tenants import known as known_tenant
 from carcloud.settings import governance_in_force
 from carcloud.stream.quarantine import Quarantine
 
@@ -40,9 +42,10 @@ def request_add(
     received: Annotated[str | None, typer.Option(help="The day it came, YYYY-MM-DD; today if not given.")] = None,
     data: Data = DATA,
     config: Config = None,
+    tenant: OfTenant = None,
 ) -> None:
     """Take down what somebody asked for; the governance in force says within how many days it is answered."""
-    settings, folder = zone_of(data, config)
+    settings, folder = zone_of(data, config, tenant)
     if kind not in REQUEST_KINDS:
         raise InputError(f"{kind[:64]!r} is no kind of request.", f"Give one of {', '.join(REQUEST_KINDS)}.")
     if len(reference) > LIMIT_REFERENCE:
@@ -59,9 +62,9 @@ def request_add(
 
 
 @request.command("list")
-def request_list(data: Data = DATA, config: Config = None) -> None:
+def request_list(data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
     """List the requests, the first due first."""
-    settings, folder = zone_of(data, config)
+    settings, folder = zone_of(data, config, tenant)
     today = datetime.now(UTC).date()
     with contextlib.closing(open_records(settings, folder)) as records:
         for one in records.requests.all(settings.tenant):
@@ -77,9 +80,10 @@ def request_close(
     why: Annotated[str, typer.Option(help="Why it was refused, or what was done; kept beside the audit log.")] = "",
     data: Data = DATA,
     config: Config = None,
+    tenant: OfTenant = None,
 ) -> None:
     """Say what became of a request."""
-    settings, folder = zone_of(data, config)
+    settings, folder = zone_of(data, config, tenant)
     known = next((one for one in OUTCOMES if one == outcome), None)
     if known is None:
         raise InputError(f"{outcome[:64]!r} is no outcome.", "Give done or refused.")
@@ -109,6 +113,7 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The file to write; else the terminal.")] = None,
     data: Data = DATA,
     config: Config = None,
+    tenant: OfTenant = None,
 ) -> None:
     """Write a record of processing, the draft of an impact assessment, or the yearly report."""
     settings, folder = zone_of(data, config)
@@ -117,7 +122,8 @@ def report(
     if year is not None and year not in YEARS:
         raise InputError(f"{year} is no year of cars.", f"Give one from {YEARS.start} to {YEARS.stop - 1}.")
     with contextlib.closing(open_records(settings, folder)) as records:
-        facts = facts_of(settings, folder, records, settings.tenant, year or now.year, now)
+        whose = known_tenant(records, settings.tenant, tenant or settings.tenant)
+        facts = facts_of(settings, folder, records, whose, year or now.year, now)
     document = write(wanted, facts, spoken)
     text = json.dumps(document.json(), ensure_ascii=False, indent=1) + "\n" if json_ else document.markdown()
     if out is None:
@@ -155,7 +161,8 @@ def access(
     """Write a copy of all that the zone holds of a car, for the person it is about."""
     settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
-        lake = lake_query(settings, folder) if (folder.lake / "samples").exists() else None
+        own = replace(settings, tenant=records.vehicle(vehicle).tenant)
+        lake = lake_query(own, folder) if (folder.lake / "samples").exists() else None
         opener = Quarantine(records, Seals(folder.keys, settings.tenant)).payload
         sources = Sources(settings, folder, records, lake, opener)
         written = copy_of(sources, vehicle, out, _language(language), datetime.now(UTC))
