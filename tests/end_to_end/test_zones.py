@@ -303,6 +303,10 @@ def _replicated(zones: Zones, rows: list[dict[str, Any]]) -> None:
     assert [tuple(row) for row in kept] == speeds
     assert there.sql("SELECT count(*), count(DISTINCT vehicle) FROM samples") == [[len(speeds), STOP]]
     assert there.status()["stream"]["refused"]["not_permitted"] == len(rows) - len(speeds)
+    shown = there.get("/v1/zone")
+    assert (shown["name"], shown["region"], shown["governance"]["name"]) == ("eu-fra", "EU", "europe")
+    assert [(one["replica"], one["cars"], one["rows"]) for one in shown["comes"][:1]] == [("from-cn", STOP, len(rows))]
+    assert zones.token.read_text() not in str(shown)
     listed = there.get("/v1/vehicles")["vehicles"]
     assert {(car["state"], car["vin"], car["source"]) for car in listed} == {("replica", None, "from-cn")}
     names = {row["vehicle"] for row in rows}

@@ -58,8 +58,8 @@ ROOMS = (
     approvals,
     orders,
     audit,
-    pages,
     zone,
+    pages,
 )
 
 
