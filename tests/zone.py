@@ -88,8 +88,8 @@ class RunningZone:
     def alarms(self) -> list[dict[str, str]]:
         """Return the alarms that stand, none while the API is away."""
         try:
-            found: list[dict[str, str]] = self.client.get("/healthz").json()["alarms"]
-        except (httpx.HTTPError, ValueError):
+            found: list[dict[str, str]] = self.client.get("/v1/status").json()["alarms"]
+        except (httpx.HTTPError, ValueError, KeyError):
             return []
         return found
 

@@ -91,7 +91,7 @@ class Status(BaseModel):
     zone: str
     tenant: str = "default"
     at: Time
-    personal_data: bool = Field(default=False, description="Whether the zone may hold personal data; not yet")
+    personal_data: bool = Field(default=False, description="Whether its governance is another than `laboratory`")
     stream: Stream = Stream()
     delay: Delay = Delay()
     lake: LakeSize = LakeSize()
@@ -113,13 +113,13 @@ class StatusHistory(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the zone works: ok, degraded (a part is away or an alarm stands), or starting."""
+    """Whether the zone works: ok, degraded (a part is away or an alarm stands), or starting. Anybody may ask."""
 
     status: Literal["ok", "degraded", "starting"]
     version: str
     zone: str
     parts: dict[str, Part]
-    alarms: list[Alarm]
+    alarms: list[str] = Field(description="Codes of the standing alarms; what they say is in /v1/status")
 
 
 routes = APIRouter(tags=["status"], responses=RESPONSES)
@@ -138,7 +138,7 @@ async def health(ports: Wired, response: Response) -> Health:
         version=__version__,
         zone=status.zone,
         parts=status.parts,
-        alarms=[alarm for alarm in status.alarms if alarm.tenant in (None, status.tenant)],
+        alarms=sorted({alarm.code for alarm in status.alarms if alarm.tenant in (None, status.tenant)}),
     )
 
 

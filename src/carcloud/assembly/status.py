@@ -24,8 +24,8 @@ NEEDED = ("governor", "twin", "lake")
 class ZoneStatus:
     """Listens to the bus and answers with the newest."""
 
-    def __init__(self, settings: Settings, records: Records) -> None:
-        self._settings, self._records = settings, records
+    def __init__(self, settings: Settings, records: Records, *, personal: bool = False) -> None:
+        self._settings, self._records, self._personal = settings, records, personal
         self._told: dict[str, dict[str, Any]] = {}
         self._parts: dict[str, dict[str, Any]] = {}
         self._enrolled, self._counted = 0, -COUNT_EVERY_S
@@ -53,7 +53,7 @@ class ZoneStatus:
             "zone": self._settings.zone,
             "tenant": self._settings.tenant,
             "at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "personal_data": False,
+            "personal_data": self._personal,
             "stream": stream | {"refused": +refused, "quarantined": sum(refused[cause] for cause in QUARANTINED)},
             "delay": {"twin_s": twin["delay"], "lake_s": lake["delay"]},
             "lake": lake["lake"],

@@ -33,9 +33,11 @@ def test_zone_with_a_part_away_or_an_alarm_is_degraded(api: httpx.Client, zone: 
     zone.bus.last = status(**trouble)
     answer = api.get("/healthz")
     assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    assert "Full." not in answer.text
+    assert answer.json()["alarms"] == [alarm["code"] for alarm in trouble.get("alarms", [])]
 
 
-def test_status_says_that_the_zone_is_not_yet_for_personal_data(api: httpx.Client, zone: Zone) -> None:
+def test_status_says_that_a_laboratory_is_not_for_personal_data(api: httpx.Client, zone: Zone) -> None:
     zone.bus.last = status(5)
     answer = api.get("/v1/status").json()
     assert answer["personal_data"] is False

@@ -37,7 +37,7 @@ from carcloud.safety.identity import Trust
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.seal import Seals
 from carcloud.safety.tenants import seen_by
-from carcloud.settings import catalogue_in_force, load_policies, own_signals_in_force
+from carcloud.settings import LABORATORY, catalogue_in_force, load_policies, own_signals_in_force
 from carcloud.stream import subjects
 from carcloud.stream.quarantine import Quarantine
 from carcloud.twin.reader import TwinReader
@@ -55,7 +55,7 @@ async def run(context: Context) -> None:
     shares = Shares(records)
     await cloud.listen(subjects.TENANT, shares.changed)
     catalogues = _catalogues(catalogue, own_signals_in_force(context.folder))
-    status, history = ZoneStatus(settings, records), History()
+    status, history = ZoneStatus(settings, records, personal=governance.name != LABORATORY), History()
     await status.listen(cloud)
     quarantine = Quarantine(records, Seals(context.folder.keys, settings.tenant))
     table = context.folder.lake / "samples"
