@@ -1,6 +1,6 @@
 /** Calls about what is lawful, who may do what, and what was done. */
 import { call, send } from "./calls";
-import type { Checked, Checkpoint, ClaimGiven, Erasure, Flows, Governance, Grant, GrantsOf, GrantWanted, LeafDetail, LeafPage, PersonRequest, PersonRequests, Report, ReportKind, VehicleIdentities, Waits, ZoneIdentities } from "./types";
+import type { Checked, Checkpoint, ClaimGiven, Erasure, Flows, Governance, Grant, GrantsOf, GrantWanted, LeafDetail, LeafPage, PersonRequest, PersonRequests, Report, ReportKind, VehicleIdentities, Waits, ZoneIdentities, ZoneObject } from "./types";
 
 const id = encodeURIComponent;
 
@@ -10,6 +10,7 @@ export const giveGrant = (vehicle: string, wanted: GrantWanted) => send<Grant>("
 export const revokeGrant = (vehicle: string, grant: string) => send<Grant>("DELETE", `/v1/vehicles/${id(vehicle)}/grants/${id(grant)}`);
 
 export const readFlows = () => call<Flows>("/v1/flows");
+export const readZone = () => call<ZoneObject>("/v1/zone");
 
 /** Reading a file against a large catalogue, or counting rows for a report, takes longer than other calls. */
 const LONG_MS = 60_000;

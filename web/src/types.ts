@@ -43,6 +43,7 @@ export type IdentityClaim = Schemas["ClaimShown"];
 export type Suspicion = Schemas["SuspicionShown"];
 export type CarCertificate = Schemas["CertificateOfCar"];
 export type Flows = Schemas["FlowList"];
+export type ZoneObject = Schemas["Zone"];
 export type Meter = Schemas["MeterShown"];
 export type Leaf = Schemas["Leaf"];
 export type LeafPage = Schemas["LeafPage"];

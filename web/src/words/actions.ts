@@ -42,6 +42,8 @@ export const en = {
     readRequests: "see people's requests",
     changeRequests: "keep people's requests",
     readReports: "write reports",
+    readZone: "see what the zone is",
+    takeReplica: "take in another zone's cars",
     eraseVehicle: "erase a vehicle",
     expire: "let rows expire",
     // These are noted in the log, and nobody is allowed them: they follow from other acts.
@@ -114,6 +116,8 @@ export const zh: typeof en = {
     readRequests: "查看个人请求",
     changeRequests: "处理个人请求",
     readReports: "生成报告",
+    readZone: "查看域信息",
+    takeReplica: "接入其他域的车辆",
     eraseVehicle: "抹除车辆",
     expire: "清除到期数据",
     suspectClone: "怀疑被复制",

@@ -4,6 +4,7 @@ import { en as change } from "./change";
 import { en as grants } from "./grants";
 import { en as erasures } from "./erasures";
 import { en as flows } from "./flows";
+import { en as zoneObject } from "./zone";
 import { en as governance } from "./governance";
 import { en as identity } from "./identity";
 import { en as orders } from "./orders";
@@ -166,6 +167,7 @@ export const en = {
   identity,
   orders,
   flows,
+  zoneObject,
   erasures,
   audit,
 

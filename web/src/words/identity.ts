@@ -2,13 +2,14 @@
 export const en = {
   title: "Identity",
   text: "Each car has a key that never leaves it, and a short-lived certificate that it renews by itself. Nobody else gets in.",
-  states: { claimable: "claimable", active: "active", quarantined: "held back", revoked: "revoked", retired: "retired" } as Record<string, string>,
+  states: { claimable: "claimable", active: "active", quarantined: "held back", revoked: "revoked", retired: "retired", replica: "of another zone" } as Record<string, string>,
   meaning: {
     claimable: "May join once, with a claim; nobody holds a certificate yet.",
     active: "Comes in, speaks and listens.",
     quarantined: "Comes in, but nothing of it is taken until it is released.",
     revoked: "Does not come in.",
     retired: "Does not come in, for ever.",
+    replica: "Comes in at no door: another zone tells of it.",
   } as Record<string, string>,
   noCars: "No car has an identity yet.",
   look: "To look at",
@@ -72,13 +73,14 @@ export const en = {
 export const zh: typeof en = {
   title: "身份",
   text: "每辆车持有从不外泄的密钥，以及自行续签的短期证书；其他人一律无法进入。",
-  states: { claimable: "待认领", active: "有效", quarantined: "已隔离", revoked: "已吊销", retired: "已报废" },
+  states: { claimable: "待认领", active: "有效", quarantined: "已隔离", revoked: "已吊销", retired: "已报废", replica: "其他域" },
   meaning: {
     claimable: "可凭认领码加入一次，尚无人持有证书。",
     active: "可进入、发送与接收。",
     quarantined: "可进入，但解除隔离前不接收其任何数据。",
     revoked: "不得进入。",
     retired: "永久不得进入。",
+    replica: "不从任何入口进入：由其他域告知。",
   },
   noCars: "还没有车辆拥有身份。",
   look: "需要关注",

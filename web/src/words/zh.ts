@@ -6,6 +6,7 @@ import { zh as grants } from "./grants";
 import type { Words } from "./en";
 import { zh as erasures } from "./erasures";
 import { zh as flows } from "./flows";
+import { zh as zoneObject } from "./zone";
 import { zh as governance } from "./governance";
 import { zh as identity } from "./identity";
 import { zh as orders } from "./orders";
@@ -164,6 +165,7 @@ export const zh: Words = {
   identity,
   orders,
   flows,
+  zoneObject,
   erasures,
   audit,
 
