@@ -40,7 +40,7 @@ def test_overview_shows_the_stream_as_it_flows(open_page: Open, size: tuple[int,
     batches = way.get_by_text(re.compile("batches so far"))
     expect(batches).to_be_visible()
     before = batches.inner_text()
-    expect(page.get_by_text("Not yet for personal data.")).to_be_visible()
+    expect(page.get_by_text("Not for other people's cars.")).to_be_visible()
     expect(page.get_by_role("row").filter(has_text="governor").get_by_text("up", exact=True)).to_be_visible()
     expect(page.locator("canvas")).to_have_count(3)
     expect(batches).not_to_have_text(before)

@@ -16,6 +16,7 @@ from carcloud.safety.governance.policy import Policy, parse
 from carcloud.safety.governance.table import Table
 from carcloud.stream import subjects
 
+CHANGE = "changeGovernance"
 LIMIT_TEXT = 500_000
 
 
@@ -48,7 +49,7 @@ async def change_governance(
     ports: Wired,
     response: Response,
     proposed: Proposed,
-    caller: Annotated[Caller, Depends(allowed("changeGovernance"))],
+    caller: Annotated[Caller, Depends(allowed(CHANGE))],
 ) -> Checked | Waits:
     """Take a governance file into force: asked by one person, approved by another, then asked once more by the first.
 
@@ -62,8 +63,11 @@ async def change_governance(
     checked = await run_in_threadpool(_checked, ports, wanted)
     if checked.from_hash == checked.to_hash:
         raise ConflictError("This governance is in force already.", "Nothing is to be done.")
-    require = ports.reception.approvals.require
-    waiting = await run_in_threadpool(require, caller, "changeGovernance", "zone", checked.model_dump())
+    approvals = ports.reception.approvals
+    if await run_in_threadpool(approvals.deciders, CHANGE, caller.tenant) < 2:
+        do = "Have another operator or data-protection officer set up a second factor; or name it in the configuration."
+        raise ConflictError("Nobody else could approve this.", do)
+    waiting = await run_in_threadpool(approvals.require, caller, CHANGE, "zone", checked.model_dump())
     if waiting is not None:
         return waits(ports, caller, response, waiting)
     await run_in_threadpool(ports.take_governance, wanted, caller.id)

@@ -13,8 +13,8 @@ from carcloud.backends.records import Entry, Records
 from carcloud.errors import ConflictError, InputError
 from carcloud.safety.governance.policy import Policy, pack, packs, parse
 from carcloud.safety.governance.table import Table
-from carcloud.safety.people.caller import Caller
-from carcloud.safety.people.policy import Policies, zone_of
+from carcloud.safety.people.approvals import Approvals
+from carcloud.safety.people.policy import Policies
 from carcloud.settings import Folder, Settings, governance_in_force, load_governance
 from carcloud.vehicle.catalogue import Catalogue
 
@@ -42,7 +42,10 @@ def take_governance(
     Table(wanted, catalogue)
     if before == wanted.hash == known:
         return ""
-    if known not in (None, wanted.hash) and deciders(records, policies, settings.tenant) > 1:
+    if (
+        known not in (None, wanted.hash)
+        and Approvals(records, policies).deciders("changeGovernance", settings.tenant) > 1
+    ):
         wanted, asked = _standing(settings, folder, before, known), wanted
         if before == known:
             return _undecided(asked, wanted)
@@ -68,16 +71,6 @@ def change_governance(
     facts = {"name": wanted.name, "from": known, "to": wanted.hash}
     records.audit.add(Entry(actor, "changeGovernance", "zone", facts=facts, tenant=tenant))
     records.put_meta(IN_FORCE, wanted.hash)
-
-
-def deciders(records: Records, policies: Policies, tenant: str) -> int:
-    """Return how many people could sign in now and decide on a changed governance."""
-    count = 0
-    for person in records.people.all(tenant):
-        if person.state == "active" and person.factor is not None:
-            caller = Caller(f"person:{person.id}", person.name, person.roles, tenant, mfa=True)
-            count += policies.allows(caller, "changeGovernance", zone_of(tenant))
-    return count
 
 
 def _undecided(asked: Policy, standing: Policy) -> str:

@@ -133,7 +133,7 @@ def test_claim_whose_time_is_over_or_that_was_replaced_is_gone(
         joined(desk, newer)
 
 
-@pytest.mark.parametrize("token", [new_token("nobody1234567890"), None])
+@pytest.mark.parametrize("token", [new_token("nobody1234567890"), None], ids=["of nobody", "of the car"])
 def test_wrong_claim_tells_nothing_and_has_to_wait_after_a_few_tries(
     desk: Desk, given: Given, clock: Clock, token: str | None
 ) -> None:

@@ -79,6 +79,15 @@ class Approvals:
             self._records.audit.note(db, entry)
         return self._records.approvals.get(id_, now)
 
+    def deciders(self, action: str, tenant: str) -> int:
+        """Return how many people of a tenant could sign in now, with a second factor, and do this."""
+        count = 0
+        for person in self._records.people.all(tenant):
+            if person.state == "active" and person.factor is not None:
+                caller = Caller(f"person:{person.id}", person.name, person.roles, tenant, mfa=True)
+                count += self._policy.allows(caller, action, zone_of(tenant))
+        return count
+
     def newest(self, tenant: str, limit: int) -> list[Approval]:
         """Return a tenant's newest questions, whatever became of them."""
         return self._records.approvals.newest(tenant, self._now(), limit)
