@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import expect
 
+from carcloud.safety.people.register import Register
 from tests.browser.conftest import PHONE
-from tests.browser.safety.conftest import Human, Visit, fits
+from tests.browser.safety.conftest import Human, Visit, come_in, fits
 from tests.zone import RunningZone
 
 ANSWER_DAYS = 28  # as the European pack says
@@ -62,6 +64,9 @@ def test_report_is_shown_and_taken_along_on_the_phone_in_chinese(visit: Visit, a
 def test_changed_governance_is_checked_and_waits_for_a_second_person(
     visit: Visit, zone: RunningZone, admin: Human
 ) -> None:
+    with contextlib.closing(zone.records()) as records:
+        Register(records).add(None, "gustav", "Gustav", ["dpo"], "default")
+    come_in(zone.link("gustav"))  # who could approve it
     page = visit("#/governance", admin)
     page.get_by_role("button", name="Change the governance…").press("Enter")
     drawer = page.get_by_role("dialog", name="Change the governance")
