@@ -80,10 +80,10 @@ def vehicles(data: Data = DATA, config: Config = None, tenant: OfTenant = None) 
     with contextlib.closing(open_records(settings, folder)) as records:
         after: str | None = None
         while page := records.vehicles(limit=1000, after=after, tenant=settings.tenant):
+            sources = records.replicas.sources([car.id for car in page if car.state == "replica"])
             for car in page:
-                typer.echo(
-                    f"{car.id}  {car.state:11}  {car.vin}  {car.enrolled_at:%Y-%m-%d}  {car.label or ''}".rstrip()
-                )
+                name = car.label or sources.get(car.id, "")
+                typer.echo(f"{car.id}  {car.state:11}  {car.vin:17}  {car.enrolled_at:%Y-%m-%d}  {name}".rstrip())
             after = page[-1].id
 
 

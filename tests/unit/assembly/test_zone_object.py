@@ -15,6 +15,7 @@ from carcloud.assembly.flows import take_flows
 from carcloud.assembly.governance import take_governance
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zone import zone_object
+from carcloud.cli.vehicles import app as vehicles
 from carcloud.cli.zones import app
 from carcloud.errors import InputError
 from carcloud.safety.identity import Authority
@@ -72,6 +73,8 @@ def test_zone_shows_what_it_is_and_no_secret(zone: tuple[Path, Folder]) -> None:
         assert "PRIVATE" not in text
     assert "from-cn: research-eu from https://cn.example for default, 0 rows of 1 cars" in said
     assert "out: to eu for research, of all cars" in said
+    listed = CliRunner().invoke(vehicles, ["vehicles", "--data", str(folder.path), "--config", str(config)]).output
+    assert listed.split()[1::2] == ["replica", "from-cn"]
 
 
 def test_zone_shows_every_version_of_its_rules_and_whether_the_file_was_changed(zone: tuple[Path, Folder]) -> None:
