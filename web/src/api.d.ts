@@ -2173,7 +2173,7 @@ export interface components {
         };
         /**
          * Health
-         * @description Whether the zone works: ok, degraded (a part is away or an alarm stands), or starting.
+         * @description Whether the zone works: ok, degraded (a part is away or an alarm stands), or starting. Anybody may ask.
          */
         Health: {
             /**
@@ -2189,8 +2189,11 @@ export interface components {
             parts: {
                 [key: string]: components["schemas"]["Part"];
             };
-            /** Alarms */
-            alarms: components["schemas"]["Alarm"][];
+            /**
+             * Alarms
+             * @description Codes of the standing alarms; what they say is in /v1/status
+             */
+            alarms: string[];
         };
         /**
          * KeyList
@@ -3044,7 +3047,7 @@ export interface components {
             at: string;
             /**
              * Personal Data
-             * @description Whether the zone may hold personal data; not yet
+             * @description Whether its governance is another than `laboratory`
              * @default false
              */
             personal_data: boolean;
