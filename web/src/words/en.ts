@@ -64,8 +64,8 @@ export const en = {
     again: "A link holds for 15 minutes and opens the console once; the browser then stays signed in for 12 hours.",
   },
   personal: {
-    title: "Not yet for personal data.",
-    text: "Not all that the law asks for is enforced yet. Use test vehicles, recordings and simulation.",
+    title: "Not for other people's cars.",
+    text: "This zone keeps all that cars say (governance laboratory): for test vehicles, recordings and simulation.",
   },
   health: { ok: "Running", degraded: "Needs attention", waiting: "Connecting", away: "No answer", locked: "Locked" },
   alarms: { title: "Alarms" },

@@ -62,8 +62,8 @@ export const zh: Words = {
     again: "链接在 15 分钟内有效，只能打开控制台一次；此后浏览器保持登录 12 小时。",
   },
   personal: {
-    title: "暂不可用于个人数据。",
-    text: "法律所要求的措施尚未全部实施。请只使用测试车辆、录制数据和仿真。",
+    title: "不可用于他人的车辆。",
+    text: "本域保留车辆上报的全部数据（治理策略 laboratory）：仅供测试车辆、录制数据和仿真使用。",
   },
   health: { ok: "运行正常", degraded: "需要关注", waiting: "连接中", away: "无应答", locked: "未授权" },
   alarms: { title: "告警" },
