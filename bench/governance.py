@@ -115,7 +115,7 @@ def _governed(
     for subject, payload in batches:
         intake.take(subject, payload, now_us)
     made = draft(intake.arrivals, terms, consents, names)
-    root(made.rows)
+    root(made.rows, made.tenants)
     encoded_rows(made.rows)
     spent = time.process_time() - began
     assert made.rows.num_rows == intake.samples, made.refused

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable
 from pathlib import Path
 
 import deltalake
 import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
 
-from carcloud.backends.delta import Table
+from carcloud.backends.delta import LiveFile, Table
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.lake.eraser import Eraser
@@ -87,6 +89,17 @@ class Lake:
     def verdict(self) -> Verdict:
         """Check the whole lake."""
         return verify_lake(self.folder, self.signed("receipt"), self.signed("erasure"))
+
+    def move(self, file: LiveFile, tenant: str) -> str:
+        """Put a file, as it is, into another tenant's folder, in the table's log too; return its new name."""
+        table, (old, day) = self.table(), file.partition
+        name = file.name.replace(f"tenant={old}", f"tenant={tenant}")
+        (table.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (table.path / file.name).rename(table.path / name)
+        stated = json.dumps({"numRecords": file.rows})
+        filed: dict[str, str | None] = {"tenant": tenant, "day": day}
+        table.replace([file], [AddAction(name, file.bytes, filed, 0, True, stated)])
+        return name
 
     def rows(self) -> list[tuple[str, str, int]]:
         """Return (vehicle, signal, day since 1970) of each row."""

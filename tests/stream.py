@@ -6,7 +6,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -133,13 +133,21 @@ def chunk(
     record = Record(number, 0, NOW_US, RawPosition("x", number), 1, len(rows), len(rows), received_us=received_us)
     record.tenants = tenants or {"default": sorted({row[0] for row in rows})}
     if signer is not None:
-        record.receipt = receipt(number, batch, signer, content(record, encoded_rows(batch)))
+        record.receipt = receipt(number, batch, signer, content(record, encoded_rows(batch)), record.tenants)
     return Chunk(record, batch)
 
 
-def receipt(number: int, rows: pa.RecordBatch, signer: Signer, said: str = "") -> dict[str, object]:
-    """Return a signed receipt over a chunk's rows; `said`: the hash of the chunk's content."""
-    fields = {"partition": 0, "chunk": number, "kept": rows.num_rows, "root": root(rows).hex(), "content": said}
+def receipt(
+    number: int,
+    rows: pa.RecordBatch,
+    signer: Signer,
+    said: str = "",
+    tenants: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, object]:
+    """Return a signed receipt over a chunk's rows; `said`: the hash of the chunk's content; `tenants`: whose they are."""
+    whose = {"default": rows["vehicle"].dictionary.to_pylist()} if tenants is None else tenants
+    signed = {"kept": rows.num_rows, "root": root(rows, whose).hex(), "content": said}
+    fields = {"partition": 0, "chunk": number} | signed
     answer = signer.answer(b"\x07receipt" + statement(fields))
     return {"statement": fields, "signature": answer[17:].hex(), "key": answer[1:17].decode()}
 

@@ -74,7 +74,7 @@ class RunningZone:
 
     def get(self, path: str, **query: Any) -> Any:
         """Ask the API, expecting 200."""
-        answer = self.client.get(path, params=query)
+        answer = self.client.get(path, params=query or None)  # empty ones would take the path's own away
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -112,12 +112,13 @@ class RunningZone:
         """Return an address that signs in once, as the person of this login or the local administrator."""
         return console_link(Settings(), self.folder, self.file, login)
 
-    def enrol(self, name: str) -> tuple[Enrolment, Path]:
-        """Enrol a car; return it and its folder of credentials."""
+    def enrol(self, name: str, tenant: str = "default") -> tuple[Enrolment, Path]:
+        """Enrol a tenant's car; return it and its folder of credentials."""
         records = self.records()
         try:
             endpoints = Endpoints("localhost", self.file.mqtt, f"https://localhost:{self.file.https}")
-            enrolled = enrol(records, Authority(self.folder.keys), stand_in_vin(name), endpoints, label=name)
+            authority, vin = Authority(self.folder.keys), stand_in_vin(name)
+            enrolled = enrol(records, authority, vin, endpoints, label=name, tenant=tenant)
         finally:
             records.close()
         place = self.data / "credentials" / name

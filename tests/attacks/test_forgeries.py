@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from deltalake import DeltaTable, write_deltalake
+from deltalake.transaction import AddAction
 from nats.aio.client import Client
 
+from carcloud.backends.delta import Table
 from carcloud.backends.nats import Bus
+from carcloud.lake.rows import PARTITIONS, SCHEMA
 from carcloud.lake.verify import verify_lake
 from carcloud.safety.signer import Verifier
 from carcloud.safety.signer import statement as signed_statement
@@ -69,6 +73,17 @@ def change_a_file(table: DeltaTable) -> None:
     pq.write_table(rows.set_column(at, "value", pa.array([1.0] * len(rows))), file)
 
 
+def move_a_file_to_another_tenant(table: DeltaTable) -> None:
+    """Put a file as it is into another tenant's folder, and say so in the table's log."""
+    lake = Table(Path(table.table_uri.removeprefix("file://")), SCHEMA, PARTITIONS)
+    file = lake.live()[0]
+    name = file.name.replace("tenant=default", "tenant=rival")
+    (lake.path / name).parent.mkdir(parents=True)
+    (lake.path / file.name).rename(lake.path / name)
+    filed: dict[str, str | None] = {"tenant": "rival", "day": file.partition[1]}
+    lake.replace([file], [AddAction(name, file.bytes, filed, 0, True, json.dumps({"numRecords": file.rows}))])
+
+
 @pytest.fixture(scope="module")
 def copied(victim: RunningZone, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a copy of a lake in which three cars' rows stand, and that verifies."""
@@ -83,7 +98,9 @@ def copied(victim: RunningZone, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.mark.parametrize(
-    "attack", [add_a_row, add_a_row_of_no_chunk, delete_a_row, change_a_value, change_a_file], ids=lambda f: f.__name__
+    "attack",
+    [add_a_row, add_a_row_of_no_chunk, delete_a_row, change_a_value, change_a_file, move_a_file_to_another_tenant],
+    ids=lambda f: f.__name__,
 )
 def test_a43_lake_changed_by_hand_is_found(copied: Path, tmp_path: Path, attack: Callable[[DeltaTable], None]) -> None:
     data = tmp_path / "data"
@@ -91,6 +108,7 @@ def test_a43_lake_changed_by_hand_is_found(copied: Path, tmp_path: Path, attack:
     attack(DeltaTable(str(data / "lake" / "samples")))
     good, said = verified(data)
     assert not good, said
+    assert ("tenant=rival" in said) == (attack is move_a_file_to_another_tenant)
 
 
 def test_a44_receipt_changed_by_hand_is_found(copied: Path, tmp_path: Path) -> None:
@@ -137,7 +155,7 @@ def signed_with_another_key(true: Chunk) -> bytes:
     """Return a chunk with all that a genuine one has, but the governor's key."""
     rows, number = true.rows.set_column(3, "value", pa.array([199.0] * true.rows.num_rows)), true.record.number + 1
     record = replace(true.record, number=number)
-    said = {"chunk": number, "root": root(rows).hex(), "content": content(record, encoded_rows(rows))}
+    said = {"chunk": number, "root": root(rows, record.tenants).hex(), "content": content(record, encoded_rows(rows))}
     fields = true.record.receipt["statement"] | said
     signature = Ed25519PrivateKey.generate().sign(signed_statement("receipt", statement(fields))).hex()
     record.receipt = true.record.receipt | {"statement": fields, "signature": signature}

@@ -185,11 +185,41 @@ def test_a56_governance_tampered_with_on_the_disk_is_refused(lawful: RunningZone
     car.stop()
 
 
-def test_governance_that_changes_is_taken_at_the_next_start_and_kept(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with running_zone(data) as zone:
-        first = zone.get("/v1/governance")["hash"]
-    with running_zone(data, config='governance = "cn-shanghai"\n') as zone:
+TIMED = f"""
+name: timed
+purposes: {{run: {{basis: contract, why: So that there is something lawful.}}}}
+rules:
+  - {{paths: [{NAME}, {SPEED}], class: personal, purposes: [run], days: 3}}
+  - {{paths: ["**"], class: operational, purposes: [run]}}
+"""
+
+
+def test_governance_that_changes_is_taken_at_the_next_start_and_what_it_keeps_no_longer_is_in_no_byte(
+    tmp_path: Path,
+) -> None:
+    data, law, ago_us = tmp_path / "data", tmp_path / "timed.yaml", 10 * 86_400_000_000
+    (tmp_path / "overlay.yaml").write_text(OVERLAY)
+    law.write_text(TIMED)
+    config = f'overlays = ["{tmp_path / "overlay.yaml"}"]\n[query]\ntime_s = 1.0\n'
+    words, old = [b"by Anna", *spellings(51.6180339887)], int(time.time() * 1e6) - ago_us
+    with running_zone(data, config=config) as zone:
+        first, car = zone.get("/v1/governance")["hash"], Person(zone, "old")
+        for path, value in ((NAME, "left by Anna"), (SPEED, 51.6180339887), (POSITION[0], 48.5)):
+            car.say(json.dumps({"samples": [{"signal": path, "value": value, "time": old}]}).encode())
+        until(lambda: all(car.rows(path) for path in (NAME, SPEED, POSITION[0])), "not in the lake")
+        car.stop()
+    assert any("rows" in where for where in holding(data, words))
+    with running_zone(data, config=f'governance = "{law}"\n{config}') as zone:
         second = zone.get("/v1/governance")
-    assert second["name"] == "cn-shanghai"
+        until(lambda: zone.get("/v1/audit", action="expire")["leaves"], "nothing expired")
+        until(lambda: holding(data, words) == [], "what expired lies somewhere")
+        (act,) = zone.get("/v1/audit", action="expire")["leaves"]
+        facts = zone.get(f"/v1/audit/{act['number']}")["facts"]
+        assert (facts["rows"], facts["days"], facts["policy"]) == (2, 1, second["hash"])
+        car.zone = zone
+        assert (car.rows(NAME), car.rows(SPEED), car.rows(POSITION[0])) == ([], [], ["48.5"])
+        assert set(zone.get(f"/v1/vehicles/{car.id}/signals")["signals"]) == {POSITION[0]}
+        assert ", 2 expired: good" in carcloud("verify", "lake", "--data", str(data)).stdout
+        until(lambda: zone.health() == "ok", "the zone is not well")
+    assert second["name"] == "timed"
     assert sorted(file.stem for file in (data / "governance").iterdir()) == sorted([first, second["hash"]])

@@ -4,17 +4,20 @@ import hashlib
 import itertools
 import math
 import struct
+from dataclasses import replace
 
 import numpy as np
 import orjson
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carcloud.lake.rows import Part, by_day, joined, part_of_chunk
-from carcloud.lake.windows import as_chunk
-from carcloud.safety.audit.tree import tree_root
-from carcloud.stream.receipts import car_cells, car_digests, digest_of, root, rows_of, statement
+from carcloud.lake.windows import as_chunk, cells_of_parts
+from carcloud.safety.audit.tree import root_of, tree_root
+from carcloud.stream.receipts import car_cells, car_digests, digest_of, leaf, rows_of, statement
+from carcloud.stream.receipts import root as root_of_rows
 from tests.stream import CAR, DAY_US, NOW_US, OTHER, chunk, governed
 
 VALUES = st.one_of(
@@ -34,6 +37,11 @@ ROWS = st.lists(
 
 def of_chunk(part: Part, number: int) -> Part:
     return part.taken(np.flatnonzero(part.chunk == number))
+
+
+def root(rows: pa.RecordBatch) -> bytes:
+    """Return the root of rows that are one tenant's."""
+    return root_of_rows(rows, {"default": rows["vehicle"].dictionary.to_pylist()})
 
 
 def lake_root(parts: list[Part]) -> str:
@@ -190,8 +198,38 @@ def test_a_cars_digest_is_what_the_rules_say(text):
     mine += [(CAR, "C.a", NOW_US, "on", 0)] if text else []
     others = [(OTHER, "A.b", NOW_US, "off", 1)]
     assert car_digests(governed(mine + others)) == {CAR: by_hand(mine), OTHER: by_hand(others)}
-    leaves = [CAR.encode() + b"\0" + by_hand(mine), OTHER.encode() + b"\0" + by_hand(others)]
+    leaves = [
+        b"\0".join((b"default", CAR.encode(), by_hand(mine))),
+        b"\0".join((b"default", OTHER.encode(), by_hand(others))),
+    ]
     assert root(governed(mine + others)) == tree_root(leaves)
+    leaves = [b"\0".join((b"a", OTHER.encode(), by_hand(others))), b"\0".join((b"b", CAR.encode(), by_hand(mine)))]
+    assert root_of_rows(governed(mine + others), {"b": [CAR], "a": [OTHER]}) == tree_root(leaves)
+
+
+@settings(max_examples=200)
+@given(ROWS.filter(bool), st.data())
+def test_the_root_says_whose_each_car_is_however_files_of_tenants_are_cut(rows, data):
+    cars = sorted({row[0] for row in rows})
+    whose = {car: data.draw(st.sampled_from(["a", "b", "b/"])) for car in cars}
+    expected = root_of_rows(governed(rows), by_tenant(whose))
+    files = []
+    for at, row in enumerate(rows):  # a file a row
+        part = part_of_chunk(chunk(7, [row]))
+        files.append(replace(part, tenant=whose[row[0]], file=str(at)))
+    found = cells_of_parts(data.draw(st.permutations(files)))
+    assert root_of([leaf(car, digest_of(found[car])) for car in sorted(found)]) == expected
+    moved = data.draw(st.sampled_from(cars))
+    other = whose | {moved: data.draw(st.sampled_from(sorted({"a", "b", "b/", "c"} - {whose[moved]})))}
+    assert root_of_rows(governed(rows), by_tenant(other)) != expected
+    one = data.draw(st.integers(0, len(files) - 1))
+    files[one] = replace(files[one], tenant="c")
+    found = cells_of_parts(files)
+    assert root_of([leaf(car, digest_of(found[car])) for car in sorted(found)]) != expected
+
+
+def by_tenant(whose: dict[str, str]) -> dict[str, list[str]]:
+    return {tenant: [car for car in whose if whose[car] == tenant] for tenant in set(whose.values())}
 
 
 def test_a_statement_is_signed_with_its_fields_in_order():

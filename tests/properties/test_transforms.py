@@ -124,7 +124,7 @@ def test_rows_go_on_as_a_plain_reading_of_the_governance_has_them(law, sent):
     assert made.rows["vehicle"].dictionary.to_pylist() == sorted(present)
     assert {name for names in made.tenants.values() for name in names} == present
     assert all(TENANT[car] == tenant for tenant, names in made.tenants.items() for car in names if car in TENANT)
-    assert root(made.rows) == root(governed(found)) if found else not made.tenants
+    assert root(made.rows, made.tenants) == root(governed(found), made.tenants) if found else not made.tenants
 
 
 def test_halves_of_one_moment_in_two_batches_are_no_pair():

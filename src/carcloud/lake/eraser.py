@@ -23,9 +23,9 @@ from carcloud.errors import ConflictError
 from carcloud.lake.expired import Expired
 from carcloud.lake.rows import Part, joined, part_of_file
 from carcloud.lake.tombstones import Sign, Tombstone, counted, write, written
-from carcloud.lake.windows import DICTIONARIES, as_chunk, windows
+from carcloud.lake.windows import DICTIONARIES, cells_of_parts, windows
 from carcloud.stream.genuine import Verify
-from carcloud.stream.receipts import car_cells, digest_of, leaf, rows_of
+from carcloud.stream.receipts import digest_of, leaf, rows_of
 
 
 class Eraser:
@@ -65,9 +65,9 @@ class Eraser:
         expired = Expired(self._folder.parent / "expired", self._signed, _unreadable)
         for by_chunk in windows(self._table, self._holding(names), lambda part: _only(part, names), _unreadable):
             for number, parts in sorted(by_chunk.items()):
-                for name, found in car_cells(as_chunk(joined(parts))).items():
-                    cells = {*found, *expired.of(number).cells.get(name, ())}
-                    yield Tombstone(number, name, sum(map(rows_of, cells)), leaf(name, digest_of(cells)))
+                for car, found in cells_of_parts(parts).items():
+                    cells = {*found, *expired.of(number).cells.get(car, ())}
+                    yield Tombstone(number, car, sum(map(rows_of, cells)), leaf(car, digest_of(cells)))
 
     def _holding(self, names: Collection[str]) -> list[LiveFile]:
         try:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ import zstandard
 from carcloud.backends.files import make_folder, write_flushed
 from carcloud.lake.tombstones import Sign
 from carcloud.stream.genuine import Verify
-from carcloud.stream.receipts import CELL
+from carcloud.stream.receipts import CELL, Car
 
 CHUNKS_A_FILE = 256
 WHOLE = "whole"
@@ -36,10 +36,10 @@ LIMIT_UNPACKED_BYTES = 1 << 30
 
 @dataclass
 class Gone:
-    """What expired of a chunk. `cars`: vehicle → (rows, leaf) where all of it is gone; `cells`: vehicle → its cells."""
+    """What expired of a chunk. `cars`: car → (rows, leaf) where all of it is gone; `cells`: car → its cells."""
 
-    cars: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    cells: dict[str, set[bytes]] = field(default_factory=dict)
+    cars: dict[Car, tuple[int, bytes]] = field(default_factory=dict)
+    cells: dict[Car, set[bytes]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.cars or self.cells)
@@ -143,14 +143,25 @@ def joined_runs(runs: Iterable[tuple[int, int]], empty: Callable[[int], bool]) -
 
 
 def _gone(said: dict[str, Any]) -> Gone:
-    cars = {car: (int(rows), bytes.fromhex(leaf)) for car, (rows, leaf) in said.get("cars", {}).items()}
-    return Gone(cars, {car: set(_cells(bytes.fromhex(cells))) for car, cells in said.get("cells", {}).items()})
+    cars = {car: (int(rows), bytes.fromhex(leaf)) for car, (rows, leaf) in _by_car(said.get("cars", {}))}
+    return Gone(cars, {car: set(_cells(bytes.fromhex(cells))) for car, cells in _by_car(said.get("cells", {}))})
 
 
 def _said(gone: Gone) -> dict[str, Any]:
-    cars = {car: [rows, leaf.hex()] for car, (rows, leaf) in gone.cars.items()}
-    cells = {car: b"".join(sorted(found)).hex() for car, found in gone.cells.items()}
+    cars = _by_tenant({car: [rows, leaf.hex()] for car, (rows, leaf) in gone.cars.items()})
+    cells = _by_tenant({car: b"".join(sorted(found)).hex() for car, found in gone.cells.items()})
     return {name: said for name, said in (("cars", cars), ("cells", cells)) if said}
+
+
+def _by_tenant(said: Mapping[Car, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for (tenant, vehicle), about in said.items():
+        found.setdefault(tenant, {})[vehicle] = about
+    return found
+
+
+def _by_car(said: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[Car, Any]]:
+    return (((tenant, vehicle), about) for tenant, cars in said.items() for vehicle, about in cars.items())
 
 
 def _cells(packed: bytes) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ from carcloud.safety.governance.policy import Policy
 log = logging.getLogger(__name__)
 
 EXPIRE_EVERY_S = 3600.0
-EXPIRE_AGAIN_S = 30.0
+EXPIRE_AGAIN_S = 5.0
 """After a failure."""
 
 

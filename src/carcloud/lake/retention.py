@@ -31,7 +31,7 @@ from carcloud.lake.tombstones import Sign, read
 from carcloud.lake.windows import DICTIONARIES
 from carcloud.safety.governance.days import DaysOf, day_number, expired
 from carcloud.stream.genuine import Verify
-from carcloud.stream.receipts import CELL, packed_cells
+from carcloud.stream.receipts import CELL, Car, packed_cells
 
 LIMIT_KNOWN_FILES = 100_000
 
@@ -123,8 +123,8 @@ class Retention:
             raise _broken(f"{file.name}: {type(error).__name__}") from error
         leaving = pc.is_in(rows["signal"].cast(pa.string()), pa.array(sorted(gone)))
         going, others = rows.filter(leaving), rows.filter(pc.invert(leaving))
-        touched = self._entomb(cells_of(going), stones)
         tenant, day = file.partition
+        touched = self._entomb(cells_of(going, tenant), stones)
         self._note(Step(file.name, tenant, day, going.num_rows, touched))
         new = []
         if others.num_rows:
@@ -132,7 +132,7 @@ class Retention:
             new = [table.write(file.partition, kept, Path(file.name).name.rsplit("-", 1)[0])]
         table.replace([file], new)
 
-    def _entomb(self, cells: Mapping[int, Mapping[str, set[bytes]]], stones: Expired) -> list[int]:
+    def _entomb(self, cells: Mapping[int, Mapping[Car, set[bytes]]], stones: Expired) -> list[int]:
         """Write tombstones of cells by chunk and car beside those that stand; return the files they are in."""
         by_file: dict[int, list[int]] = {}
         for chunk in sorted(cells):
@@ -173,8 +173,8 @@ class Retention:
         return Pass(list(steps.values()))
 
 
-def cells_of(rows: pa.Table) -> dict[int, dict[str, set[bytes]]]:
-    """Return the cells of rows of one file: chunk → vehicle → cells."""
+def cells_of(rows: pa.Table, tenant: str) -> dict[int, dict[Car, set[bytes]]]:
+    """Return the cells of rows of one file: chunk → car → cells."""
     table = joined([part_of_file(rows)]).combine_chunks().to_batches()[0]
     chunk, cars = table["chunk"].to_numpy(), table["vehicle"].dictionary.to_pylist()
     order = np.argsort(chunk, kind="stable")
@@ -189,11 +189,11 @@ def cells_of(rows: pa.Table) -> dict[int, dict[str, set[bytes]]]:
         table["provenance"].indices.to_numpy()[order].astype(np.uint8),
         None if text.null_count == len(text) else text.take(place),
     )
-    found: dict[int, dict[str, set[bytes]]] = {}
+    found: dict[int, dict[Car, set[bytes]]] = {}
     for at, both in enumerate(of_cell.tolist()):
         number, car = divmod(both, len(cars))
         cell = bytes(packed[at * CELL.size : (at + 1) * CELL.size])
-        found.setdefault(number, {}).setdefault(cars[car], set()).add(cell)
+        found.setdefault(number, {}).setdefault((tenant, cars[car]), set()).add(cell)
     return found
 
 

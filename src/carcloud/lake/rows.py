@@ -41,7 +41,10 @@ DAY_US = 86_400_000_000
 
 @dataclass(frozen=True)
 class Part:
-    """Sorted columns of one chunk or file, as plain arrays. `vehicle`, `signal`: positions in the lists of names."""
+    """Sorted columns of one chunk or file, as plain arrays. `vehicle`, `signal`: positions in the lists of names.
+
+    `tenant`, `file`: of which file of the lake, where it is of one.
+    """
 
     vehicles: list[str]
     signals: list[str]
@@ -52,6 +55,8 @@ class Part:
     provenance: NDArray[np.uint8]
     chunk: NDArray[np.int64]
     text: pa.Array | None
+    tenant: str = ""
+    file: str = ""
 
     def taken(self, at: NDArray[np.int64]) -> Part:
         """Return the rows at these places, in their order."""

@@ -24,7 +24,7 @@ from carcloud.lake.tombstones import Sign, Tombstone
 from carcloud.lake.windows import Fault
 from carcloud.safety.audit.tree import root_of
 from carcloud.stream.genuine import Verify
-from carcloud.stream.receipts import digest_of, leaf, rows_of, statement
+from carcloud.stream.receipts import Car, digest_of, leaf, rows_of, statement
 
 EMPTY_GAP = 10_000
 """So many chunks without a row may lie between two that are gone for these to be written as one run."""
@@ -36,13 +36,13 @@ class Thinning:
 
     Args:
         folder: the lake's.
-        erased: tombstones of erased cars: chunk → vehicle → tombstone.
+        erased: tombstones of erased cars: chunk → car → tombstone.
         sign: signs tombstones. signed: tells whether the signer made a signature on a receipt.
         fault: is told of a file that cannot be read, and raises.
     """
 
     folder: Path
-    erased: Mapping[int, Mapping[str, Tombstone]]
+    erased: Mapping[int, Mapping[Car, Tombstone]]
     sign: Sign
     signed: Verify
     fault: Fault
@@ -78,9 +78,9 @@ class Thinning:
         sound = sum(rows for rows, _ in cars.values()) == fields["kept"] and root == fields["root"]
         return sound and self.signed(statement(fields), bytes.fromhex(receipt["signature"]))
 
-    def _there(self, table: Table, chunks: set[int]) -> dict[int, frozenset[str]]:
-        """Return the cars that still have rows of these chunks: chunk → vehicles."""
-        found: dict[int, set[str]] = {}
+    def _there(self, table: Table, chunks: set[int]) -> dict[int, frozenset[Car]]:
+        """Return the cars that still have rows of these chunks: chunk → cars."""
+        found: dict[int, set[Car]] = {}
         wanted = np.array(sorted(chunks), np.int64)
         for file in table.live():
             try:
@@ -96,11 +96,11 @@ class Thinning:
             at = np.flatnonzero(np.isin(chunk, wanted))
             for both in np.unique(chunk[at] * len(cars) + batch["vehicle"].indices.to_numpy()[at]).tolist():
                 number, car = divmod(both, len(cars))
-                found.setdefault(number, set()).add(cars[car])
+                found.setdefault(number, set()).add((file.partition[0], cars[car]))
         return {number: frozenset(cars) for number, cars in found.items()}
 
 
-def _thinned(gone: Gone, there: frozenset[str], erased: Mapping[str, Tombstone]) -> Gone:
+def _thinned(gone: Gone, there: frozenset[Car], erased: Mapping[Car, Tombstone]) -> Gone:
     """Return the tombstones with a leaf for each car of which nothing is there, and none for those that were erased."""
     cars = {car: about for car, about in gone.cars.items() if car not in erased}
     cells = {car: of for car, of in gone.cells.items() if car not in erased or car in there}

@@ -1,7 +1,7 @@
 """Tombstones: what stands in the lake for rows that were erased, so that all others stay provable.
 
 Rules:
-* A tombstone names a car, as its rows did, and a chunk, and keeps the leaf that the car's rows had in the chunk's
+* A tombstone names a tenant, a car, as its rows did, and a chunk, and keeps the leaf that the rows had in the chunk's
   Merkle tree. With it and the other cars' rows the root is the one the governor signed: nothing else can have changed.
 * The signer signs them, some thousand at once; they are flushed before a row is deleted.
 
@@ -22,6 +22,7 @@ from carcloud.backends.files import flush
 from carcloud.errors import TryLaterError
 from carcloud.safety.signer import Signature
 from carcloud.stream.genuine import Verify
+from carcloud.stream.receipts import Car
 
 ENTRIES_A_STATEMENT = 4000
 Sign = Callable[[bytes], Signature]
@@ -32,7 +33,7 @@ class Tombstone:
     """One car's rows of one chunk: how many they were, and the hash of their leaf, 32 bytes."""
 
     chunk: int
-    vehicle: str
+    car: Car
     rows: int
     leaf: bytes
 
@@ -56,12 +57,12 @@ def write(folder: Path, erasure: str, stones: Iterable[Tombstone], sign: Sign) -
         TryLaterError: the signer is away, or the disk is full; nothing counts as written.
     """
     file, lines = _file(folder, erasure), list[bytes]()
-    by_name: dict[str, list[Any]] = {}
+    by_car: dict[Car, list[Any]] = {}
     for stone in stones:
-        by_name.setdefault(stone.vehicle, []).append([stone.chunk, stone.rows, stone.leaf.hex()])
-    for name, every in sorted(by_name.items()):
+        by_car.setdefault(stone.car, []).append([stone.chunk, stone.rows, stone.leaf.hex()])
+    for (tenant, name), every in sorted(by_car.items()):
         for entries in _groups(every, ENTRIES_A_STATEMENT):
-            said = {"erasure": erasure, "vehicle": name, "chunks": entries}
+            said = {"erasure": erasure, "tenant": tenant, "vehicle": name, "chunks": entries}
             signature = sign(orjson.dumps(said, option=orjson.OPT_SORT_KEYS))
             lines.append(orjson.dumps({"statement": said, "signature": signature.value.hex(), "key": signature.key_id}))
     draft = file.with_suffix(".new")
@@ -77,14 +78,14 @@ def write(folder: Path, erasure: str, stones: Iterable[Tombstone], sign: Sign) -
         raise TryLaterError(f"The lake cannot write: {error.strerror}.", "Make room on its disk.") from error
 
 
-def read(folder: Path, signed: Verify, fault: Callable[[str], None]) -> dict[int, dict[str, Tombstone]]:
-    """Return all tombstones: chunk → vehicle → tombstone. What is none, or not signed, is told to `fault`."""
-    found: dict[int, dict[str, Tombstone]] = {}
+def read(folder: Path, signed: Verify, fault: Callable[[str], None]) -> dict[int, dict[Car, Tombstone]]:
+    """Return all tombstones: chunk → car → tombstone. What is none, or not signed, is told to `fault`."""
+    found: dict[int, dict[Car, Tombstone]] = {}
     for file in sorted(folder.glob("*.jsonl")):
         for number, line in enumerate(file.read_bytes().splitlines(), 1):
             try:
                 for stone in _stones(orjson.loads(line), signed):
-                    found.setdefault(stone.chunk, {})[stone.vehicle] = stone
+                    found.setdefault(stone.chunk, {})[stone.car] = stone
             except (ValueError, KeyError, TypeError):
                 fault(f"{file.name}: line {number} holds no tombstones the signer signed")
     return found
@@ -99,7 +100,7 @@ def _stones(line: Any, signed: Verify) -> Iterator[Tombstone]:
     if not signed(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), bytes.fromhex(line["signature"])):
         raise ValueError("not signed")
     for chunk, rows, leaf in said["chunks"]:
-        yield Tombstone(int(chunk), str(said["vehicle"]), int(rows), bytes.fromhex(leaf))
+        yield Tombstone(int(chunk), (str(said["tenant"]), str(said["vehicle"])), int(rows), bytes.fromhex(leaf))
 
 
 def _groups(items: list[Any], size: int) -> Iterator[list[Any]]:

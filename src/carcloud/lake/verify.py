@@ -6,6 +6,7 @@ Rules:
   hold, and one that kept other rows than the lake has, are faults.
 * Where a car was erased its tombstones stand in for its rows, and so they do for cells that expired; the rows of all
   others must still give the signed root. A chunk of which all expired has no row any more.
+* Whose a car is, is part of what was signed: rows that lie in another tenant's folder are not those of their chunk.
 * A file that cannot be read, and a row that lies in another day than its own, are faults.
 """
 
@@ -21,14 +22,15 @@ from carcloud.backends.delta import REPLACING, Table
 from carcloud.errors import MissingError
 from carcloud.lake.expired import Expired, Gone
 from carcloud.lake.receipts import receipts_of
-from carcloud.lake.rows import PARTITIONS, SCHEMA, Part, joined
+from carcloud.lake.rows import PARTITIONS, SCHEMA, Part
 from carcloud.lake.tombstones import Tombstone, read
-from carcloud.lake.windows import as_chunk, windows
+from carcloud.lake.windows import cells_of_parts, windows
 from carcloud.safety.audit.tree import root_of
 from carcloud.stream.genuine import Verify
-from carcloud.stream.receipts import car_cells, digest_of, leaf, rows_of, statement
+from carcloud.stream.receipts import Car, digest_of, leaf, rows_of, statement
 
 SHOWN_FAULTS = 20
+SHOWN_FILES = 8
 PATIENCE_S = 10.0
 TRIES = 3
 
@@ -102,9 +104,9 @@ def _settled(table: Table, application: str, newest: int) -> int:
 
 @dataclass(frozen=True)
 class _Stones:
-    """All tombstones: of cars that were erased, chunk → vehicle → tombstone, and of rows that expired."""
+    """All tombstones: of cars that were erased, chunk → car → tombstone, and of rows that expired."""
 
-    erased: Mapping[int, Mapping[str, Tombstone]]
+    erased: Mapping[int, Mapping[Car, Tombstone]]
     expired: Expired
 
 
@@ -127,24 +129,25 @@ def _check(
         verdict.fault(f"chunk {number}: the receipt's signature does not hold")
         return
     if whole := stones.expired.whole(number):
-        leaves, erased, expired = dict[str, bytes](), 0, int(fields["kept"])
+        leaves, erased, expired = dict[Car, bytes](), 0, int(fields["kept"])
     else:
-        cells = car_cells(as_chunk(joined(parts))) if rows else {}
-        leaves, erased, expired = _leaves(cells, stones.erased.get(number, {}), stones.expired.of(number))
+        leaves, erased, expired = _leaves(
+            cells_of_parts(parts), stones.erased.get(number, {}), stones.expired.of(number)
+        )
     verdict.erased += erased
     verdict.expired += expired
     if rows + erased + expired != fields["kept"]:
         also = "".join(f" and {gone} {how}" for gone, how in ((erased, "erased"), (expired, "expired")) if gone)
         verdict.fault(f"chunk {number}: {rows} rows{also}, the receipt says {fields['kept']}")
     elif fields["kept"] and not whole and _root(leaves).hex() != fields["root"]:
-        verdict.fault(f"chunk {number}: the rows are not those the governor signed")
+        verdict.fault(f"chunk {number}: the rows are not those the governor signed{_where(parts)}")
 
 
 def _leaves(
-    there: Mapping[str, list[bytes]], erased: Mapping[str, Tombstone], expired: Gone
-) -> tuple[dict[str, bytes], int, int]:
+    there: Mapping[Car, list[bytes]], erased: Mapping[Car, Tombstone], expired: Gone
+) -> tuple[dict[Car, bytes], int, int]:
     """Return the leaf of each car by its cells that are there and its tombstones; and the rows erased, and expired."""
-    leaves, gone, late = dict[str, bytes](), 0, 0
+    leaves, gone, late = dict[Car, bytes](), 0, 0
     for car in there.keys() | erased.keys() | expired.cars.keys() | expired.cells.keys():
         if car not in there and car in erased:
             leaves[car] = erased[car].leaf
@@ -160,5 +163,12 @@ def _leaves(
     return leaves, gone, late
 
 
-def _root(leaves: Mapping[str, bytes]) -> bytes:
-    return root_of([leaves[vehicle] for vehicle in sorted(leaves)])
+def _root(leaves: Mapping[Car, bytes]) -> bytes:
+    return root_of([leaves[car] for car in sorted(leaves)])
+
+
+def _where(parts: list[Part]) -> str:
+    """Return which files the rows are in, the first of many."""
+    files = sorted({part.file for part in parts})
+    more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
+    return f", in {', '.join(files[:SHOWN_FILES])}{more}" if files else ""

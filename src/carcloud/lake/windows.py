@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
 from carcloud.backends.delta import LiveFile, Table
-from carcloud.lake.rows import DAY_US, PROVENANCES, Part, part_of_file
+from carcloud.lake.rows import DAY_US, PROVENANCES, Part, joined, part_of_file
 from carcloud.stream.chunk import SCHEMA as CHUNK_SCHEMA
+from carcloud.stream.receipts import Car, car_cells
 
 DICTIONARIES = ["vehicle", "signal", "provenance"]
 Fault = Callable[[str], None]
@@ -39,6 +41,18 @@ def windows(
         yield done
 
 
+def cells_of_parts(parts: Iterable[Part]) -> dict[Car, list[bytes]]:
+    """Return the cells of each car of one chunk; whose it is, is said by the files its rows are in."""
+    by_tenant: dict[str, list[Part]] = {}
+    for part in parts:
+        by_tenant.setdefault(part.tenant, []).append(part)
+    return {
+        (tenant, vehicle): cells
+        for tenant, mine in by_tenant.items()
+        for vehicle, cells in car_cells(as_chunk(joined(mine))).items()
+    }
+
+
 def as_chunk(rows: pa.Table) -> pa.RecordBatch:
     """Return joined rows in the schema of a chunk."""
     batch = rows.drop_columns(["chunk"]).combine_chunks().to_batches()[0]
@@ -57,7 +71,7 @@ def _first_chunk(table: Table, file: LiveFile) -> int:
 
 def _part(table: Table, file: LiveFile, fault: Fault) -> Part | None:
     try:
-        part = part_of_file(table.read(file, DICTIONARIES))
+        part = replace(part_of_file(table.read(file, DICTIONARIES)), tenant=file.partition[0], file=file.name)
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         fault(f"{file.name}: cannot be read as the lake's rows, {type(error).__name__}")
         return None

@@ -8,6 +8,7 @@ Rules:
 * A car is told of a batch only after the chunk is flushed. Quarantine, id tables and pseudonyms are stored before it.
 * Little room on the disk is a state, not a crash: reading stops, an alarm stands, cars are held back, later it goes on.
 * GOVERNED is purged to the lowest position of the folds named here, never by age; its last chunk always stays.
+* Where the governance lets rows expire, each UTC day begins a new block of the broker's file, so that older ones go.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ MESSAGES_A_READ = 1000
 BYTES_A_READ = 16 * 1024 * 1024
 SNAPSHOT_EVERY_S = 10.0
 BLOCK_BYTES = 8 * 1024 * 1024 + 1  # the broker purges a block whole, or leaves the bytes in it
+DAY_NS = 86_400_000_000_000
 UNANSWERED = 2  # appends in a row, 10 s each, before the broker is taken for stuck
 RENEWAL_BYTES = 16 * 1024 * 1024
 PURGE_EVERY_S = ERASE_EVERY_S = 2.0
@@ -129,6 +131,7 @@ class Governor:
         self._raw_bytes = self._governed_bytes = 0
         self._intake = self._new_intake(Marks(), {})
         self._erase_at = 0.0
+        self._day = 0
 
     async def run(self) -> None:
         """Govern until cancelled, starting again from durable state after every failure."""
@@ -222,6 +225,8 @@ class Governor:
             await self._wait_for_room()
             if time.monotonic() >= self._erase_at:
                 await self._erase()
+            if self._terms.table.expires and time.time_ns() // DAY_NS != self._day:
+                await self._begin_day()
             limit = self._messages_wanted()
             messages = await self._vehicles.read(subjects.RAW, subjects.RAW_UP, self._raw_next, limit, BYTES_A_READ)
             for message in messages:
@@ -255,7 +260,7 @@ class Governor:
             made = draft(intake.arrivals, self._terms, self._consents.now(), names)
             refusals = [*intake.refusals, *self._row_refusals(made.refused)]
             record, rows = self._record(made, refusals), encoded_rows(made.rows)
-            record.receipt = await self._receipt(record, root(made.rows), content(record, rows))
+            record.receipt = await self._receipt(record, root(made.rows, made.tenants), content(record, rows))
             await self._store_first(refusals)
             self._stream_last = self._sequence = await self._cloud.append(
                 self._subject, assembled(record, rows, least_bytes), expected_last=self._sequence
@@ -380,6 +385,16 @@ class Governor:
                 done = {"fence": erasure.fence}
                 with contextlib.suppress(TryLaterError):  # asked again in a moment
                     await asyncio.to_thread(self._records.erasures.finish, erasure.id, "stream", done)
+
+    async def _begin_day(self) -> None:
+        """Let what came before today leave the broker's file soon, also where hardly anything comes.
+
+        No row expires on the day it came, so what lies in a block of an earlier day may be expired, and what is in one
+        of today is not.
+        """
+        self._day = time.time_ns() // DAY_NS
+        await self._close_chunk()
+        await self._close_chunk(BLOCK_BYTES)
 
     # keeping house
 

@@ -8,7 +8,9 @@ Rules:
   texts as a JSON list, null for a number.
 * A car's digest is the SHA-256 over its cells in the order of their bytes. So whole cells can leave, and while they
   are remembered the rest stays provable.
-* The digests of a chunk's cars, ordered by vehicle id, are the leaves of a Merkle tree; its root stands in the receipt.
+* A car's leaf is its tenant, a zero byte, the name its rows bear, a zero byte and its digest. So rows that are moved to
+  another tenant are no longer those that were signed.
+* The leaves of a chunk's cars, ordered by tenant and name, are those of a Merkle tree; its root stands in the receipt.
   So the lake needs to keep no digest, and one car's rows can leave while the others stay provable.
 
 Source: RFC 6962, section 2.1 (tree hash).
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -32,19 +34,26 @@ from carcloud.safety.audit.tree import leaf_hash, root_of
 
 DAY_US = 86_400_000_000
 CELL = struct.Struct(">8siI32s")
+Car = tuple[str, str]
+"""Tenant, and the name that the car's rows bear."""
 _CELL = np.dtype([("name", "V8"), ("day", ">i4"), ("rows", ">u4"), ("digest", "V32")])
 _ROW = np.dtype([("time", "<i8"), ("value", "<f8"), ("provenance", "u1")])
 
 
-def root(rows: pa.RecordBatch) -> bytes:
-    """Return the Merkle root over the cars of rows sorted by (vehicle, signal, time), dictionaries in sorted order."""
+def root(rows: pa.RecordBatch, tenants: Mapping[str, Iterable[str]]) -> bytes:
+    """Return the Merkle root over the cars of rows sorted by (vehicle, signal, time), dictionaries in sorted order.
+
+    `tenants`: tenant → the names its cars' rows bear; every car of the rows is in it.
+    """
     digests = car_digests(rows)
-    return root_of([leaf(vehicle, digests[vehicle]) for vehicle in sorted(digests)])
+    tenant_of = {vehicle: tenant for tenant, vehicles in tenants.items() for vehicle in vehicles}
+    return root_of([leaf(car, digests[car[1]]) for car in sorted((tenant_of[name], name) for name in digests)])
 
 
-def leaf(vehicle: str, digest: bytes) -> bytes:
+def leaf(car: Car, digest: bytes) -> bytes:
     """Return the hash of a car's leaf in the tree."""
-    return leaf_hash(vehicle.encode() + b"\x00" + digest)
+    tenant, vehicle = car
+    return leaf_hash(b"\x00".join((tenant.encode(), vehicle.encode(), digest)))
 
 
 def car_digests(rows: pa.RecordBatch) -> dict[str, bytes]:

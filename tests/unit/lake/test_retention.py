@@ -95,8 +95,12 @@ def test_a_car_of_which_nothing_is_left_in_a_chunk_keeps_a_leaf_only(lake: Lake)
     lake.fill([*rows(8, cars=(CAR,), paths=(SHORT,)), *rows(8, cars=(OTHER,), paths=(SHORT, EVER))])
     lake.expire(DAYS.get)
     gone = Expired(lake.folder / "expired", lake.signed("erasure"), pytest.fail).of(1)
-    assert (set(gone.cars), set(gone.cells), len(gone.cells[OTHER])) == ({CAR}, {OTHER}, 1)
-    assert gone.cars[CAR][0] == 3
+    assert (set(gone.cars), set(gone.cells), len(gone.cells["default", OTHER])) == (
+        {("default", CAR)},
+        {("default", OTHER)},
+        1,
+    )
+    assert gone.cars["default", CAR][0] == 3
     assert lake.verdict().faults == []
 
 

@@ -294,8 +294,9 @@ def test_tenants_rows_lie_in_files_of_their_own_that_name_no_other_car_and_are_j
 
 def test_a_chunk_that_does_not_say_whose_a_car_is_is_not_taken_in(lake):
     rows = [(car, "A.b", NOW_US, 1.0, 0) for car in (CAR, OTHER)]
+    made = chunk(1, rows, signer=lake.signer)
     with pytest.raises(ConflictError, match="does not say whose"):
-        lake.writer()._commit([chunk(1, rows, signer=lake.signer, tenants={"acme": [CAR]})])
+        lake.writer()._commit([replace(made, record=replace(made.record, tenants={"acme": [CAR]}))])
     assert (lake.rows(), list((lake.folder / "receipts").iterdir())) == ([], [])
 
 
@@ -482,7 +483,8 @@ def edited(file: Path, column: str, value: object) -> None:
 )
 def test_an_edited_cell_is_found(proven, column, value):
     edited(proven.files()[0], column, value)
-    assert proven.verdict().faults == ["chunk 1: the rows are not those the governor signed"]
+    (fault,) = proven.verdict().faults
+    assert fault.startswith("chunk 1: the rows are not those the governor signed, in tenant=default/day=")
 
 
 def test_an_edited_chunk_number_is_found(proven):

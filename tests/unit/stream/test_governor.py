@@ -123,7 +123,7 @@ def test_batches_become_signed_chunks_and_are_answered_once_with_what_was_lost(z
         key = load_public_key(zone.folder / "keys" / "receipt.pub")
         for made in chunks:
             fields = made.record.receipt["statement"]
-            assert fields["root"] == root(made.rows).hex()
+            assert fields["root"] == root(made.rows, made.record.tenants).hex()
             assert verify(key, "receipt", statement(fields), bytes.fromhex(made.record.receipt["signature"]))
         assert len(zone.records.quarantine_entries(10)) == 2
 
@@ -140,6 +140,29 @@ rules:
 """,
     "asking",
 )
+
+
+TIMED = parse(
+    """
+name: timed
+purposes: {run: {basis: contract, why: So that there is something lawful.}}
+rules:
+  - {paths: ["**"], class: personal, purposes: [run], days: 3}
+""",
+    "timed",
+)
+
+
+def test_where_rows_expire_a_day_begins_with_a_new_block_of_the_brokers_file(zone):
+    async def run() -> None:
+        async with zone.open(), zone.governed(Table(TIMED, CATALOGUE)):
+            await zone.sent(up(kind="event"), hello(1))
+            await zone.sent(up(), batch(rows(NOW_US, 1.0), 1, 1))
+            await zone.acked(1)
+            messages = await zone.bus.read(subjects.GOVERNED, subjects.governed(0), 1, 1000)
+        assert len(messages[0].data) >= rooms.BLOCK_BYTES > len(messages[-1].data)
+
+    asyncio.run(run())
 
 
 def test_a_consent_withdrawn_in_mid_stream_drops_what_comes_after_it(zone):
