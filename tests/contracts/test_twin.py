@@ -124,12 +124,12 @@ def test_the_twin_says_what_the_stream_said(zone):
             }
             assert list(await reader.get(CAR, [NAME, "Vehicle.None"])) == [NAME]
             assert await reader.get("nobody", None) == {}
-            assert await reader.fleet([GEAR, SPEED], 10) == {
+            assert await reader.fleet("default", [GEAR, SPEED], 10) == {
                 CAR: [None, Last(2.0, NOW_US + 1, "measured")],
                 OTHER: [Last(3.0, NOW_US, "simulated"), None],
             }
-            assert list(await reader.fleet([SPEED], 10)) == [CAR]
-            assert len(await reader.fleet([GEAR, SPEED], 1)) == 1
+            assert list(await reader.fleet("default", [SPEED], 10)) == [CAR]
+            assert len(await reader.fleet("default", [GEAR, SPEED], 1)) == 1
             assert await reader.presence([CAR, OTHER, "nobody"]) == {
                 CAR: Presence(NOW_US + 3, 2, "measured", -2e-06),
                 OTHER: Presence(NOW_US + 1, 1, "simulated", -1e-06),
@@ -288,7 +288,7 @@ def test_while_the_keeper_is_away_a_question_is_an_error_that_says_so(zone):
                 await until(lambda: keeper.metrics()["chunk"] == 1)
             for ask in (
                 lambda: reader.get(CAR, None),
-                lambda: reader.fleet([SPEED], 1),
+                lambda: reader.fleet("default", [SPEED], 1),
                 lambda: reader.presence([CAR]),
             ):
                 with pytest.raises(TryLaterError, match="Nobody answered twin"):
@@ -305,7 +305,7 @@ class Watch:
 
     def __init__(self, reader: TwinReader, vehicles: list[str] | None = None, paths: list[str] | None = None) -> None:
         self.heard: dict[str, dict[str, Any]] = {}
-        self._changes = reader.watch(vehicles, paths)
+        self._changes = reader.watch("default", vehicles, paths)
 
     @contextlib.asynccontextmanager
     async def open(self, keeper: TwinKeeper) -> AsyncIterator[None]:

@@ -9,6 +9,7 @@ POSSIBLE: dict[State, set[Act]] = {
     "quarantined": {"quarantine", "release", "revoke", "retire"},
     "revoked": {"revoke", "retire"},
     "retired": {"retire"},
+    "replica": set(),
 }
 
 
