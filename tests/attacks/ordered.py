@@ -27,6 +27,7 @@ from carcloud.onboard.agent import Agent
 from carcloud.onboard.queue import Queue
 from carcloud.safety.grants.reach import Reach
 from carcloud.safety.orders.authorisation import Signature, draft, sign
+from carcloud.safety.orders.keys import orders_folder
 from carcloud.safety.orders.people import People
 from carcloud.settings import Settings
 from carcloud.stream import subjects
@@ -61,10 +62,11 @@ class Body:
 
 
 class OrderedCar:
-    """An enrolled car with its agent, connected."""
+    """A tenant's enrolled car with its agent, connected."""
 
-    def __init__(self, zone: RunningZone, name: str) -> None:
-        enrolment, self.place = zone.enrol(name)
+    def __init__(self, zone: RunningZone, name: str, tenant: str = "default") -> None:
+        enrolment, self.place = zone.enrol(name, tenant)
+        self.tenant = tenant
         self.id, self.zone, self.body = enrolment.vehicle.id, zone, Body()
         self._queue = zone.data / f"{name}.queue"
         self.start()
@@ -96,7 +98,8 @@ class Taken:
         self.vehicles = self.run(Bus.connect(zone.file.bus("vehicles"), "attacker"))
         self.cloud = self.run(Bus.connect(zone.file.bus("cloud"), "attacker"))
         self.run(self.vehicles.listen("cc.1.>", self._hear))
-        self.signer = signer_client(Settings(), zone.folder)
+        self.client = signer_client(Settings(), zone.folder)
+        self.signer = self.client.of("default")
         self.records = open_records(Settings(), zone.folder)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -110,11 +113,11 @@ class Taken:
         """Return what was heard on a subject."""
         return [data for name, data in list(self.heard) if name == subject]
 
-    def tell(self, vehicle: str, message: bytes) -> list[bytes]:
+    def tell(self, vehicle: str, message: bytes, tenant: str = "default") -> list[bytes]:
         """Give a car a message as if it came from the zone; return all it says in the next moment."""
-        answers = subjects.order_results("default", vehicle)
+        answers = subjects.order_results(tenant, vehicle)
         before = len(self.said(answers))
-        self.run(self.vehicles.publish(subjects.order("default", vehicle), message))
+        self.run(self.vehicles.publish(subjects.order(tenant, vehicle), message))
         self.run(self.vehicles.flush())
         deadline = time.monotonic() + 3
         while len(self.said(answers)) == before and time.monotonic() < deadline:
@@ -140,11 +143,11 @@ class Taken:
         assert isinstance(made, bytes)
         return made
 
-    def give(self, text: bytes, signatures: list[Signature]) -> Order:
+    def give(self, text: bytes, signatures: list[Signature], tenant: str = "default") -> Order:
         """Give an order by the front door, as the command line does."""
         look = cloud_view(TwinReader(self.cloud))
         (queued,) = self.run(
-            give(self.records, self.signer, look, text.decode(), as_sent(signatures), Reach("default"), "machine")
+            give(self.records, self.client, look, text.decode(), as_sent(signatures), Reach(tenant), "machine")
         )
         self.run(self.cloud.publish(subjects.ORDERED, queued.vehicle.encode()))
         return queued
@@ -163,25 +166,27 @@ class Taken:
         self.run(self.vehicles.close())
         self.run(self.cloud.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self.signer.close()
+        self.client.close()
         self.records.close()
 
 
 class Person:
-    """A person with a registered key."""
+    """A person with a key that is registered with a tenant's order signer."""
 
     role = "fleet"
 
-    def __init__(self, zone: RunningZone, name: str, folder: Path | None = None) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        People(folder or zone.folder.orders).add(name, self.key.public_key(), [self.role], (), "given")
+    def __init__(self, zone: RunningZone, name: str, folder: Path | None = None, tenant: str = "default") -> None:
+        self.key, self.tenant = ec.generate_private_key(ec.SECP256R1()), tenant
+        People(folder or orders_folder(zone.folder.keys, tenant, "default")).add(
+            name, self.key.public_key(), [self.role], (), "given"
+        )
 
     def authorise(
         self, command: str, *vehicles: str, lasts_s: int = 60, **parameters: float
     ) -> tuple[bytes, list[Signature]]:
         """Sign an authorisation."""
         now = int(time.time())
-        text = draft("default", vehicles, command, parameters, self.role, now, now + lasts_s)
+        text = draft(self.tenant, vehicles, command, parameters, self.role, now, now + lasts_s)
         return text, [sign(self.key, text)]
 
 

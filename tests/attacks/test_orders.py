@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -23,16 +24,20 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from carcloud.errors import CarcloudError, NotAllowedError, TryLaterError
+from carcloud.errors import CarcloudError, MissingError, NotAllowedError, TryLaterError
 from carcloud.onboard.drive import drive
 from carcloud.onboard.simulator import Simulator
+from carcloud.safety import tenants
 from carcloud.safety.identity import Authority
 from carcloud.safety.orders.authorisation import parse, sign
 from carcloud.safety.orders.certificates import ORDER_PURPOSE
-from carcloud.safety.orders.keys import certify
+from carcloud.safety.orders.client import OrderSignerClient
+from carcloud.safety.orders.keys import certify, is_certified, orders_folder
 from carcloud.safety.orders.ledger import Finished
-from carcloud.safety.orders.server import OrderServer, OrderSignerClient, order_signer
+from carcloud.safety.orders.server import OrderServer, OrderSigners, order_signer
 from carcloud.safety.orders.session import info_tag, point, seal_order, seal_result, session_key, shared
+from carcloud.safety.people.register import MACHINE, Register
+from carcloud.settings import Settings, catalogue_in_force
 from carcloud.stream import subjects
 from carcloud.vehicle.order import (
     Fault,
@@ -46,7 +51,7 @@ from carcloud.vehicle.order import (
 )
 from tests.attacks.attacker import seen, tls, until_seen
 from tests.attacks.ordered import OrderedCar, Person, Taken, as_sent, car_process
-from tests.zone import RunningZone, carcloud, until
+from tests.zone import RunningZone, carcloud, told, until
 
 BODY = canonical({"command": "unlock", "expires_at": 1_990_000_000, "parameters": {}})
 
@@ -321,6 +326,47 @@ def test_taken_over_broker_cannot_forge_what_a_car_says(
     assert other.body.done == []
 
 
+def test_a33_person_of_one_tenant_orders_nothing_of_another(taken: Taken) -> None:
+    zone = taken.zone
+    for tenant in ("ours", "theirs"):
+        wanted, catalogue = tenants.Wanted(tenant), catalogue_in_force(Settings(), zone.folder)
+        tenants.create(taken.records, zone.folder.keys, "default", catalogue, wanted, MACHINE)
+        told(zone, subjects.TENANT, tenant.encode())
+        folder = orders_folder(zone.folder.keys, tenant, "default")
+        until(partial(is_certified, folder), "the tenant got no keys of orders")
+    _, token = Register(taken.records).make_token(None, "test", ["operator"], 1, "ours")
+    eve, bob = Person(zone, "eve", tenant="ours"), Person(zone, "bob", tenant="theirs")
+    car = OrderedCar(zone, "theirs", "theirs")
+    try:
+        with pytest.raises(MissingError, match="No vehicle"):
+            taken.give(*eve.authorise("lock", car.id), tenant="ours")
+        eve.tenant = "theirs"
+        posing, signatures = eve.authorise("lock", car.id)
+        for tenant, why in (("ours", "another tenant"), ("theirs", "does not know")):
+            with pytest.raises(NotAllowedError, match=why):
+                taken.client.of(tenant).sign(car.id, posing.decode(), as_sent(signatures))
+        with pytest.raises(NotAllowedError, match="does not know"):
+            taken.give(posing, signatures, tenant="theirs")
+        for tenant in ("ours", "default"):
+            asked = taken.client.of(tenant).begin(car.id, 1, "fleet")
+            assert faults(taken.tell(car.id, asked, "theirs")) == [Fault.ROLE]
+        assert car.body.done == []
+        assert taken.outcome(taken.give(*bob.authorise("lock", car.id), tenant="theirs")).state == "done"
+        assert car.body.done == ["lock"]
+        tenants.suspend(taken.records, "default", "theirs", MACHINE)
+        with pytest.raises(NotAllowedError, match="suspended"):
+            taken.give(*bob.authorise("lock", car.id), tenant="theirs")
+    finally:
+        car.stop()
+    until(partial(_denied, zone, token, car.id), "the refusal is not in the log of whose person it was")
+
+
+def _denied(zone: RunningZone, token: str, vehicle: str) -> bool:
+    headers = {"authorization": f"Bearer {token}"}
+    leaves = httpx.get(f"{zone.url}/v1/audit?limit=1000", headers=headers, trust_env=False).json()["leaves"]
+    return any((leaf["object"], leaf["outcome"]) == (f"vehicle:{vehicle}", "denied") for leaf in leaves)
+
+
 def test_courier_killed_in_mid_order_ends_it_truly_and_once(taken: Taken, car: OrderedCar, ada: Person) -> None:
     car.body.takes_s = 1.5
     order = taken.give(*ada.authorise("unlock", car.id))
@@ -402,7 +448,7 @@ def test_order_signer_with_a_folder_of_its_own_signs_what_the_cars_take(
     person = Person(taken.zone, "eva", folder=keys)
     command = [sys.executable, "-m", "carcloud", "order-signer", "--keys", str(keys), "--socket", str(path)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    client = OrderSignerClient(lambda: path)
+    client = OrderSignerClient(lambda: path).of("default")
     try:
         until(lambda: _people(path) is not None, "it does not listen")
         (answer,) = taken.tell(other.id, client.begin(other.id, 1, "fleet"))[:1]
@@ -438,17 +484,17 @@ def test_order_signer_of_another_user_answers_those_it_knows_only() -> None:
                 listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
                 listener.bind(str(path))
                 path.chmod(0o666)
-                OrderServer(order_signer(keys), listener, users).start()
+                OrderServer(OrderSigners([order_signer(keys)]), listener, users).start()
             signal.pause()
         finally:
             os._exit(1)
     try:
         until(lambda: open_.exists() and open_.stat().st_uid == nobody, "it does not listen")
         with pytest.raises(TryLaterError):
-            OrderSignerClient(lambda: strict).people()
+            OrderSignerClient(lambda: strict).of("default").people()
         assert until(lambda: _people(open_) == [], "it does not answer")
         with pytest.raises(OrderError):
-            SessionInfo.decode(OrderSignerClient(lambda: open_).begin("a1", 1, "fleet"))
+            SessionInfo.decode(OrderSignerClient(lambda: open_).of("default").begin("a1", 1, "fleet"))
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -456,6 +502,6 @@ def test_order_signer_of_another_user_answers_those_it_knows_only() -> None:
 
 def _people(path: Path) -> object:
     try:
-        return OrderSignerClient(lambda: path).people()
+        return OrderSignerClient(lambda: path).of("default").people()
     except TryLaterError:
         return None

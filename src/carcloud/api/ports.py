@@ -19,7 +19,7 @@ from carcloud.safety.governance.policy import Policy
 from carcloud.safety.grants.grant import Ground, ground_of
 from carcloud.safety.grants.reach import Reach
 from carcloud.safety.identity import Trust
-from carcloud.safety.orders.server import OrderSignerClient
+from carcloud.safety.orders.client import OrderSignerClient
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.reports.facts import Facts
 from carcloud.twin.values import Change, Last, Presence

@@ -1,4 +1,4 @@
-"""What more than one process needs to deal with orders: the way to the order signer, and the cloud's view of a car."""
+"""What more than one process needs to deal with orders: the order signers' keys, the way to them, the cloud's view."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from carcloud.errors import TryLaterError
+from carcloud.backends.records import Records
+from carcloud.errors import MissingError, TryLaterError
 from carcloud.safety import sockets
-from carcloud.safety.orders.server import SOCKET, OrderSignerClient
+from carcloud.safety.identity import Authority
+from carcloud.safety.orders.client import OrderSignerClient
+from carcloud.safety.orders.keys import certify, orders_folder
+from carcloud.safety.orders.server import SOCKET
+from carcloud.safety.seal import keys_of
 from carcloud.settings import Folder, Settings
 from carcloud.twin.reader import TwinReader
 from carcloud.vehicle.commands import CarState
@@ -23,6 +28,25 @@ PATHS = {
     "door_open": "Vehicle.Cabin.Door.Row1.DriverSide.IsOpen",
 }
 """What an interlock asks about, as the catalogue names it."""
+
+
+def certify_tenants(settings: Settings, folder: Folder, records: Records, authority: Authority) -> str:
+    """Have every tenant's order signer certified, where the zone runs it itself; say whose could not be.
+
+    Raises:
+        MissingError: the root's key is kept elsewhere, and the home tenant needs it now.
+    """
+    if settings.orders.signer_socket:
+        return ""
+    certify(folder.orders, authority, settings.tenant)
+    without = []
+    for tenant in records.tenants.all():
+        keys_of(folder.keys, tenant.name, settings.tenant)
+        try:
+            certify(orders_folder(folder.keys, tenant.name, settings.tenant), authority, tenant.name)
+        except MissingError:
+            without.append(tenant.name)
+    return f"No orders for cars of {', '.join(without)}: the root's key is kept elsewhere." if without else ""
 
 
 def signer_client(settings: Settings, folder: Folder) -> OrderSignerClient:

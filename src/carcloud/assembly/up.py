@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -16,15 +17,15 @@ import orjson
 from carcloud.assembly.broker import NATS, write_broker_file
 from carcloud.assembly.flows import take_flows
 from carcloud.assembly.governance import take_governance
+from carcloud.assembly.orders import certify_tenants
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile, new_zone_file, sole_instance
 from carcloud.backends.files import write_flushed
 from carcloud.backends.nats import Bus
 from carcloud.backends.nats_server import executable
 from carcloud.backends.processes import Child, Supervisor
-from carcloud.errors import TryLaterError
+from carcloud.errors import CarcloudError, TryLaterError
 from carcloud.safety.identity import Authority
-from carcloud.safety.orders.keys import certify
 from carcloud.safety.people.accounts import first_person
 from carcloud.safety.tenants import overlay_of, own_signals
 from carcloud.settings import Folder, Settings, check_tenant, flows_in_force, load_catalogue, load_policies
@@ -80,7 +81,7 @@ async def up(
             for number in range(1, count + 1):
                 full = f"{name}-{number}" if count > 1 else name
                 supervisor.add(full, _command(full, folder, config), folder.logs / f"{full}.out")
-        telling = asyncio.create_task(_tell_states(zone, supervisor))
+        telling = asyncio.create_task(_tell_states(zone, supervisor, partial(_certify, settings, folder)))
         try:
             await _until_ready_or_stopped(zone, stopping)
             if not stopping.is_set():
@@ -113,11 +114,10 @@ def _prepare(settings: Settings, folder: Folder, free_ports: bool) -> tuple[Zone
         changed = take_governance(settings, folder, records, catalogue, policies)
         changed = " ".join(filter(None, (changed, take_flows(settings, folder, records, catalogue))))
         first_person(records, settings.tenant, datetime.now(UTC))
+        authority = Authority(folder.keys)
+        changed = " ".join(filter(None, (changed, certify_tenants(settings, folder, records, authority))))
     finally:
         records.close()
-    authority = Authority(folder.keys)
-    if not settings.orders.signer_socket:
-        certify(folder.orders, authority, settings.tenant)
     write_broker_file(settings, folder, zone, authority)
     zone.write(folder.zone_file)
     return zone, changed
@@ -136,7 +136,13 @@ def _teller(said: Callable[[str], None]) -> Callable[[Child], Awaitable[None]]:
     return changed
 
 
-async def _tell_states(zone: ZoneFile, supervisor: Supervisor) -> None:
+def _certify(settings: Settings, folder: Folder) -> None:
+    """Give a tenant that was just made keys of orders of its own."""
+    with contextlib.closing(open_records(settings, folder)) as records:
+        certify_tenants(settings, folder, records, Authority(folder.keys))
+
+
+async def _tell_states(zone: ZoneFile, supervisor: Supervisor, certify: Callable[[], None]) -> None:
     """Tell the bus every second how the processes are; start the broker again when it is said to be stuck."""
     bus = await Bus.connect(zone.bus("cloud"), "supervisor")
 
@@ -148,6 +154,11 @@ async def _tell_states(zone: ZoneFile, supervisor: Supervisor) -> None:
         for name in OBEYING:
             supervisor.renew(name)
 
+    async def tenant_changed(_: str, __: bytes) -> None:
+        with contextlib.suppress(CarcloudError):  # the next start says what was wrong
+            await asyncio.to_thread(certify)
+
+    await bus.listen(subjects.TENANT, tenant_changed)
     await bus.listen(subjects.STUCK, stuck)
     await bus.listen(subjects.GOVERNANCE, governed)
     while True:

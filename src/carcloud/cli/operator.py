@@ -17,16 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from carcloud.assembly.records import open_records
 from carcloud.backends.records import Entry
 from carcloud.backends.records.audit import Outcome
-from carcloud.cli.options import DATA, Config, Data, zone_of
+from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError
 from carcloud.safety.identity import Authority
 from carcloud.safety.keys import write_file
 from carcloud.safety.orders.authorisation import key_id
 from carcloud.safety.orders.keyring import load_key, new_key, use_token
-from carcloud.safety.orders.keys import certify
+from carcloud.safety.orders.keys import certify, is_certified, orders_folder, tenant_of
 from carcloud.safety.orders.people import People
-from carcloud.safety.orders.server import OrderServer, order_signer
-from carcloud.settings import Folder
+from carcloud.safety.orders.server import OrderServer, OrderSigners, order_signer
 from carcloud.vehicle.commands import ROLES
 
 CHANGE = "changeOperators"
@@ -54,12 +53,14 @@ def operator_add(
     data: Data = DATA,
     keys: Keys = None,
     config: Config = None,
+    tenant: OfTenant = None,
 ) -> None:
     """Register a person's public key; without one, make a development key in a file of mode 0600."""
-    people = People(_folder(data, keys))
+    folder = _folder(data, keys, config, tenant)
+    people = People(folder)
     if key is not None:
         given = _public(key)
-        with _noted(data, keys, config, name, {"key": key_id(given), "change": "add"}, role):
+        with _noted(folder, data, keys, config, name, {"key": key_id(given), "change": "add"}, role):
             added = people.add(name, given, role, vehicle or [], "given")
         typer.echo(f"{added.key}  {name}")
         return
@@ -68,39 +69,49 @@ def operator_add(
         raise ConflictError(f"{place} exists already.", "Give another file with --out.")
     made = new_key()
     given = load_key(made).public_key()
-    with _noted(data, keys, config, name, {"key": key_id(given), "change": "add"}, role):
+    with _noted(folder, data, keys, config, name, {"key": key_id(given), "change": "add"}, role):
         added = people.add(name, given, role, vehicle or [], "development")
     write_file(place, b"# development key: a file, guarded by nothing but its mode\n" + made)
     typer.echo(f"{added.key}  {name}\ndevelopment key in {place}")
 
 
 @operator.command("list")
-def operator_list(data: Data = DATA, keys: Keys = None) -> None:
+def operator_list(data: Data = DATA, keys: Keys = None, config: Config = None, tenant: OfTenant = None) -> None:
     """List the registered keys."""
-    for one in People(_folder(data, keys)).all():
+    for one in People(_folder(data, keys, config, tenant)).all():
         cars = ",".join(one.vehicles) or "every car"
         typer.echo(f"{one.key}  {one.name:16}  {','.join(one.roles):14}  {one.label:12}  {cars}")
 
 
 @operator.command("remove")
-def operator_remove(name: str, data: Data = DATA, keys: Keys = None, config: Config = None) -> None:
+def operator_remove(
+    name: str, data: Data = DATA, keys: Keys = None, config: Config = None, tenant: OfTenant = None
+) -> None:
     """Forget a person's keys: nothing they sign counts from now on."""
-    people = People(_folder(data, keys))
+    folder = _folder(data, keys, config, tenant)
+    people = People(folder)
     known = [one.key for one in people.all() if one.name == name]
     if not known:
         raise MissingError(f"No key is registered for {name}.", "List them: carcloud operator list.")
-    with _noted(data, keys, config, name, {"keys": known, "change": "remove"}):
+    with _noted(folder, data, keys, config, name, {"keys": known, "change": "remove"}):
         people.remove(name)
     typer.echo(f"{name} is removed")
 
 
 @operator.command("pair")
 def operator_pair(
-    name: str, role: Role, vehicle: Cars = None, data: Data = DATA, keys: Keys = None, config: Config = None
+    name: str,
+    role: Role,
+    vehicle: Cars = None,
+    data: Data = DATA,
+    keys: Keys = None,
+    config: Config = None,
+    tenant: OfTenant = None,
 ) -> None:
     """Show a one-time code by which a browser may register a key in this name, for ten minutes."""
-    people = People(_folder(data, keys))
-    with _noted(data, keys, config, name, {"change": "pair"}, role):
+    folder = _folder(data, keys, config, tenant)
+    people = People(folder)
+    with _noted(folder, data, keys, config, name, {"change": "pair"}, role):
         code = people.pair(name, role, vehicle or [])
     typer.echo(code)
 
@@ -113,9 +124,12 @@ def operator_init(
     pkcs11: Annotated[Path | None, typer.Option(help="A hardware token's library, to keep the keys in it.")] = None,
     token: Annotated[str, typer.Option(help="The hardware token's label.")] = "",
     pin_file: Annotated[Path | None, typer.Option(help="The file with the hardware token's PIN, mode 0600.")] = None,
+    tenant: OfTenant = None,
 ) -> None:
-    """Make a folder for an order signer of its own user, certified by the zone's root."""
-    settings, folder = zone_of(data, config)
+    """Make a folder for a tenant's order signer of its own user, certified by the zone's root."""
+    settings, folder = zone_of(data, config, tenant)
+    if is_certified(keys) and tenant_of(keys) != settings.tenant:
+        raise _of_another(keys)
     if pkcs11 is not None:
         if not token or pin_file is None:
             raise InputError("A hardware token needs its label and PIN.", "Give --token and --pin-file too.")
@@ -132,7 +146,9 @@ def operator_init(
 
 @app.command("order-signer")
 def run_order_signer(
-    keys: Annotated[Path, typer.Option("--keys", help="The folder that `carcloud operator init` made.")],
+    keys: Annotated[
+        list[Path], typer.Option("--keys", help="The folder that `carcloud operator init` made; one for each tenant.")
+    ],
     path: Annotated[Path, typer.Option("--socket", help="Where to listen.")],
     user: Annotated[
         list[int] | None, typer.Option("--user", help="A user id that gets answers; may be repeated. None: its own.")
@@ -142,12 +158,12 @@ def run_order_signer(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    signer = order_signer(keys)
+    signers = OrderSigners(order_signer(folder) for folder in keys)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
     path.chmod(0o666 if user else 0o600)  # who gets an answer, the kernel says
-    server = OrderServer(signer, listener, user or ())
+    server = OrderServer(signers, listener, user or ())
     server.start()
     typer.echo(f"The order signer listens at {path}.", err=True)
     stop.wait()
@@ -157,7 +173,13 @@ def run_order_signer(
 
 @contextlib.contextmanager
 def _noted(
-    data: Path, keys: Path | None, config: Path | None, name: str, facts: dict[str, object], roles: Sequence[str] = ()
+    signer: Path,
+    data: Path,
+    keys: Path | None,
+    config: Path | None,
+    name: str,
+    facts: dict[str, object],
+    roles: Sequence[str] = (),
 ) -> Iterator[None]:
     """Note a change of whose signatures count before it is made, and that it failed where it did.
 
@@ -172,10 +194,11 @@ def _noted(
         yield
         return
     facts = facts | {"roles": sorted({role for role in roles if role in ROLES})}
+    tenant = tenant_of(signer)
     with contextlib.closing(open_records(settings, folder)) as records:
 
         def note(outcome: Outcome) -> None:
-            records.audit.add(Entry("machine", CHANGE, "zone", outcome, facts, {"name": name}, settings.tenant))
+            records.audit.add(Entry("machine", CHANGE, "zone", outcome, facts, {"name": name}, tenant))
 
         note("done")
         try:
@@ -185,12 +208,26 @@ def _noted(
             raise
 
 
-def _folder(data: Path, keys: Path | None) -> Path:
-    folder = keys or Folder(data).existing().orders
-    if not (folder / "operator-ca.pem").exists():
+def _folder(data: Path, keys: Path | None, config: Path | None, tenant: str | None) -> Path:
+    """Return the folder of a tenant's order signer, which is certified."""
+    if keys is None:
+        settings, zone = zone_of(data, config)
+        named, _ = zone_of(data, config, tenant)
+        folder = orders_folder(zone.keys, named.tenant, settings.tenant)
+    else:
+        folder = keys
+    if not is_certified(folder):
         do = "Start the zone once, or make the folder with `carcloud operator init`."
         raise MissingError(f"{folder} is no order signer's folder.", do)
+    if tenant is not None and tenant_of(folder) != tenant:
+        raise _of_another(folder)
     return folder
+
+
+def _of_another(folder: Path) -> ConflictError:
+    return ConflictError(
+        f"{folder} is of tenant {tenant_of(folder)}.", "Name that one with --tenant, or another folder."
+    )
 
 
 def _public(path: Path) -> ec.EllipticCurvePublicKey:

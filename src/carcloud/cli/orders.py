@@ -18,7 +18,7 @@ from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.backends.records.orders import ENDED, Order, OrderState
-from carcloud.cli.options import DATA, Config, Data, zone_of
+from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.errors import InputError, NotAllowedError, TryLaterError
 from carcloud.gateway.outbox import give
 from carcloud.safety.grants.reach import Reach
@@ -60,8 +60,9 @@ def _sender(command: Command) -> Callable[..., None]:
             wait: Wait = False,
             data: Data = DATA,
             config: Config = None,
+            tenant: OfTenant = None,
         ) -> None:
-            _send(command, {name: value}, vehicles, key, role, within, wait, data, config)
+            _send(command, {name: value}, vehicles, key, role, within, wait, zone_of(data, config, tenant))
 
         said = f"{name}: {bounds.low:g} to {bounds.high:g} {bounds.unit}, in steps of {bounds.step:g}."
         send_value.__annotations__["value"] = Annotated[float, typer.Option("--value", help=said)]
@@ -75,8 +76,9 @@ def _sender(command: Command) -> Callable[..., None]:
         wait: Wait = False,
         data: Data = DATA,
         config: Config = None,
+        tenant: OfTenant = None,
     ) -> None:
-        _send(command, {}, vehicles, key, role, within, wait, data, config)
+        _send(command, {}, vehicles, key, role, within, wait, zone_of(data, config, tenant))
 
     return send
 
@@ -97,9 +99,10 @@ def order_list(
     vehicle: Annotated[str | None, typer.Option(help="Only this car's.")] = None,
     state: Annotated[str | None, typer.Option(help="Only in this state.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 100,
+    tenant: OfTenant = None,
 ) -> None:
     """List orders and what became of them, the newest first."""
-    settings, folder = zone_of(data, config)
+    settings, folder = zone_of(data, config, tenant)
     with contextlib.closing(open_records(settings, folder)) as records:
         for one in records.orders.listed(settings.tenant, vehicle, _state(state), limit):
             typer.echo(_line(one))
@@ -113,10 +116,9 @@ def _send(
     role: str,
     within_s: int,
     wait: bool,
-    data: Path,
-    config: Path | None,
+    of: tuple[Settings, Folder],
 ) -> None:
-    settings, folder = zone_of(data, config)
+    settings, folder = of
     zone, now = ZoneFile.read(folder), int(time.time())
     text = draft(settings.tenant, vehicles, command.name, parameters, role, now, now + within_s)
     signatures = [sign(load_key(read_key(path)), text) for path in keys]

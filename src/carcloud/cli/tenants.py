@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from carcloud.assembly.orders import certify_tenants
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
 from carcloud.backends.records import Quotas, Records, Tenant, Use
@@ -20,6 +21,7 @@ from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
 from carcloud.safety import tenants
+from carcloud.safety.identity import Authority
 from carcloud.safety.people.register import MACHINE
 from carcloud.settings import Folder, Settings, catalogue_in_force
 from carcloud.stream import subjects
@@ -59,8 +61,11 @@ def tenant_create(
     with _open(data, config) as (settings, folder, records):
         catalogue = catalogue_in_force(settings, folder)
         made = tenants.create(records, folder.keys, settings.tenant, catalogue, wanted, MACHINE)
+        without = certify_tenants(settings, folder, records, Authority(folder.keys))
     tell(folder, subjects.TENANT, name.encode())
     typer.echo(f"{made.tenant.name} is active; its first operator is {made.login}")
+    if without:
+        typer.echo(without, err=True)
     try:
         typer.echo(f"{ZoneFile.read(folder).console(made.secret)}\nvalid once, until {made.ends_at:%Y-%m-%dT%H:%M:%SZ}")
     except MissingError:

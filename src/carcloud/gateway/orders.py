@@ -24,8 +24,8 @@ from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.backends.records.orders import NO_RESULT, Order, OrderState
 from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError, TryLaterError
+from carcloud.safety.orders.client import OrderSignerClient
 from carcloud.safety.orders.ledger import Finished
-from carcloud.safety.orders.server import OrderSignerClient
 from carcloud.stream import subjects
 from carcloud.vehicle.commands import COMMANDS, CarState, interlock
 from carcloud.vehicle.order import Fault, OrderError, Refused, Result, SessionInfo, SessionRequest, SignedOrder, read
@@ -127,9 +127,10 @@ class Courier:
                 return
         given = await asyncio.to_thread(self._records.orders.given, order.authorisation)
         text, signatures = given.text.decode(), orjson.loads(given.signatures)
+        signer = self._signer.of(order.tenant)
         for _ in range(TRIES):
             try:
-                made = await asyncio.to_thread(self._signer.sign, order.vehicle, text, signatures)
+                made = await asyncio.to_thread(signer.sign, order.vehicle, text, signatures)
             except (InputError, NotAllowedError) as error:
                 if datetime.now(UTC) < order.expires_at:  # else its time is over, which is not a refusal
                     log.warning("the order signer refuses", extra={"order": order.id, "reason": str(error)})
@@ -151,12 +152,13 @@ class Courier:
     async def _handshake(self, order: Order) -> bool:
         """Open a session with the order's domain of the car; False where the car does not answer."""
         domain = int(COMMANDS[order.command].domain)
-        asked = await asyncio.to_thread(self._signer.begin, order.vehicle, domain, order.role)
+        signer = self._signer.of(order.tenant)
+        asked = await asyncio.to_thread(signer.begin, order.vehicle, domain, order.role)
         answer = await self._exchange(order, SessionRequest.decode(asked).challenge, asked)
         if answer is None:
             return False
         try:
-            await asyncio.to_thread(self._signer.open, order.vehicle, answer)
+            await asyncio.to_thread(signer.open, order.vehicle, answer)
         except NotAllowedError as error:
             log.warning("a car gave no session", extra={"vehicle": order.vehicle, "reason": str(error)})
             return False
@@ -176,7 +178,7 @@ class Courier:
         log.info("a car could not take an order", extra={"order": order.id, "fault": Fault(refused.fault).name})
         if refused.fault == Fault.COUNTER:
             return True  # it has heard this very message before
-        await asyncio.to_thread(self._signer.forget, order.vehicle, signed.domain, signed.role)
+        await asyncio.to_thread(self._signer.of(order.tenant).forget, order.vehicle, signed.domain, signed.role)
         return False
 
     async def _exchange(self, order: Order, named: bytes, message: bytes) -> bytes | None:
@@ -194,7 +196,7 @@ class Courier:
                 del self._answers[order.vehicle, named]
 
     async def _hear(self, subject: str, data: bytes) -> None:
-        vehicle = subject.split(".")[3]
+        tenant, vehicle = subject.split(".")[2:4]
         try:
             message = read(data)
         except OrderError:
@@ -204,7 +206,7 @@ class Courier:
             self._answered(vehicle, message.challenge, data)
         elif isinstance(message, Result):
             try:
-                said = await asyncio.to_thread(self._signer.result, vehicle, data)
+                said = await asyncio.to_thread(self._signer.of(tenant).result, vehicle, data)
             except MissingError:
                 self._wake(vehicle)  # the order signer restarted: a new session, and the order once more
                 return

@@ -19,7 +19,7 @@ from carcloud.errors import CarcloudError, ConflictError, InputError, MissingErr
 from carcloud.gateway.orders import Look
 from carcloud.safety.grants.reach import Reach
 from carcloud.safety.orders.authorisation import Authorisation, parse
-from carcloud.safety.orders.server import OrderSignerClient
+from carcloud.safety.orders.client import OrderSignerClient
 from carcloud.vehicle.commands import REASONS, interlock
 
 LOOKS_AT_ONCE = 100
@@ -41,7 +41,8 @@ async def give(
 
     Raises:
         InputError: it is no authorisation.
-        NotAllowedError: its signers may not order this, no grant opens it, or the cars' state forbids it now.
+        NotAllowedError: its signers may not order this, it is for another tenant or one that is suspended, no grant
+            opens it, or the cars' state forbids it now.
         MissingError: there is no such car.
         ConflictError: a car is not active.
     """
@@ -89,6 +90,8 @@ def _check(
     signatures: Sequence[Mapping[str, str]],
     reach: Reach,
 ) -> None:
+    if not records.tenants.stands(reach.tenant):
+        raise NotAllowedError(f"Tenant {reach.tenant} is suspended.", "Its cars take no orders until it is resumed.")
     for vehicle in given.vehicles:
         found = records.vehicle(vehicle)
         if found.tenant != reach.tenant or not reach.holds(vehicle):
@@ -98,7 +101,7 @@ def _check(
             raise NotAllowedError(message, "Ask the car's owner, or who runs the zone, for one.")
         if found.state != "active":
             raise ConflictError(f"Vehicle {vehicle} is {found.state}.", "Only an active car takes orders.")
-    signer.check(given.text.decode(), signatures)
+    signer.of(reach.tenant).check(given.text.decode(), signatures)
 
 
 async def _look(given: Authorisation, look: Look) -> None:

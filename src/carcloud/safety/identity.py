@@ -193,15 +193,16 @@ class Authority:
             write_file(chain, _pem(leaf) + self._read("server-ca.pem"))
         return chain, key_file
 
-    def certify_orders(self, key: ec.EllipticCurvePrivateKey) -> tuple[bytes, bytes]:
-        """Return the certificate of the authority of orders, whose key the order signer keeps, and the root's; PEM.
+    def certify_orders(self, key: ec.EllipticCurvePrivateKey, tenant: str) -> tuple[bytes, bytes]:
+        """Return the certificate of a tenant's authority of orders, whose key its order signer keeps, and the root's.
 
         Raises:
             MissingError: the root's key is kept elsewhere.
         """
         root, root_key = self._load("root")
         name = str(root.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value).removesuffix(" root")
-        certificate = _authority_certificate(f"{name} operator-ca", key, root, root_key, self._clock(), ORDER_PURPOSE)
+        common, uri = f"{name} operator-ca", x509.UniformResourceIdentifier(f"spiffe://{tenant}")
+        certificate = _authority_certificate(common, key, root, root_key, self._clock(), ORDER_PURPOSE, uri)
         return _pem(certificate), _pem(root)
 
     def _serves(self, chain: Path, key_file: Path, hosts: Sequence[str]) -> bool:
@@ -287,6 +288,7 @@ def _authority_certificate(
     issuer_key: ec.EllipticCurvePrivateKey,
     now: datetime,
     purpose: x509.ObjectIdentifier | None = None,
+    alternative: x509.GeneralName | None = None,
 ) -> x509.Certificate:
     subject = issuer.subject if issuer is not None else _name(name)
     age, path_length = (ROOT_AGE, 1) if issuer is None else (AUTHORITY_AGE, 0)
@@ -295,6 +297,8 @@ def _authority_certificate(
     builder = builder.add_extension(_key_usage(signs_certificates=True), critical=True)
     if purpose is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    if alternative is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
 
 

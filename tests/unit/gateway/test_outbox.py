@@ -22,8 +22,10 @@ from carcloud.errors import CarcloudError, ConflictError, InputError, MissingErr
 from carcloud.gateway.outbox import give
 from carcloud.safety.grants.reach import Part, Reach
 from carcloud.safety.orders.authorisation import Signature
+from carcloud.safety.orders.client import OrderSignerClient
+from carcloud.safety.orders.frames import LIMIT_REQUEST_BYTES
 from carcloud.safety.orders.people import pairing_proof
-from carcloud.safety.orders.server import LIMIT_REQUEST_BYTES, OrderServer, OrderSignerClient
+from carcloud.safety.orders.server import OrderServer, OrderSigners
 from carcloud.safety.orders.session import point
 from carcloud.vehicle.commands import CarState
 from tests.unit.safety.orders.pair import Clock, Pair
@@ -43,9 +45,10 @@ class Desk:
         self.place = Path(tempfile.mkdtemp()) / "s"  # the path of a socket must be short
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self.place))
-        self.server = OrderServer(self.pair.signer, listener)
+        self.server = OrderServer(OrderSigners([self.pair.signer]), listener)
         self.server.start()
-        self.signer = OrderSignerClient(lambda: self.place)
+        self.client = OrderSignerClient(lambda: self.place)
+        self.signer = self.client.of("default")
         self.states: dict[str, CarState] = {}
 
     async def look(self, vehicle: str) -> CarState:
@@ -59,7 +62,7 @@ class Desk:
         parts: tuple[Part, ...] | None = None,
     ) -> list[Order]:
         said = text.decode(), as_sent(signatures)
-        return asyncio.run(give(self.records, self.signer, self.look, *said, Reach(tenant, parts), "person:p1"))
+        return asyncio.run(give(self.records, self.client, self.look, *said, Reach(tenant, parts), "person:p1"))
 
     def noted(self) -> list[tuple[str, str, str, str]]:
         rows = self.records.rows(select(pending.c.actor, pending.c.action, pending.c.object, pending.c.outcome))
@@ -74,7 +77,7 @@ def as_sent(signatures: list[Signature]) -> list[dict[str, str]]:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(tmp_path)
     yield made
-    made.signer.close()
+    made.client.close()
     made.server.close()
     made.records.close()
 
@@ -117,7 +120,7 @@ def test_who_reaches_by_grants_orders_granted_commands_of_granted_cars_only(desk
 
 
 def test_text_that_is_none_is_no_authorisation(desk: Desk) -> None:
-    work = give(desk.records, desk.signer, desk.look, "\ud800", as_sent([]), Reach("default"), "person:p1")
+    work = give(desk.records, desk.client, desk.look, "\ud800", as_sent([]), Reach("default"), "person:p1")
     with pytest.raises(InputError, match="no authorisation"):
         asyncio.run(work)
 
@@ -157,13 +160,13 @@ def test_client_finds_a_restarted_order_signer_and_says_when_there_is_none(desk:
     assert [one["name"] for one in desk.signer.people()] == ["ada"]
     desk.server.close()
     with pytest.raises(TryLaterError):
-        OrderSignerClient(lambda: desk.place).people()
+        OrderSignerClient(lambda: desk.place).of("default").people()
     desk.place.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(desk.place))
-    desk.server = OrderServer(desk.pair.new_signer(), listener)
+    desk.server = OrderServer(OrderSigners([desk.pair.new_signer()]), listener)
     desk.server.start()
-    assert OrderSignerClient(lambda: desk.place).check(*_given(desk)) == ["ada"]
+    assert OrderSignerClient(lambda: desk.place).of("default").check(*_given(desk)) == ["ada"]
 
 
 def _given(desk: Desk) -> tuple[str, list[dict[str, str]]]:

@@ -6,12 +6,15 @@ import asyncio
 
 from carcloud.assembly.context import Context
 from carcloud.safety import sockets
-from carcloud.safety.orders.server import SOCKET, OrderServer, order_signer
+from carcloud.safety.orders.keys import orders_folder
+from carcloud.safety.orders.server import SOCKET, OrderServer, OrderSigners, order_signer
 
 
 async def run(context: Context) -> None:
     """Hold the keys of orders."""
-    server = OrderServer(order_signer(context.folder.orders), sockets.bound_socket(context.folder.run, SOCKET))
+    keys, home = context.folder.keys, context.settings.tenant
+    signers = OrderSigners([order_signer(context.folder.orders)], lambda tenant: orders_folder(keys, tenant, home))
+    server = OrderServer(signers, sockets.bound_socket(context.folder.run, SOCKET))
     server.start()
     try:
         await asyncio.Event().wait()

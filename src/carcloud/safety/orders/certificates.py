@@ -3,6 +3,7 @@
 Rules:
 * An order's certificate comes from the root by way of an authority that carries the order purpose, which neither the
   vehicle authority nor the server authority does: they cannot stand in.
+* The authority is a tenant's own, named in its certificate: it certifies no role of another tenant.
 * A car's key for orders is signed by the key of the car's own certificate, which comes from the vehicle authority.
 
 Source: RFC 5280; the purpose is an object identifier of our own under 2.25 (ITU-T X.667, a UUID).
@@ -48,6 +49,11 @@ def order_key_statement(vehicle: str, point: bytes) -> bytes:
     return KEY_PURPOSE + vehicle.encode() + b"\n" + point
 
 
+def authority_uri(tenant: str) -> str:
+    """Return the name that a tenant's authority of orders has in its certificate."""
+    return f"spiffe://{tenant}"
+
+
 def roots_of(pem: bytes) -> list[x509.Certificate]:
     """Return the certificates of a trust file that sign themselves."""
     return [found for found in x509.load_pem_x509_certificates(pem) if found.subject == found.issuer]
@@ -68,6 +74,8 @@ def _role_key(
     _check_chain(roots, leaf, issuer, now)
     if not {ORDER_PURPOSE} == set(_purposes(leaf)) == set(_purposes(issuer)):
         raise OrderError("the certificate or its authority is not for orders")
+    if _uri(issuer) != authority_uri(tenant):
+        raise OrderError("the authority is another tenant's")
     found = _ORDER_URI.fullmatch(_uri(leaf))
     if found is None or found.groups() != (tenant, role) or role not in ROLES:
         raise OrderError("the certificate names another role or tenant")

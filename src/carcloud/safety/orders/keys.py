@@ -1,9 +1,11 @@
-"""The order signer's own folder: the authority of orders, and a key for each role, certified for 90 days at a time.
+"""An order signer's own folder, of one tenant: its authority of orders, and a key for each role, certified for 90 days.
 
 Rules:
 * What is in here is in no other folder: the zone's other processes know nothing secret of it.
 * The root certifies the authority once (`certify`); from then on the folder stands alone, and may be given to another
   user or moved to another machine.
+* A folder is one tenant's for ever: the root certifies its authority in the tenant's name, and people and ledger in it
+  are the tenant's alone.
 * Where the private keys are, the keyring says: in files, labelled development, or in a hardware token.
 
 Source: RFC 5280, SPIFFE ID specification (URI).
@@ -38,18 +40,36 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def orders_folder(keys: Path, tenant: str, home: str) -> Path:
+    """Return where a tenant's order signer lives among the zone's keys: the home tenant's in `keys/orders`."""
+    return keys / "orders" if tenant == home else keys / "tenants" / tenant / "orders"
+
+
+def is_certified(folder: Path) -> bool:
+    """Tell whether an order signer lives in a folder."""
+    return (folder / "tenant").exists()
+
+
+def tenant_of(folder: Path) -> str:
+    """Return whose order signer lives in a folder that was certified."""
+    return (folder / "tenant").read_text("ascii")
+
+
 def certify(folder: Path, authority: Authority, tenant: str) -> None:
     """Have the root certify this folder's authority of orders, where it is not certified or soon no longer.
 
     Raises:
+        ConflictError: the folder is another tenant's.
         MissingError: the root's key is kept elsewhere, and is needed now.
     """
+    if is_certified(folder) and tenant_of(folder) != tenant:
+        raise ConflictError(f"{folder} is the order signer's of tenant {tenant_of(folder)}.", "Make a new folder.")
     keys = keyring(private_folder(folder))
     write_file(folder / "LABEL", keys.label)
     key = keys.key(AUTHORITY)
     found = folder / "operator-ca.pem"
     if not found.exists() or _ends_soon(found.read_bytes(), utc_now(), RENEW_BEFORE):
-        certificate, root = authority.certify_orders(key)
+        certificate, root = authority.certify_orders(key, tenant)
         write_file(folder / "root.pem", root)
         write_file(found, certificate)
     write_file(folder / "tenant", tenant.encode())
@@ -64,7 +84,7 @@ class OrderKeys:
                 do = "Have it made by the zone's first start, or by `carcloud operator init --keys FOLDER`."
                 raise MissingError(f"There is no {name} in {folder}.", do)
         self.folder, self._clock = folder, clock
-        self.tenant = (folder / "tenant").read_text("ascii")
+        self.tenant = tenant_of(folder)
         self.roots = x509.load_pem_x509_certificates((folder / "root.pem").read_bytes())
         self._authority = x509.load_pem_x509_certificate((folder / "operator-ca.pem").read_bytes())
         self._keyring = keyring(folder)

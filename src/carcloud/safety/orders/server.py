@@ -1,6 +1,8 @@
-"""The order signer as a process of its own, behind a Unix socket; and how others ask it.
+"""The order signers of a zone's tenants as a process of its own, behind a Unix socket.
 
 Rules:
+* A request names the tenant whose order signer it is for: each has keys, people and ledger of its own, and what is
+  of one counts nothing with another.
 * Who asks is known by the kernel (SO_PEERCRED): only the users that are named get an answer. By default that is the
   signer's own user. Being asked by them proves nothing more: what is signed rests on people's signatures alone.
 * Request and answer: u32 length (big endian), then JSON. A request names its act and nothing else is understood.
@@ -10,31 +12,31 @@ Source: unix(7).
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import json
 import os
 import socket
 import struct
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
-from carcloud.errors import FAMILIES, CarcloudError, InputError, TryLaterError
+from carcloud.errors import CarcloudError, ConflictError, InputError, NotAllowedError
 from carcloud.safety.orders.authorisation import Signature
-from carcloud.safety.orders.keys import OrderKeys
+from carcloud.safety.orders.frames import LENGTH, LIMIT_REQUEST_BYTES, read_bytes, receive, send, written
+from carcloud.safety.orders.keys import OrderKeys, is_certified
 from carcloud.safety.orders.ledger import Finished, Ledger
 from carcloud.safety.orders.people import People
-from carcloud.safety.orders.signer import OrderSigner, Outcome
+from carcloud.safety.orders.signer import OrderSigner
+from carcloud.vehicle.batch import TOKEN
 
 SOCKET = "order-signer"
-LIMIT_REQUEST_BYTES = 1024 * 1024
 LIMIT_CONNECTIONS = 64
 ANSWER_TIMEOUT_S = 5.0
-_LENGTH, _PEER = struct.Struct(">I"), struct.Struct("3i")
+_PEER = struct.Struct("3i")
 
-Act = Callable[[dict[str, Any]], dict[str, Any]]
+Act = Callable[[OrderSigner, dict[str, Any]], dict[str, Any]]
 
 
 def order_signer(folder: Path) -> OrderSigner:
@@ -42,23 +44,57 @@ def order_signer(folder: Path) -> OrderSigner:
     return OrderSigner(OrderKeys(folder), People(folder), Ledger(folder / "ledger.sqlite"))
 
 
+class OrderSigners:
+    """The order signers of tenants. One that is not known yet is looked for in the folder that `where` names."""
+
+    def __init__(self, known: Iterable[OrderSigner], where: Callable[[str], Path] | None = None) -> None:
+        self._known: dict[str, OrderSigner] = {}
+        self._where, self._lock = where, threading.Lock()
+        for signer in known:
+            if signer.keys.tenant in self._known:
+                raise ConflictError(f"Two folders are of tenant {signer.keys.tenant}.", "Give one for each tenant.")
+            self._known[signer.keys.tenant] = signer
+
+    def of(self, tenant: str) -> OrderSigner:
+        """Return a tenant's order signer; raise NotAllowedError where it has none here."""
+        with self._lock:
+            if tenant not in self._known:
+                self._known[tenant] = self._found(tenant)
+            return self._known[tenant]
+
+    def _found(self, tenant: str) -> OrderSigner:
+        if self._where is not None and TOKEN.fullmatch(tenant) and is_certified(folder := self._where(tenant)):
+            found = order_signer(folder)
+            if found.keys.tenant == tenant:
+                return found
+            found.ledger.close()
+        do = "Have its folder made: carcloud operator init, or the zone's next start."
+        raise NotAllowedError(f"The order signer has no keys for tenant {tenant[:64]!r}.", do)
+
+    def close(self) -> None:
+        """Close the ledgers."""
+        with self._lock:
+            for signer in self._known.values():
+                signer.ledger.close()
+
+
 class OrderServer:
     """Answers on a listening socket, each connection in a thread, until closed."""
 
-    def __init__(self, signer: OrderSigner, listener: socket.socket, users: Collection[int] = ()) -> None:
-        self._signer, self._listener = signer, listener
+    def __init__(self, signers: OrderSigners, listener: socket.socket, users: Collection[int] = ()) -> None:
+        self._signers, self._listener = signers, listener
         self._users = frozenset(users) or frozenset({os.getuid()})
         self._places = threading.Semaphore(LIMIT_CONNECTIONS)
         self._thread = threading.Thread(target=self._accept, name="order signer", daemon=True)
         self._acts: dict[str, Act] = {
-            "check": self._check,
-            "begin": self._begin,
-            "open": self._open,
-            "forget": self._forget,
-            "sign": self._sign,
-            "result": self._result,
-            "pair": self._pair,
-            "people": self._people,
+            "check": _check,
+            "begin": _begin,
+            "open": _open,
+            "forget": _forget,
+            "sign": _sign,
+            "result": _result,
+            "pair": _pair,
+            "people": _people,
         }
 
     def start(self) -> None:
@@ -71,7 +107,7 @@ class OrderServer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._signer.ledger.close()
+        self._signers.close()
 
     def _accept(self) -> None:
         while True:
@@ -92,11 +128,11 @@ class OrderServer:
         try:
             while True:
                 connection.settimeout(None)
-                (length,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
+                (length,) = LENGTH.unpack(receive(connection, LENGTH.size))
                 if length > LIMIT_REQUEST_BYTES:
                     break
                 connection.settimeout(ANSWER_TIMEOUT_S)
-                _send(connection, self.answer(_receive(connection, length)))
+                send(connection, self.answer(receive(connection, length)))
         except OSError:
             pass  # the client left, which is how each conversation ends
         finally:
@@ -113,152 +149,50 @@ class OrderServer:
     def _acts_on(self, request: bytes) -> dict[str, Any]:
         try:
             asked = json.loads(request)
-            return self._acts[asked["act"]](asked)
+            act, tenant = self._acts[asked["act"]], str(asked["tenant"])
+            return act(self._signers.of(tenant), asked)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise InputError("The order signer does not understand this.", "Ask as docs/orders.md says.") from None
 
-    def _check(self, asked: dict[str, Any]) -> dict[str, Any]:
-        _, people = self._signer.check(asked["text"].encode(), _signatures(asked))
-        return {"people": [person.name for person in people]}
 
-    def _begin(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return {"message": _text(self._signer.begin(str(asked["vehicle"]), int(asked["domain"]), str(asked["role"])))}
-
-    def _open(self, asked: dict[str, Any]) -> dict[str, Any]:
-        self._signer.open(str(asked["vehicle"]), _bytes(asked["message"]))
-        return {}
-
-    def _forget(self, asked: dict[str, Any]) -> dict[str, Any]:
-        self._signer.forget(str(asked["vehicle"]), int(asked["domain"]), str(asked["role"]))
-        return {}
-
-    def _sign(self, asked: dict[str, Any]) -> dict[str, Any]:
-        made = self._signer.sign(str(asked["vehicle"]), asked["text"].encode(), _signatures(asked))
-        if isinstance(made, Finished):
-            return {"finished": vars(made)}
-        return {"message": None if made is None else _text(made.encode())}
-
-    def _result(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return vars(self._signer.result(str(asked["vehicle"]), _bytes(asked["message"])))
-
-    def _pair(self, asked: dict[str, Any]) -> dict[str, Any]:
-        added = self._signer.people.take_pairing(str(asked["name"]), _bytes(asked["point"]), _bytes(asked["proof"]))
-        return {"key": added.key, "roles": list(added.roles)}
-
-    def _people(self, _: dict[str, Any]) -> dict[str, Any]:
-        return {"people": [vars(person) for person in self._signer.people.all()]}
+def _check(signer: OrderSigner, asked: dict[str, Any]) -> dict[str, Any]:
+    _, people = signer.check(asked["text"].encode(), _signatures(asked))
+    return {"people": [person.name for person in people]}
 
 
-class OrderSignerClient:
-    """Asks the order signer. Safe to share between threads; finds it again after it restarted."""
-
-    def __init__(self, path: Callable[[], Path]) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._connection: socket.socket | None = None
-
-    def check(self, text: str, signatures: Sequence[Mapping[str, str]]) -> list[str]:
-        """Return who signed an authorisation, if it may be carried out; raise InputError or NotAllowedError."""
-        people: list[str] = self._ask("check", text=text, signatures=list(signatures))["people"]
-        return people
-
-    def begin(self, vehicle: str, domain: int, role: str) -> bytes:
-        """Return the message that asks a car for a session."""
-        return _bytes(self._ask("begin", vehicle=vehicle, domain=domain, role=role)["message"])
-
-    def open(self, vehicle: str, message: bytes) -> None:
-        """Give the signer a car's answer to a challenge; raise NotAllowedError."""
-        self._ask("open", vehicle=vehicle, message=_text(message))
-
-    def forget(self, vehicle: str, domain: int, role: str) -> None:
-        """Have a session begun anew at the next order."""
-        self._ask("forget", vehicle=vehicle, domain=domain, role=role)
-
-    def sign(self, vehicle: str, text: str, signatures: Sequence[Mapping[str, str]]) -> bytes | Finished | None:
-        """Return the signed order, what became of it, or None where a session is needed."""
-        found = self._ask("sign", vehicle=vehicle, text=text, signatures=list(signatures))
-        if "finished" in found:
-            return Finished(**found["finished"])
-        return None if found["message"] is None else _bytes(found["message"])
-
-    def result(self, vehicle: str, message: bytes) -> Outcome:
-        """Return what a car says of an order; raise NotAllowedError or MissingError."""
-        return Outcome(**self._ask("result", vehicle=vehicle, message=_text(message)))
-
-    def pair(self, name: str, point: str, proof: str) -> dict[str, Any]:
-        """Register a browser's key by its one-time code; raise NotAllowedError."""
-        return self._ask("pair", name=name, point=point, proof=proof)
-
-    def people(self) -> list[dict[str, Any]]:
-        """Return the registered keys; none of it is secret."""
-        found: list[dict[str, Any]] = self._ask("people")["people"]
-        return found
-
-    def close(self) -> None:
-        """Hang up."""
-        with self._lock:
-            self._hang_up()
-
-    def _ask(self, act: str, **given: object) -> dict[str, Any]:
-        request = json.dumps({"act": act} | given).encode()
-        if len(request) > LIMIT_REQUEST_BYTES:
-            raise InputError("This is too much to be signed at once.", "Order fewer cars at a time.")
-        answer = json.loads(self._exchange_again(request))
-        if error := answer.get("error"):
-            raise FAMILIES.get(error["code"], CarcloudError)(error["message"], error["do"])
-        found: dict[str, Any] = answer["ok"]
-        return found
-
-    def _exchange_again(self, request: bytes) -> bytes:
-        with self._lock:
-            if self._connection is not None:
-                try:
-                    return _exchange(self._connection, request)
-                except OSError:
-                    self._hang_up()  # it restarted: once more, on a new connection
-            try:
-                self._connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                self._connection.settimeout(ANSWER_TIMEOUT_S)
-                self._connection.connect(str(self._path()))
-                return _exchange(self._connection, request)
-            except OSError as error:
-                self._hang_up()
-                do = "See that it runs, and that this user is one it answers."
-                raise TryLaterError(f"The order signer cannot be reached: {error}.", do) from None
-
-    def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+def _begin(signer: OrderSigner, asked: dict[str, Any]) -> dict[str, Any]:
+    return {"message": written(signer.begin(str(asked["vehicle"]), int(asked["domain"]), str(asked["role"])))}
 
 
-def _exchange(connection: socket.socket, request: bytes) -> bytes:
-    _send(connection, request)
-    (length,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
-    return _receive(connection, min(length, LIMIT_REQUEST_BYTES))
+def _open(signer: OrderSigner, asked: dict[str, Any]) -> dict[str, Any]:
+    signer.open(str(asked["vehicle"]), read_bytes(asked["message"]))
+    return {}
 
 
-def _send(connection: socket.socket, data: bytes) -> None:
-    connection.sendall(_LENGTH.pack(len(data)) + data)
+def _forget(signer: OrderSigner, asked: dict[str, Any]) -> dict[str, Any]:
+    signer.forget(str(asked["vehicle"]), int(asked["domain"]), str(asked["role"]))
+    return {}
 
 
-def _receive(connection: socket.socket, size: int) -> bytes:
-    parts = b""
-    while len(parts) < size:
-        part = connection.recv(size - len(parts))
-        if not part:
-            raise ConnectionError("it hung up")
-        parts += part
-    return parts
+def _sign(signer: OrderSigner, asked: dict[str, Any]) -> dict[str, Any]:
+    made = signer.sign(str(asked["vehicle"]), asked["text"].encode(), _signatures(asked))
+    if isinstance(made, Finished):
+        return {"finished": vars(made)}
+    return {"message": None if made is None else written(made.encode())}
+
+
+def _result(signer: OrderSigner, asked: dict[str, Any]) -> dict[str, Any]:
+    return vars(signer.result(str(asked["vehicle"]), read_bytes(asked["message"])))
+
+
+def _pair(signer: OrderSigner, asked: dict[str, Any]) -> dict[str, Any]:
+    added = signer.people.take_pairing(str(asked["name"]), read_bytes(asked["point"]), read_bytes(asked["proof"]))
+    return {"key": added.key, "roles": list(added.roles)}
+
+
+def _people(signer: OrderSigner, _: dict[str, Any]) -> dict[str, Any]:
+    return {"people": [vars(person) for person in signer.people.all()]}
 
 
 def _signatures(asked: dict[str, Any]) -> list[Signature]:
-    return [Signature(str(one["key"]), _bytes(one["signature"])) for one in asked["signatures"]]
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    return [Signature(str(one["key"]), read_bytes(one["signature"])) for one in asked["signatures"]]

@@ -54,12 +54,12 @@ class Body:
 
 
 class Pair:
-    """A zone's order signer, registered people, and cars. All share one clock."""
+    """A tenant's order signer, registered people, and cars. All share one clock."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
-        self.folder, self.clock = folder, clock
-        self.authority = Authority(folder / "keys")
-        certify(folder / "orders", self.authority, "default")
+    def __init__(self, folder: Path, clock: Clock, tenant: str = "default", authority: Authority | None = None) -> None:
+        self.folder, self.clock, self.tenant = folder, clock, tenant
+        self.authority = authority or Authority(folder / "keys")
+        certify(folder / "orders", self.authority, tenant)
         self.people = People(folder / "orders", clock)
         self.signer = self.new_signer()
         self.keys: dict[str, ec.EllipticCurvePrivateKey] = {}
@@ -82,12 +82,12 @@ class Pair:
         place = self.folder / "cars" / vehicle
         if not place.exists():
             place.mkdir(parents=True)
-            given = self.authority.issue_vehicle(vehicle, "default")
+            given = self.authority.issue_vehicle(vehicle, self.tenant)
             (place / "vehicle.pem").write_bytes(given.chain)
             (place / "vehicle.key").write_bytes(given.key)
             (place / "vehicle.key").chmod(0o600)
             (place / "ca.pem").write_bytes(self.authority.server_trust.read_bytes())
-            card = {"id": vehicle, "tenant": "default", "mqtt": {"host": "localhost", "port": 1}}
+            card = {"id": vehicle, "tenant": self.tenant, "mqtt": {"host": "localhost", "port": 1}}
             (place / "vehicle.json").write_text(json.dumps(card))
         return Orders(place, Journal(place / "journal"), body, self.clock, self.clock)
 
@@ -96,7 +96,7 @@ class Pair:
     ) -> tuple[bytes, list[Signature]]:
         """Sign an authorisation as a person."""
         now = int(self.clock())
-        text = draft("default", vehicles, command, parameters, role, now, now + lasts_s)
+        text = draft(self.tenant, vehicles, command, parameters, role, now, now + lasts_s)
         return text, [sign(self.keys[name], text)]
 
     def sign(self, name: str, text: bytes) -> Signature:
