@@ -5,6 +5,7 @@ Rules:
   under the car's pseudonyms too, and what the data are kept for.
 * Other people stay out of it: it says that a person acted, never who.
 * The act is noted before anything is written; the files are for their owner alone.
+* The rows' file is registered as one that was exported, so that an erasure reaches it while it lies there.
 
 Source: GDPR (EU) 2016/679 articles 15 and 20; PIPL article 45.
 """
@@ -15,7 +16,7 @@ import base64
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ import pyarrow.parquet as pq
 from carcloud.assembly.reports import facts_of
 from carcloud.backends.records import Entry, QuarantineEntry, Records
 from carcloud.backends.records.audit import Wanted
+from carcloud.backends.records.export_files import ExportFile
 from carcloud.errors import ConflictError, InputError
+from carcloud.lake.exports import erase_meanwhile, sha256_of
 from carcloud.lake.query import LakeQuery
 from carcloud.safety.keys import PRIVATE_FILE, PRIVATE_FOLDER
 from carcloud.safety.reports.phrases import Language
@@ -34,6 +37,7 @@ from carcloud.settings import Folder, Settings
 
 ROWS = "SELECT * FROM samples WHERE vehicle IN (SELECT unnest($names::VARCHAR[]))"
 LIMIT_LISTED = 100_000
+SAMPLES = "samples.parquet"
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ def copy_of(sources: Sources, vehicle: str, out: Path, language: Language, now: 
         out.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         records.audit.add(Entry("machine", "accessVehicle", f"vehicle:{vehicle}", "allowed", tenant=car.tenant))
         written = {name: _list(out / name, entries) for name, entries in _lists(sources, vehicle).items()}
-        written["samples.parquet"] = _samples(sources.lake, names, out / "samples.parquet")
+        written[SAMPLES] = _samples(sources, names, car.tenant, out.absolute() / SAMPLES)
         with _private(out / "about.md") as sink:
             sink.write(about_data(facts, language).markdown().encode())
     except OSError as error:
@@ -123,18 +127,26 @@ def _list(path: Path, entries: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
-def _samples(lake: LakeQuery | None, names: list[str], path: Path) -> int:
-    if lake is None:
+def _samples(sources: Sources, names: list[str], tenant: str, path: Path) -> int:
+    """Write the rows; the register knows the file before it stands under its name."""
+    if sources.lake is None:
         return 0
-    rows = 0
-    with (
-        lake.stream(ROWS, {"names": names}) as reader,
-        _private(path) as sink,
-        pq.ParquetWriter(sink, reader.schema, compression="zstd") as writer,
-    ):
-        for batch in reader:
-            writer.write_batch(batch)
-            rows += batch.num_rows
+    began, draft, rows = datetime.now(UTC), path.with_name(f"{path.name}.part"), 0
+    try:
+        with (
+            sources.lake.stream(ROWS, {"names": names}) as reader,
+            _private(draft) as sink,
+            pq.ParquetWriter(sink, reader.schema, compression="zstd") as writer,
+        ):
+            for batch in reader:
+                writer.write_batch(batch)
+                rows += batch.num_rows
+        said = ExportFile(began, tenant, "machine", str(path), "parquet", sha256_of(draft), rows, names_cars=True)
+        sources.records.export_files.add(said)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    erase_meanwhile(sources.records, began, str(path))
     return rows
 
 

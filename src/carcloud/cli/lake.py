@@ -15,12 +15,12 @@ import typer
 
 from carcloud.assembly.records import open_records
 from carcloud.backends.delta import Reader
-from carcloud.backends.records import Entry, Records
+from carcloud.backends.records import Entry
 from carcloud.backends.records.export_files import ExportFile
 from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
-from carcloud.lake.exports import WRITERS, erase_exports, sha256_of
+from carcloud.lake.exports import WRITERS, erase_meanwhile, sha256_of
 from carcloud.lake.query import LakeQuery, folder_of
 from carcloud.lake.settings import QueryLimits
 from carcloud.safety.governance.days import COUNTS, Kept, day_of, kept_by_signal
@@ -88,7 +88,7 @@ def export(
             ) from None
         finally:
             temporary.unlink(missing_ok=True)
-        _erase_meanwhile(records, began, str(out.absolute()))
+        erase_meanwhile(records, began, str(out.absolute()))
     typer.echo(f"{rows} rows in {out}")
 
 
@@ -107,14 +107,6 @@ def retention(data: Data = DATA, config: Config = None) -> None:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     due = sum(one.due for one in kept)
     typer.echo(f"{sum(one.rows for one in kept)} rows, {due} of them expired and about to go", err=True)
-
-
-def _erase_meanwhile(records: Records, began: datetime, path: str) -> None:
-    """Remove from a file the rows of cars that were erased while it was written."""
-    for erasure in records.erasures.all():
-        if erasure.done_at is None or erasure.done_at >= began:
-            names = (erasure.vehicle, *erasure.names)
-            erase_exports(records, erasure.id, erasure.tenant, names, only=path)
 
 
 def _private(path: Path) -> BinaryIO:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -57,6 +58,14 @@ def erase_exports(
             missed[file.path] = why
     records.export_files.miss(erasure, missed)
     return {"files": files, "rows": rows, "not_reached": len(missed)}
+
+
+def erase_meanwhile(records: Records, began: datetime, path: str) -> None:
+    """Remove from a file the rows of cars that were erased while it was written."""
+    for erasure in records.erasures.all():
+        if erasure.done_at is None or erasure.done_at >= began:
+            names = (erasure.vehicle, *erasure.names)
+            erase_exports(records, erasure.id, erasure.tenant, names, only=path)
 
 
 def sha256_of(path: Path) -> str:

@@ -17,6 +17,7 @@ from carcloud.backends.delta import Table
 from carcloud.backends.records import Entry
 from carcloud.cli import app
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError
+from carcloud.lake.exports import erase_exports
 from carcloud.lake.rows import PARTITIONS, SCHEMA, by_day, joined, part_of_chunk
 from carcloud.safety.seal import Seals
 from carcloud.settings import Folder, Settings
@@ -91,6 +92,20 @@ def test_copy_holds_everything_of_the_car_and_nobody_else(data: Path, car: str, 
     records = open_records(Settings(), Folder(data))
     assert "accessVehicle" in [act.action for act in records.audit.pending(100)]
     records.close()
+
+
+def test_erasure_reaches_the_rows_of_a_copy(data: Path, car: str, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    done("access", car, "--out", out, "--data", data)
+    records = open_records(Settings(), Folder(data))
+    (file,) = records.export_files.all("default")
+    assert (file.path, file.rows, file.names_cars) == (str(out / "samples.parquet"), 4, True)
+    erasure = records.erasures.begin(car, "machine")
+    facts = erase_exports(records, erasure.id, erasure.tenant, (erasure.vehicle, *erasure.names))
+    records.close()
+    assert facts == {"files": 1, "rows": 4, "not_reached": 0}
+    assert pq.read_table(out / "samples.parquet").num_rows == 0
+    assert json.loads((out / "vehicle.json").read_text())[0]["vin"] == VIN  # the person's own
 
 
 def test_copy_is_refused_where_something_lies_or_no_car_is(data: Path, car: str, tmp_path: Path) -> None:
