@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from carcloud.assembly.records import open_records
 from carcloud.cli import app
-from carcloud.errors import CarcloudError, InputError, MissingError
+from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError
 from carcloud.safety.identity import Authority
 from carcloud.safety.orders.keys import certify
 from carcloud.settings import Folder, Settings
@@ -54,6 +54,31 @@ def test_whose_signatures_count_is_noted_without_the_name(folder: Folder, tmp_pa
         ("changeOperators", "done", {"change": "pair", "roles": ["owner"]}),
         ("changeOperators", "done", {"change": "remove", "keys": [key], "roles": []}),
     ]
+
+
+def test_whose_signatures_count_is_each_tenants_own(folder: Folder, tmp_path: Path) -> None:
+    at = ("--data", folder.path)
+    assert "acme is active" in run("tenant", "create", "acme", *at)
+    of = (*at, "--tenant", "acme")
+    run("operator", "pair", "ann", "--role", "fleet", *of)
+    key = run("operator", "add", "ann", "--role", "fleet", "--out", tmp_path / "ann.key", *of).split()[0]
+    assert key in run("operator", "list", *of)
+    assert run("operator", "list", *at) == ""
+    with pytest.raises(MissingError, match="No key"):
+        run("operator", "remove", "ann", *at)
+    with pytest.raises(MissingError, match="No tenant"):
+        run("operator", "list", *at, "--tenant", "other")
+    own = tmp_path / "own"
+    run("operator", "init", "--keys", own, *of)
+    for words in (("list",), ("init",)):
+        with pytest.raises(ConflictError, match="of tenant acme"):
+            run("operator", *words, "--keys", own, *at, "--tenant", "default")
+    assert run("operator", "list", "--keys", own, *at) == ""
+    records = open_records(Settings(), folder)
+    with records.transaction() as db:
+        rows = db.execute(text("SELECT tenant FROM audit_pending WHERE action = 'changeOperators'")).all()
+    records.close()
+    assert [row[0] for row in rows] == ["acme"] * 3
 
 
 def test_a_change_that_failed_is_noted_as_such(folder: Folder) -> None:

@@ -107,6 +107,20 @@ def test_what_is_denied_is_noted_and_not_queued(desk: Desk) -> None:
     assert desk.records.orders.listed("default") == []
 
 
+def test_suspended_tenant_and_one_without_keys_give_no_orders(desk: Desk) -> None:
+    given = desk.pair.authorise("ada", "lock", "a1")
+    desk.records.add_vehicle(Vehicle("o1", "other", f"{'o1':0>17}", None, "active", datetime.now(UTC)))
+    with pytest.raises(NotAllowedError, match="no keys for tenant"):
+        desk.give(*desk.pair.authorise("ada", "lock", "o1"), tenant="other")
+    desk.records.tenants.ensure("default", datetime.now(UTC))
+    desk.records.tenants.set_state("default", "suspended")
+    with pytest.raises(NotAllowedError, match="suspended"):
+        desk.give(*given)
+    desk.records.tenants.set_state("default", "active")
+    assert [one.state for one in desk.give(*given)] == ["queued"]
+    assert [row[3] for row in desk.noted()] == ["denied", "denied", "done"]
+
+
 def test_who_reaches_by_grants_orders_granted_commands_of_granted_cars_only(desk: Desk) -> None:
     parts = (Part("a1", {}, frozenset({"lock"})), Part("b2", {}, frozenset()))
     (queued,) = desk.give(*desk.pair.authorise("ada", "lock", "a1"), parts=parts)
