@@ -290,6 +290,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Retention
+         * @description Show how many rows the lake keeps of each signal, how old they are, and when they go; of what one may see.
+         */
+        get: operations["retention_v1_retention_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/governance/check": {
         parameters: {
             query?: never;
@@ -2196,6 +2216,39 @@ export interface components {
             alarms: string[];
         };
         /**
+         * KeptShown
+         * @description What the lake keeps of a signal. `class`: the one its rule gives it, "" where none names it.
+         */
+        KeptShown: {
+            /** Signal */
+            signal: string;
+            /** Class */
+            class: string;
+            /**
+             * Days
+             * @description For how many days rows are kept; null: until the car is erased
+             */
+            days: number | null;
+            /** Rows */
+            rows: number;
+            /**
+             * Oldest
+             * Format: date
+             * @description The oldest UTC day there are rows of
+             */
+            oldest: string;
+            /**
+             * Next
+             * @description The day on which the oldest go; null where they do not
+             */
+            next: string | null;
+            /**
+             * Due
+             * @description How many rows have expired and are still there
+             */
+            due: number;
+        };
+        /**
          * KeyList
          * @description The keys the order signer knows; they are registered on its own side only.
          */
@@ -2729,6 +2782,16 @@ export interface components {
             deadlines: {
                 [key: string]: number;
             };
+        };
+        /**
+         * Retention
+         * @description What the lake keeps, by signal; `policy`: the hash of the governance in force.
+         */
+        Retention: {
+            /** Policy */
+            policy: string;
+            /** Signals */
+            signals: components["schemas"]["KeptShown"][];
         };
         /**
          * Role
@@ -4218,6 +4281,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Waits"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    retention_v1_retention_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retention"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

@@ -1,17 +1,25 @@
 """What the zone keeps of what cars say, for what and on which legal basis."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Depends
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import allowed
+from carcloud.api.auth import allowed, reached
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
+from carcloud.errors import InputError
+from carcloud.safety.governance.days import COUNTS, Kept, day_of, kept_by_signal
 from carcloud.safety.governance.policy import Rule
 from carcloud.safety.grants.grant import ZONE, consents
+from carcloud.safety.grants.reach import Reach
 from carcloud.vehicle.pseudonym import Epoch
+
+LIMIT_COUNTS = 1_000_000
+"""Pairs of a signal and a day that rows are counted of."""
 
 
 class PurposeShown(BaseModel):
@@ -54,6 +62,25 @@ class Governance(BaseModel):
     text: str
 
 
+class KeptShown(BaseModel):
+    """What the lake keeps of a signal. `class`: the one its rule gives it, "" where none names it."""
+
+    signal: str
+    kind: str = Field(alias="class", serialization_alias="class")
+    days: int | None = Field(description="For how many days rows are kept; null: until the car is erased")
+    rows: int
+    oldest: date = Field(description="The oldest UTC day there are rows of")
+    next: date | None = Field(description="The day on which the oldest go; null where they do not")
+    due: int = Field(description="How many rows have expired and are still there")
+
+
+class Retention(BaseModel):
+    """What the lake keeps, by signal; `policy`: the hash of the governance in force."""
+
+    policy: str
+    signals: list[KeptShown]
+
+
 routes = APIRouter(tags=["governance"], responses=RESPONSES)
 
 
@@ -89,6 +116,24 @@ async def governance(ports: Wired) -> Governance:
         dropped=dropped,
         text=policy.text,
     )
+
+
+@routes.get("/v1/retention")
+async def retention(ports: Wired, reach: Annotated[Reach, Depends(reached("readGovernance"))]) -> Retention:
+    """Show how many rows the lake keeps of each signal, how old they are, and when they go; of what one may see."""
+    policy, now = ports.governance(), datetime.now(UTC)
+    answer = await ports.lake.ask(reach, COUNTS, {}, LIMIT_COUNTS, "json")
+    if answer.truncated:
+        do = "Ask the lake for the signals you want to know of, by POST /v1/lake/sql."
+        raise InputError(f"The lake has more than {LIMIT_COUNTS} pairs of a signal and a day.", do)
+    counts = [(signal, day, rows) for signal, day, rows in orjson.loads(answer.body)["rows"]]
+    kept = kept_by_signal(policy, counts, day_of(now))
+    return Retention(policy=policy.hash, signals=[_kept(one) for one in kept])
+
+
+def _kept(one: Kept) -> KeptShown:
+    same = ("signal", "days", "rows", "oldest", "next", "due")
+    return KeptShown(**{"class": one.kind} | {key: getattr(one, key) for key in same})
 
 
 def _shown(rule: Rule, signals: list[str]) -> RuleShown:
