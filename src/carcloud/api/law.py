@@ -67,7 +67,8 @@ async def change_governance(
     if await run_in_threadpool(approvals.deciders, CHANGE, caller.tenant) < 2:
         do = "Have another operator or data-protection officer set up a second factor; or name it in the configuration."
         raise ConflictError("Nobody else could approve this.", do)
-    waiting = await run_in_threadpool(approvals.require, caller, CHANGE, "zone", checked.model_dump())
+    asked = checked.model_dump() | {"text": wanted.text}
+    waiting = await run_in_threadpool(approvals.require, caller, CHANGE, "zone", asked)
     if waiting is not None:
         return waits(ports, caller, response, waiting)
     await run_in_threadpool(ports.take_governance, wanted, caller.id)

@@ -79,7 +79,8 @@ def _print(policy: Policy, settings: Settings, folder: Folder) -> None:
     for path in sorted(catalogue):
         rule = policy.rule_of(path)
         if rule is None or not rule.keep:
-            said = "dropped" if rule is None else f"dropped ({rule.kind})"
+            gone = f", what is kept goes after {rule.days} days" if rule and rule.days is not None else ""
+            said = "dropped" if rule is None else f"dropped ({rule.kind}){gone}"
         else:
             said = f"{rule.kind}: {', '.join(rule.purposes)}{_changes(rule, catalogue[path].unit or '', policy.epoch)}"
         typer.echo(f"{path:80} {said}")
