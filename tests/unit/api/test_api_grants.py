@@ -343,5 +343,8 @@ def test_sql_reads_what_is_granted(zone: Zone, tmp_path: Path, client_of: Callab
     assert ask("SELECT path FROM signals") == []
     tables = insurer.get("/v1/lake/tables").json()["tables"]
     assert [table["name"] for table in tables] == ["samples", "signals", "vehicles"]
+    (kept,) = client_of("owner", "insurer").get("/v1/retention").json()["signals"]
+    assert (kept["signal"], kept["rows"]) == (SPEED, 8)
+    assert insurer.get("/v1/retention").status_code == 403
     refused = insurer.post("/v1/lake/sql", json={"sql": "EXPLAIN SELECT * FROM samples"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "not_allowed")
