@@ -11,6 +11,7 @@ from carcloud.backends.records import Certificate, Entry, Erasure, QuarantineEnt
 from carcloud.backends.records.audit import Details, Leaf
 from carcloud.backends.records.database import metadata
 from carcloud.backends.records.erasures import PARTS
+from carcloud.backends.records.requests import Request
 from carcloud.errors import MissingError, TryLaterError
 from tests.contracts.giving import consent
 
@@ -152,3 +153,17 @@ def test_what_was_under_way_at_a_moment_is_done_once_more_by_every_part(records:
     assert records.erasures.reopen(done) == 2
     assert {one.vehicle for one in records.erasures.lacking("lake")} == {CAR.id, OTHER.id}
     assert all((one.fence, one.done_at, one.parts) == (None, None, {}) for one in records.erasures.all())
+
+
+def test_what_other_acts_and_requests_said_of_the_car_goes_too(records: Records) -> None:
+    filled(records)
+    name = records.pseudonyms.of({CAR.id: "default"}, "2026-03")[CAR.id]
+    for word in (CAR.id, name, OTHER.id):
+        records.audit.add(Entry("machine", "exportLake", "lake", details={"query": f"select '{word}'"}))
+    asked = Request("default", "erasure", CAR.id, "Anna wrote on Monday", AT.date(), AT.date(), AT)
+    records.requests.add(asked, "machine")
+    records.erasures.begin(CAR.id, "person:dpo")
+    with records.transaction() as db:
+        details = [row.details for row in db.execute(select(metadata.tables["audit_pending"])).all() if row.details]
+    assert not any(word in said for said in details for word in (CAR.id, name, "Monday"))
+    assert sum(OTHER.id in said for said in details) == 1

@@ -28,6 +28,7 @@ from sqlalchemy import (
     delete,
     exists,
     insert,
+    or_,
     select,
     text,
     update,
@@ -236,8 +237,19 @@ def _delete(db: Connection, vehicle: str) -> None:
     orders, given = metadata.tables["orders"], metadata.tables["order_authorisations"]
     db.execute(delete(given).where(given.c.id.not_in(select(orders.c.authorisation))))
     db.execute(delete(metadata.tables["vehicles"]).where(metadata.tables["vehicles"].c.id == vehicle))
+    _clear_details(db, vehicle)
+
+
+def _clear_details(db: Connection, vehicle: str) -> None:
+    """Delete the details of acts on the car, of requests about it, and of any act that name it or its pseudonyms."""
     pending, leaves, details = (metadata.tables[f"audit_{name}"] for name in ("pending", "leaves", "details"))
-    about = f"vehicle:{vehicle}"
-    db.execute(update(pending).where(pending.c.object == about).values(details=None))
-    mine = select(leaves.c.number).where(leaves.c.object == about)
-    db.execute(delete(details).where(details.c.number.in_(mine)))
+    requests, mine = metadata.tables["requests"], erasures.c.vehicle == vehicle
+    asked = db.execute(select(requests.c.id).where(requests.c.about == vehicle)).scalars()
+    about = [f"vehicle:{vehicle}", *(f"request:{id_}" for id_ in asked)]
+    known = select(erasure_names.c.name).join(erasures).where(mine)
+    names = [vehicle, *db.execute(known).scalars()]
+    said = or_(*(pending.c.details.contains(name, autoescape=True) for name in names))
+    db.execute(update(pending).where(pending.c.object.in_(about) | said).values(details=None))
+    noted = select(leaves.c.number).where(leaves.c.object.in_(about))
+    kept = or_(*(details.c.details.contains(name, autoescape=True) for name in names))
+    db.execute(delete(details).where(details.c.number.in_(noted) | kept))
