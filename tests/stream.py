@@ -144,7 +144,7 @@ def receipt(
     said: str = "",
     tenants: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, object]:
-    """Return a signed receipt over a chunk's rows; `said`: the hash of the chunk's content; `tenants`: whose they are."""
+    """Return a signed receipt over a chunk's rows. `said`: the hash of its content; `tenants`: whose the cars are."""
     whose = {"default": rows["vehicle"].dictionary.to_pylist()} if tenants is None else tenants
     signed = {"kept": rows.num_rows, "root": root(rows, whose).hex(), "content": said}
     fields = {"partition": 0, "chunk": number} | signed
