@@ -145,7 +145,7 @@ class Ports:
     trust: the zone's authorities, as all may see them. ask: asks the zone, by subject; None: nobody answers.
     take_governance: takes a governance into force, in the name of an actor.
     facts: returns what reports of a tenant, calendar year and moment are made from.
-    zone_object: returns what the zone is.
+    zone_object: returns what the zone is, as a tenant may see it.
     log: the audit log, to be read. grants: wakes live streams when grants change.
     map_file: the zone's base map as GeoJSON, map_datum: the datum of its places. pages: folder of the built console.
     """
@@ -169,7 +169,7 @@ class Ports:
     ask: Callable[[str, bytes], Awaitable[bytes]] | None = None
     border: Border | None = None
     facts: Callable[[str, int, datetime], Facts] | None = None
-    zone_object: Callable[[], Mapping[str, Any]] | None = None
+    zone_object: Callable[[str], Mapping[str, Any]] | None = None
     take_governance: Callable[[Policy, str], None] | None = None
     map_file: Path | None = None
     map_datum: str = "wgs84"

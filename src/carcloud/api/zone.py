@@ -1,13 +1,13 @@
-"""The zone as one object, for whoever keeps it and whoever answers for its data."""
+"""The zone as one object, for whoever keeps it and whoever answers for its data; a tenant sees its own part."""
 
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import allowed
+from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
 from carcloud.api.times import Time
@@ -111,7 +111,10 @@ class Counted(BaseModel):
 
 
 class Zone(BaseModel):
-    """The zone. `log` and `witnesses`: their keys as verifiers take them."""
+    """The zone. `log` and `witnesses`: their keys as verifiers take them.
+
+    Only the tenant that the zone is run for sees other tenants, what leaves, who is counted, and all replicas.
+    """
 
     name: str
     region: str
@@ -133,9 +136,9 @@ class Zone(BaseModel):
 routes = APIRouter(tags=["zone"], responses=RESPONSES)
 
 
-@routes.get("/v1/zone", response_model=Zone, dependencies=[Depends(allowed("readZone"))])
-async def zone(ports: Wired) -> Any:
+@routes.get("/v1/zone", response_model=Zone)
+async def zone(ports: Wired, caller: Annotated[Caller, Depends(allowed("readZone"))]) -> Any:
     """Show what the zone is: region, tenants, rules, backends, public keys, what leaves and what comes in."""
     if ports.zone_object is None:
         raise TryLaterError("The zone is starting.", "Ask again in a second.")
-    return await run_in_threadpool(ports.zone_object)
+    return await run_in_threadpool(ports.zone_object, caller.tenant)

@@ -3,6 +3,8 @@
 Rules:
 * No secret, no path and nothing of any person: public keys by kind and id, addresses of other zones, counts of people.
 * It is put together from what is in force when it is asked for, and kept nowhere.
+* The tenant that the zone is run for sees all of it. Another sees itself and its own replicas: who else is here, what
+  leaves and how many people are counted is not its own.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ from carcloud.vehicle.catalogue import Catalogue
 LIMIT_VERSIONS = 100
 
 
-def zone_object(settings: Settings, folder: Folder, records: Records) -> dict[str, Any]:
-    """Return what a zone is, as plain values. Waits for disk: call it in a thread."""
+def zone_object(settings: Settings, folder: Folder, records: Records, tenant: str | None = None) -> dict[str, Any]:
+    """Return what a zone is, as plain values, to a tenant; None: whom it is run for. Waits for disk."""
+    home = tenant in (None, settings.tenant)
     policy, catalogue = governance_in_force(settings, folder), catalogue_in_force(settings, folder)
     flows = flows_in_force(folder)
     meter = Meter(records, Names(folder.keys))
@@ -43,7 +46,9 @@ def zone_object(settings: Settings, folder: Folder, records: Records) -> dict[st
         "name": settings.zone,
         "region": settings.region,
         "version": __version__,
-        "tenants": [{"name": tenant.name, "state": tenant.state} for tenant in records.tenants.all()],
+        "tenants": [
+            {"name": one.name, "state": one.state} for one in records.tenants.all() if home or one.name == tenant
+        ],
         "governance": _governance(folder, records, policy),
         "catalogue": {"hash": catalogue.hash, "signals": len(catalogue)},
         "backends": {"records": records.kind, "lake": "files", "broker": f"nats-server {version()}"},
@@ -51,12 +56,12 @@ def zone_object(settings: Settings, folder: Folder, records: Records) -> dict[st
         "log": [str(key) for key in _known(folder, settings)[:1]],
         "witnesses": [str(key) for key in _known(folder, settings)[1:]],
         "authorities": [_authority(name, found) for name, found in Trust(folder.keys).authorities().items()],
-        "leaves": [_leaves(flow, flows, meter.now(), policy, catalogue) for flow in flows.flows.values()],
-        "comes": _comes(settings, records, flows),
+        "leaves": [_leaves(flow, flows, meter.now(), policy, catalogue) for flow in flows.flows.values() if home],
+        "comes": [one for one in _comes(settings, records, flows) if home or one["tenant"] == tenant],
         "year": flows.year(meter.now()),
         "counted": [
             {"flow": each.flow, "class": each.kind, "people": each.people, "stop": each.stop, "limit": each.limit}
-            for each in meter.readings(flows)
+            for each in (meter.readings(flows) if home else ())
         ],
     }
 

@@ -125,6 +125,18 @@ def test_console_is_served_with_fitting_cache_headers(stranger: httpx.Client, zo
     assert stranger.get("/", headers={"if-none-match": tag}).status_code in (200, 304)
 
 
+def test_no_address_of_the_api_is_answered_by_the_built_console(api: httpx.Client, zone: Zone) -> None:
+    zone.pages.mkdir()
+    (zone.pages / "index.html").write_text("<!doctype html>console")
+    for path, methods in api.get("/v1/openapi.json").json()["paths"].items():
+        if "get" in methods:
+            with api.stream("GET", path.replace("{", "").replace("}", "")) as answer:
+                kind = answer.headers.get("content-type", "")
+                body = "" if kind.startswith("text/event-stream") else answer.read().decode(errors="replace")
+            assert "Nothing is at this address" not in body, path
+            assert "<!doctype" not in body, path
+
+
 @pytest.mark.parametrize(
     "path", ["/../secret.txt", "/..%2fsecret.txt", "/%2e%2e/secret.txt", "/assets/../../secret.txt"]
 )

@@ -15,6 +15,7 @@ from carcloud.assembly.flows import take_flows
 from carcloud.assembly.governance import take_governance
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zone import zone_object
+from carcloud.backends.records import Tenant
 from carcloud.cli.vehicles import app as vehicles
 from carcloud.cli.zones import app
 from carcloud.errors import InputError
@@ -93,6 +94,25 @@ def test_zone_shows_every_version_of_its_rules_and_whether_the_file_was_changed(
         ("before", True),
     ]
     assert not rules["intact"]
+
+
+def test_a_tenant_sees_itself_and_its_own_replicas_only(zone: tuple[Path, Folder], tmp_path: Path) -> None:
+    config, folder = zone
+    settings = load(config)
+    records, catalogue = open_records(settings, folder), catalogue_in_force(settings, folder)
+    records.tenants.add(Tenant("acme", "active", datetime.now(UTC)))
+    own = '  to-acme: {from: "https://eu.example", flow: out, token_file: /secret/t, tenant: acme}\n'
+    (tmp_path / "flows.yaml").write_text(FLOWS + own)
+    take_flows(settings, folder, records, catalogue)
+    home, acme = (zone_object(settings, folder, records, tenant) for tenant in ("default", "acme"))
+    records.close()
+    assert home["tenants"] == [{"name": "acme", "state": "active"}, {"name": "default", "state": "active"}]
+    assert [len(home[part]) for part in ("leaves", "comes")] == [1, 2]
+    assert acme["tenants"] == [{"name": "acme", "state": "active"}]
+    assert [one["replica"] for one in acme["comes"]] == ["to-acme"]
+    assert (acme["leaves"], acme["counted"]) == ([], [])
+    assert acme["governance"] == home["governance"]
+    assert "cn.example" not in orjson.dumps(acme).decode()
 
 
 def test_replica_for_a_tenant_that_is_none_is_refused(zone: tuple[Path, Folder], tmp_path: Path) -> None:
