@@ -126,6 +126,22 @@ def test_no_car_no_grant_and_an_erased_one_keeps_none(records: Records) -> None:
             act()
 
 
+def test_a_grant_that_cannot_be_read_counts_for_nothing_and_can_be_ended(records: Records) -> None:
+    enrolled(records, CAR, OTHER)
+    broken = records.grants.give(consent(CAR, "research", AT))
+    records.grants.give(consent(OTHER, "research", AT))
+    far = records.grants.give(consent(OTHER, "later", AT))
+    with records.transaction(writing=True) as db:
+        db.exec_driver_sql(f"UPDATE grants SET scope = 'none' WHERE id = '{broken.id}'")
+        db.exec_driver_sql(f"UPDATE grants SET until_at = {2**62} WHERE id = '{far.id}'")
+    unread: list[str] = []
+    held = records.grants.held(AT, ["zone"], unread=unread)
+    assert ([one.grant.purpose for one in held], unread) == (["later", "research"], [broken.id])
+    assert held[0].grant.until_at == datetime(2200, 1, 1, tzinfo=UTC)
+    assert [grant.id for grant in records.grants.of(CAR)] == [broken.id]
+    assert records.grants.revoke(broken.id, "machine", AT + HOUR).revoked_at == AT + HOUR
+
+
 def test_only_so_many_grants_stand_on_a_car(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("carcloud.backends.records.grants.LIMIT_OF_CAR", 2)
     enrolled(records, CAR)

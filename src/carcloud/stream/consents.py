@@ -3,6 +3,7 @@
 Rules:
 * A consent counts while it holds: in its time, and while the governance says of its purpose what it said when it was
   given. One that ends by itself ends here by the clock, without anybody telling.
+* One whose record cannot be read counts for nothing; an alarm says so, and the others count.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Standing:
         self._held: dict[str, list[Held]] = {}
         self._bits: dict[str, int] = {}
         self._change: datetime | None = None
+        self.alarms: list[dict[str, str]] = []
 
     def now(self) -> Mapping[str, int]:
         """Return what stands at this moment: vehicle → bits of its purposes."""
@@ -46,7 +48,9 @@ class Standing:
         """Read all. Raise TryLaterError while the records are away."""
         if self._table.asks:
             async with self._reading:
-                held = await asyncio.to_thread(self._records.grants.held, self._clock(), [ZONE])
+                unread: list[str] = []
+                held = await asyncio.to_thread(self._records.grants.held, self._clock(), [ZONE], unread=unread)
+                self._tell(unread)
                 self._held, self._bits, self._change = {}, {}, None
                 self._take(held)
         self._read_at = time.monotonic()
@@ -69,6 +73,15 @@ class Standing:
         """Count a car as one that consented to nothing."""
         self._held.pop(vehicle, None)
         self._bits.pop(vehicle, None)
+
+    def _tell(self, unread: list[str]) -> None:
+        """Raise the alarm of consents that cannot be read, or end it."""
+        if not unread:
+            self.alarms = []
+        elif not self.alarms:
+            message = f"{len(unread)} consents cannot be read, and count for nothing: {', '.join(sorted(unread)[:8])}."
+            do = "Revoke them with `carcloud grant revoke`, or restore the records from a backup."
+            self.alarms = [{"code": "consents_unread", "message": message, "do": do, "since": _now().isoformat()}]
 
     def _take(self, held: list[Held]) -> None:
         for one in held:

@@ -157,7 +157,7 @@ class Governor:
         """Return the counters and alarms for the bus."""
         stream = asdict(self._totals) | {"refused": dict(self._totals.refused), "raw_bytes": self._raw_bytes}
         stream |= {"governed_bytes": self._governed_bytes, "raw_waiting": self._intake.waiting}
-        alarms = [*self._alarms.values(), *self._standing.alarms]
+        alarms = [*self._alarms.values(), *self._standing.alarms, *self._consents.alarms]
         return {"stream": stream, "alarms": alarms, "chunk": self._number}
 
     # recovery

@@ -121,12 +121,15 @@ def test_a_consent_is_a_grant_to_the_zone_and_the_zone_is_told(api: httpx.Client
         ({"grantee": "app:a", "purpose": "operation", "commands": ["explode"]}, "lock"),
         ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "precision": {SPEED: 0}}, "step"),
         ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "until": "2020-01-01T00:00:00Z"}, "later"),
+        ({"grantee": "zone", "purpose": "research", "until": "9999-12-31T23:59:59-14:00"}, "between"),
+        ({"grantee": "zone", "purpose": "research", "from": "0001-01-01T00:00:00+14:00"}, "between"),
     ],
 )
 def test_a_wrong_grant_is_told_what_to_do(api: httpx.Client, wrong: dict[str, Any], told: str) -> None:
     answer = api.post(GRANTS, json=wrong)
     assert answer.status_code == 400, answer.text
     assert told in answer.json()["error"]["do"]
+    assert api.get(GRANTS).json()["grants"] == []
 
 
 def test_nobody_is_granted_to_and_nothing_is_found(api: httpx.Client, zone: Zone) -> None:

@@ -5,6 +5,7 @@ Rules:
 * Any thread and any number of processes may use the same records at once.
 * A database that is locked, away or full raises TryLaterError; a stale schema is never guessed at.
 * Instants are kept as integer microseconds since 1970 UTC and seen as aware UTC datetimes: the same in every database.
+  One before 1970 or after 2199 is refused; one that lies there all the same is read as the nearest that is not.
 * When a table changes, `SCHEMA_VERSION` rises and `_prepare_schema` says how old records are brought up.
 """
 
@@ -52,6 +53,25 @@ SCHEMA_LOCK = 0x636172  # any constant: the advisory lock under which PostgreSQL
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""Instants lie from 1970 to this one: far from where a calendar ends, so that they can be reckoned with."""
+_LATEST_US = (LATEST - _EPOCH) // _MICROSECOND
+
+
+def instant(at: datetime) -> datetime:
+    """Return an aware datetime in UTC, as the records can keep it.
+
+    Raises:
+        InputError: it is before 1970 or after 2199.
+    """
+    return _EPOCH + _microseconds(at) * _MICROSECOND
+
+
+def _microseconds(at: datetime) -> int:
+    found = (at - _EPOCH) // _MICROSECOND
+    if not 0 <= found <= _LATEST_US:
+        raise InputError("A date is before 1970 or after 2199.", "Give one between the two, in UTC.")
+    return found
 
 
 class Instant(TypeDecorator[datetime]):
@@ -61,12 +81,12 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
-        """Turn an aware datetime into microseconds."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        """Turn an aware datetime into microseconds; raise InputError for one that nobody could reckon with."""
+        return None if value is None else _microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
         """Turn microseconds into an aware UTC datetime."""
-        return None if value is None else _EPOCH + value * _MICROSECOND
+        return None if value is None else _EPOCH + min(max(value, 0), _LATEST_US) * _MICROSECOND
 
 
 class Vault(Protocol):
@@ -75,11 +95,23 @@ class Vault(Protocol):
     The same text is always sealed to the same one, so that the database can still look for it.
     """
 
-    def seal(self, text: str) -> str:
-        """Return the text sealed, at most 64 characters for 17."""
+    def seal(self, text: str, tenant: str | None = None) -> str:
+        """Return the text sealed, under the tenant's own key where one is named."""
 
     def open(self, sealed: str) -> str:
         """Return the text; raise ConflictError where another key sealed it."""
+
+
+class Named(str):
+    """A text of a tenant, which is sealed under the tenant's own key."""
+
+    tenant: str
+
+    def __new__(cls, text: str, tenant: str) -> Self:
+        """Make it of a text and whose it is."""
+        made = super().__new__(cls, text)
+        made.tenant = tenant
+        return made
 
 
 class Sealed(TypeDecorator[str]):
@@ -90,7 +122,10 @@ class Sealed(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
         """Seal a text."""
-        return value if value is None or dialect.vault is None else dialect.vault.seal(value)
+        if value is None or dialect.vault is None:
+            return None if value is None else str(value)
+        sealed: str = dialect.vault.seal(str(value), value.tenant if isinstance(value, Named) else None)
+        return sealed
 
     def process_result_value(self, value: str | None, dialect: Any) -> str | None:
         """Open a text."""
@@ -175,6 +210,10 @@ class Database:
         except (sql_errors.OperationalError, sql_errors.InterfaceError, sql_errors.TimeoutError) as error:
             do = "Try again; if it stays so, see that the database runs and its disk has space."
             raise TryLaterError(f"The records cannot be reached: {_reason(error)}.", do) from error
+        except sql_errors.StatementError as error:
+            if isinstance(error.orig, CarcloudError):  # a value that a column refuses
+                raise error.orig from None
+            raise
 
     @contextmanager
     def looking(self) -> Iterator[Connection]:
@@ -217,10 +256,10 @@ class Database:
 def _seal_vins(db: Connection) -> None:
     """Bring records of schema 1 up, whose VINs lay open."""
     if db.dialect.name == "postgresql":
-        db.execute(text("ALTER TABLE vehicles ALTER COLUMN vin TYPE VARCHAR(64)"))
+        db.execute(text("ALTER TABLE vehicles ALTER COLUMN vin TYPE TEXT"))
     vehicles = metadata.tables["vehicles"]
-    for id_, vin in db.execute(text("SELECT id, vin FROM vehicles")).all():
-        db.execute(update(vehicles).where(vehicles.c.id == id_).values(vin=vin))
+    for id_, tenant, vin in db.execute(text("SELECT id, tenant, vin FROM vehicles")).all():
+        db.execute(update(vehicles).where(vehicles.c.id == id_).values(vin=Named(vin, tenant)))
 
 
 def _reason(error: sql_errors.SQLAlchemyError) -> str:

@@ -8,6 +8,7 @@ Rules:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,10 +34,14 @@ from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, metadata
 from carcloud.errors import ConflictError, InputError, MissingError
 
+log = logging.getLogger(__name__)
+
 LIMIT_OF_CAR = 256
 """How many grants on one car may stand at once."""
 LIMIT_OF_GRANTEE = 10_000
 """How many grants to one grantee may stand at once: each is looked at whenever they ask."""
+
+NO_SCOPE = '{"paths": [], "commands": [], "precision": []}'
 
 GRANT_LOCK = 0x6772616E  # any constant: on PostgreSQL one grant at a time is looked for and added
 
@@ -171,14 +176,18 @@ class Grants:
         grantees: Collection[str],
         vehicles: Collection[str] | None = None,
         tenant: str | None = None,
+        unread: list[str] | None = None,
     ) -> list[Held]:
         """Return the grants to these that nobody has ended and whose time is not over, also those still to begin.
+
+        One whose record cannot be read opens nothing, and does not keep the others from being read.
 
         Args:
             at: now.
             grantees: to whom.
             vehicles: on which cars; None: on any.
             tenant: of whose cars; None: of any tenant's.
+            unread: takes the ids of those that cannot be read.
         """
         above = grants.alias("above")
         query = select(grants, above).outerjoin(above, grants.c.under == above.c.id)
@@ -190,13 +199,18 @@ class Grants:
         width = len(grants.c)
         rows = self._database.rows(query.order_by(grants.c.vehicle, grants.c.id))
         names = grants.c.keys()
-        return [
-            Held(
-                _grant_of(dict(zip(names, row[:width], strict=True))),
-                None if row[width] is None else _grant_of(dict(zip(names, row[width:], strict=True))),
-            )
-            for row in rows
-        ]
+        found = []
+        for row in rows:
+            try:
+                grant = _grant_of(dict(zip(names, row[:width], strict=True)))
+                under = None if row[width] is None else _grant_of(dict(zip(names, row[width:], strict=True)))
+            except (ValueError, TypeError, KeyError):
+                log.error("a grant cannot be read and counts for nothing", extra={"grant": row[0]})
+                if unread is not None:
+                    unread.append(str(row[0]))
+                continue
+            found.append(Held(grant, under))
+        return found
 
     def _last(self, db: Connection, wanted: Grant) -> Grant | None:
         mine = (grants.c.vehicle == wanted.vehicle) & (grants.c.grantee == wanted.grantee)
@@ -266,7 +280,12 @@ def _row(grant: Grant) -> dict[str, Any]:
 
 
 def _grant(row: Any) -> Grant:
-    return _grant_of(dict(row._mapping))
+    """Return a grant to be listed or ended; of one whose scope cannot be read, one without any."""
+    values = dict(row._mapping)
+    try:
+        return _grant_of(dict(values))
+    except (ValueError, TypeError, KeyError):
+        return _grant_of(values | {"scope": NO_SCOPE})
 
 
 def _grant_of(values: dict[str, Any]) -> Grant:

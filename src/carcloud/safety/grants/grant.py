@@ -16,12 +16,13 @@ import math
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from carcloud.backends.records import Grant, Held, Vehicle
+from carcloud.backends.records.database import instant
 from carcloud.errors import InputError, NotAllowedError
 from carcloud.safety.governance.policy import GLOB, Policy, Rule
 from carcloud.vehicle.catalogue import Catalogue
@@ -176,6 +177,7 @@ def made(wanted: Wanted, vehicle: Vehicle, by: str, ground: Ground, now: datetim
         InputError: it says what no grant can.
         NotAllowedError: it opens more than the giver's own.
     """
+    wanted = replace(wanted, from_at=_instant(wanted.from_at), until_at=_instant(wanted.until_at))
     _check(wanted, ground, now)
     from_at, until_at = wanted.from_at or now, wanted.until_at
     if own is not None and until_at is None:
@@ -205,6 +207,10 @@ def made(wanted: Wanted, vehicle: Vehicle, by: str, ground: Ground, now: datetim
     if own is not None and grant.grantee != ZONE:
         _refuse_more(grant, own, ground)
     return grant
+
+
+def _instant(at: datetime | None) -> datetime | None:
+    return None if at is None else instant(at)
 
 
 def _refuse_more(grant: Grant, own: Held, ground: Ground) -> None:
