@@ -10,13 +10,16 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import psutil
 
+from carcloud.backends.records import Records
 from carcloud.onboard.agent import Agent
 from carcloud.onboard.queue import Place
+from carcloud.safety.backup.keeper import folders, know_folder
+from carcloud.settings import Folder, Settings
 from tests.end_to_end.cars import SAMPLES, TABLE, VALUES, JournalQueue, batch
 from tests.unpacked import holding, spellings
 from tests.zone import RunningZone, carcloud, listening, until
@@ -91,7 +94,8 @@ def driving(zone: RunningZone, tmp_path: Path) -> Iterator[tuple[DrivenCar, Driv
 
 
 def test_a_zone_comes_back_with_all_but_what_was_erased_and_its_cars_go_on(tmp_path: Path) -> None:
-    data, new, kept, keys = (tmp_path / name for name in ("data", "new", "backups", "keys"))
+    data, new, kept, keys, other = (tmp_path / name for name in ("data", "new", "backups", "keys", "other"))
+    other.mkdir()
     config = f"{listening()}\n[query]\ntime_s = 2.0\n"
     zone = RunningZone(data, config=config)
     with driving(zone, tmp_path) as (staying, erased):
@@ -100,6 +104,7 @@ def test_a_zone_comes_back_with_all_but_what_was_erased_and_its_cars_go_on(tmp_p
             car.until_stored()
         before = staying.until_stored()
         staying.drive(20)  # still on its way
+        let_know(zone.folder, other)
         said("backup", "--to", kept, "--keys", keys, "--data", data)
         first = staying.until_stored()
         (name,) = [path.name for path in kept.iterdir() if path.name.startswith("20") and "T" in path.name]
@@ -121,7 +126,14 @@ def test_a_zone_comes_back_with_all_but_what_was_erased_and_its_cars_go_on(tmp_p
         assert f"{name}: " in checked
         assert "ledger of erasures: 1 cars, good" in checked
         (tmp_path / "zone.toml").write_text(config)
-        said("restore", kept / name, "--keys", keys, "--data", new, "--config", tmp_path / "zone.toml")
+        copied = other / "erasures.jsonl"
+        copied.unlink()
+        (tmp_path / "copies").mkdir()
+        copy = shutil.copy(kept / "erasures.jsonl", tmp_path / "copies")
+        at = ("--keys", keys, "--data", new, "--config", tmp_path / "zone.toml", "--ledger", copy)
+        said("restore", kept / name, *at)
+        assert erased.id in copied.read_text()
+        assert known_folders(new) == {kept, other}
         check_restored(new, erased)
         later = carcloud("verify", "audit", "--data", str(new), "--since", str(tmp_path / "checkpoint"))
         assert later.returncode == 1
@@ -145,6 +157,18 @@ def test_a_zone_comes_back_with_all_but_what_was_erased_and_its_cars_go_on(tmp_p
             again.stop()
     for what in ("lake", "audit"):
         assert "good" in said("verify", what, "--data", new)
+
+
+def let_know(zone: Folder, folder: Path) -> None:
+    """Let the zone write its erasures into one more folder."""
+    with closing(Records.open(zone.records(Settings()))) as records:
+        know_folder(records, folder)
+
+
+def known_folders(data: Path) -> set[Path]:
+    """Return the folders of backups that a zone knows."""
+    with closing(Records.open(Folder(data).records(Settings()))) as records:
+        return set(folders(records))
 
 
 def check_restored(new: Path, erased: DrivenCar) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from carcloud.assembly.backup.drafts import leftovers, warning
 from carcloud.assembly.links import DEMO_LINK_LASTS, console_link
 from carcloud.assembly.up import up as run_zone
 from carcloud.assembly.zonefile import ZoneFile
@@ -61,6 +62,8 @@ def up(
     ] = False,
 ) -> None:
     """Run a zone until Ctrl-C."""
+    for left in leftovers(data.absolute().parent):
+        _say(warning(left))
     settings = _with_catalogue(settings_of(config, Folder(data)), catalog, overlay or [])
     asyncio.run(
         run_zone(

@@ -5,6 +5,8 @@ Rules:
   log, so that nothing here can differ from what they do.
 * Nobody can come in: there is no gateway, and the broker lets in no car without one. Witnesses elsewhere are not asked.
 * Nobody reads the lake, so what was replaced in it need not wait for readers.
+* A ledger that cannot be written now is not waited for: its erasures stay open in the zone that opens.
+* The broker ends with this process, however it ends.
 """
 
 from __future__ import annotations
@@ -22,18 +24,21 @@ from carcloud.assembly.processes import audit, governor, lake, signer, twin, wit
 from carcloud.assembly.zonefile import ZoneFile, new_zone_file, sole_instance
 from carcloud.backends.nats import Bus
 from carcloud.backends.nats_server import executable
+from carcloud.backends.processes import die_with_parent
 from carcloud.backends.records import Records
 from carcloud.backends.records.erasures import Part
 from carcloud.errors import CarcloudError, TryLaterError
 from carcloud.safety.audit.log import CHECKPOINT
 from carcloud.safety.audit.note import parse_key, parse_note
+from carcloud.safety.backup.keeper import waiting
 from carcloud.safety.identity import Authority
+from carcloud.safety.signer import Verifier
 from carcloud.settings import Folder, Settings
 from carcloud.stream import subjects
 from carcloud.stream.chunk import record_of
 
 PARTS = {"signer": signer, "witness": witness, "governor": governor, "lake": lake, "twin": twin, "audit": audit}
-ERASING: tuple[Part, ...] = ("stream", "twin", "lake", "ledger")
+ERASING: tuple[Part, ...] = ("stream", "twin", "lake")
 STILL_S = 300.0
 LOOK_EVERY_S = 0.3
 PARTITION = 0
@@ -79,7 +84,7 @@ async def _broker(settings: Settings, folder: Folder) -> AsyncIterator[ZoneFile]
         write_broker_file(settings, folder, zone, Authority(folder.keys))
         with (folder.logs / f"{NATS}.out").open("ab") as out:
             command = [executable(), "-c", str(folder.run / "nats.conf")]
-            broker = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=out)
+            broker = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=out, preexec_fn=die_with_parent)
         try:
             yield zone
         finally:
@@ -136,6 +141,7 @@ def _left(records: Records, folder: Folder, newest: int) -> dict[str, int]:
     return {
         "chunks to fold": max(behind),
         "erasures": len(erasing),
+        "erasures to put into ledgers": waiting(records, Verifier(folder.keys, "ledger")),
         "acts to write": records.audit.waiting(),
         "checkpoints to witness": int(not _witnessed(folder)),
     }

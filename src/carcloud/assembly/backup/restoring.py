@@ -3,6 +3,7 @@
 Rules:
 * Everything is checked before anything is written: the manifest's signature, every piece's hash, the ledger.
 * The zone grows in `.NAME.restoring` beside its folder and gets its name in the end: half a zone cannot be started.
+  One restore at a time has it; what a killed one left is named.
 * Erasures that were under way when the backup was begun are done once more, and those of the ledger since: what a part
   had done in the records may have been taken a moment earlier.
 * The chunks go into a new stream, the folds and the erasures are the zone's own parts', run closed.
@@ -27,15 +28,17 @@ from pathlib import Path
 
 import orjson
 
+from carcloud.assembly.backup import ledgers
 from carcloud.assembly.backup.closed import settle
+from carcloud.assembly.backup.drafts import alone, draft_of, leftovers, warning
 from carcloud.assembly.backup.taking import LENGTH
 from carcloud.assembly.records import open_records
 from carcloud.backends.files import flush, write_flushed
 from carcloud.backends.records import Entry, Records
 from carcloud.backends.records.dump import check_empty, load
-from carcloud.errors import ConflictError, InputError, MissingError
+from carcloud.errors import ConflictError, InputError
 from carcloud.safety.backup.frames import FrameReader
-from carcloud.safety.backup.keeper import erasure_of, set_folders
+from carcloud.safety.backup.keeper import erasure_of
 from carcloud.safety.backup.ledger import Line
 from carcloud.safety.backup.manifest import DO_OTHER, Manifest
 from carcloud.safety.backup.parcel import unpack
@@ -53,14 +56,22 @@ Said = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is restored, from where, and what is erased from it. `known`: leaves of the newest checkpoint known."""
+    """What is restored, from where, and what is erased from it.
+
+    `ledger`: the one that is whole, if one is. `beside`: the manifests of all backups there, this one's first.
+    """
 
     store: Store
     manifest: Manifest
     key: bytes
     lines: list[Line]
     ledger: Path | None
-    known: int
+    beside: list[Manifest]
+
+    @property
+    def known(self) -> int:
+        """Return how many leaves the newest checkpoint had that is known."""
+        return max(found.leaves for found in self.beside)
 
 
 def plan(store: Store, name: str, ledger: Path | None, accept_short: bool, said: Said) -> Plan:
@@ -74,76 +85,50 @@ def plan(store: Store, name: str, ledger: Path | None, accept_short: bool, said:
     key = store.periods.key(manifest.period)
     if name_of(key) != manifest.key:
         raise ConflictError(f"The key of {manifest.period} is not the one that {name} was encrypted with.")
-    others = [found for found in map(store.manifest, _good(store)) if found.zone == manifest.zone]
-    lines, file = _ledger(store, manifest, others, ledger, accept_short, said)
+    beside = [manifest, *(found for found in ledgers.manifests(store) if found.zone == manifest.zone)]
+    lines, file = ledgers.find(store, beside, ledger and ledger.absolute(), accept_short, said)
     newer = [line.said["backup"] for line in lines if line.said.get("backup", "") > name]
     if newer:
         said(f"The ledger knows of {len(newer)} newer backups, the last of them {newer[-1]}.")
     store.check(manifest)
     said(f"{name}: {len(manifest.pieces) + len(manifest.files)} pieces, {manifest.size / 1e6:,.1f} MB, as signed")
-    return Plan(store, manifest, key, lines, file, max(found.leaves for found in (manifest, *others)))
+    return Plan(store, manifest, key, lines, file, beside)
 
 
 def restore(plan: Plan, config: Path | None, target: Path, said: Said) -> None:
     """Write the zone into a new folder, apply the erasures, and let it come to rest.
 
     Raises:
-        ConflictError: the folder or the database is not empty, or the configuration is another zone's.
+        ConflictError: the folder or the database is not empty, the configuration is another zone's, or another restore
+            to the folder is under way.
         TryLaterError: no room, or a part of the zone does not work.
     """
     settings, folder = _settings(plan.manifest, config), Folder(target.absolute())
+    draft = Folder(draft_of(folder.path))
+    with alone(draft.path):
+        for left in leftovers(folder.path.parent):
+            if left != draft.path:
+                said(warning(left))
+        _check_free(settings, folder)
+        if draft.path.exists():
+            shutil.rmtree(draft.path)
+        try:
+            _unpack(plan, draft, said)
+            _settle(plan, settings, draft, said)
+        except BaseException:
+            shutil.rmtree(draft.path, ignore_errors=True)
+            raise
+        os.sync()
+        draft.path.rename(folder.path)
+        flush(folder.path.parent)
+
+
+def _check_free(settings: Settings, folder: Folder) -> None:
     if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-        raise ConflictError(f"{target} is not empty.", "Give a new folder with --data.")
+        raise ConflictError(f"{folder.path} is not empty.", "Give a new folder with --data.")
     if settings.records:
         with closing(Records.open(settings.records)) as records:
             check_empty(records)
-    draft = Folder(folder.path.with_name(f".{folder.path.name}.restoring"))
-    if draft.path.exists():
-        shutil.rmtree(draft.path)
-    try:
-        _unpack(plan, draft, said)
-        _settle(plan, settings, draft, said)
-    except BaseException:
-        shutil.rmtree(draft.path, ignore_errors=True)
-        raise
-    os.sync()
-    draft.path.rename(folder.path)
-    flush(folder.path.parent)
-
-
-def _good(store: Store) -> Iterator[str]:
-    for name in store.names():
-        try:
-            store.manifest(name)
-        except (ConflictError, MissingError):
-            continue
-        yield name
-
-
-def _ledger(
-    store: Store, manifest: Manifest, others: list[Manifest], file: Path | None, accept_short: bool, said: Said
-) -> tuple[list[Line], Path | None]:
-    """Return the ledger's lines and where it lies; without one, where that is accepted, none."""
-    try:
-        lines = store.lines(file)
-        for known in (manifest, *others):
-            if len(lines) < known.erasures or lines[known.erasures - 1].hash != known.head:
-                message = f"The ledger of erasures has not the {known.erasures} lines it had at {known.name}."
-                raise ConflictError(message, "Name another copy of the ledger with --ledger.")
-    except (MissingError, ConflictError) as error:
-        if accept_short:
-            said(f"{error.message} Accepted: cars erased since the backup may come back.")
-            return _whole(store, file), None
-        insist = "To restore all the same, and have erased cars back: --accept-short-ledger."
-        raise ConflictError(error.message, f"{error.do} {insist}".strip()) from None
-    return lines, file or store.ledger
-
-
-def _whole(store: Store, file: Path | None) -> list[Line]:
-    try:
-        return store.lines(file)
-    except (MissingError, ConflictError):
-        return []
 
 
 def _settings(manifest: Manifest, config: Path | None) -> Settings:
@@ -191,11 +176,11 @@ def _settle(plan: Plan, settings: Settings, folder: Folder, said: Said) -> None:
             said(f"records: {load(records, _lines(piece))} rows")
         records.erasures.reopen(datetime.fromisoformat(manifest.at))
         vault, erased = NameVault(folder.keys), 0
-        for line in plan.lines:
+        ledgers.mend(plan.store, plan.beside, plan.ledger, said)
+        for line in ledgers.union([plan.lines, ledgers.settle_folders(plan.store, records, said)]):
             if "erasure" in line.said:
                 records.erasures.begin_again(erasure_of(line.said, vault))
                 erased += 1
-        set_folders(records, [plan.ledger.parent] if plan.ledger else [])
         now = datetime.now(UTC)
         records.put_meta(RESTORED, orjson.dumps({"backup": manifest.name, "chunk": manifest.chunk, "at": now}).decode())
         facts = {"backup": manifest.name, "leaves": manifest.leaves, "known": plan.known, "erasures": erased}

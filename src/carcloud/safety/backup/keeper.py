@@ -2,7 +2,7 @@
 
 Rules:
 * The records know the folders of backups, from the first backup on. A folder that is away keeps erasures open, and an
-  alarm stands; where it is gone for good, the zone is told to forget it.
+  alarm stands; where it is gone for good, the zone is told to forget it. The others are written all the same.
 * Pseudonyms of an erased car are in the ledger sealed under the zone's own key, as they are in the records.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -20,7 +21,7 @@ import orjson
 
 from carcloud.backends.records import Erasure, Records
 from carcloud.errors import CarcloudError
-from carcloud.safety.backup.ledger import FILE, Signed, append
+from carcloud.safety.backup.ledger import FILE, Signed, append, read
 from carcloud.safety.seal import NameVault
 from carcloud.safety.signer import Signature
 
@@ -72,6 +73,26 @@ def erasure_of(said: dict[str, Any], vault: NameVault) -> Erasure:
     return Erasure(about["id"], about["vehicle"], about["tenant"], at, about["actor"], None, None, {}, names)
 
 
+def waiting(records: Records, signed: Signed) -> int:
+    """Return how many erasures wait for a ledger that can be written, or to be done where all can."""
+    open_ = {erasure.id for erasure in records.erasures.lacking("ledger")}
+    found = [_lacking(folder, open_, signed) for folder in folders(records)] if open_ else []
+    reached = [lacking for lacking in found if lacking is not None]
+    return len(open_) if len(reached) == len(found) else len(set[str]().union(*reached))
+
+
+def _lacking(folder: Path, open_: set[str], signed: Signed) -> set[str] | None:
+    """Return which erasures a folder's ledger lacks; None where it takes none."""
+    file = folder / FILE
+    try:
+        if not os.access(file if file.exists() else folder, os.W_OK):
+            return None
+        lines = read(file, signed) if file.exists() else []
+    except (CarcloudError, OSError):
+        return None
+    return open_ - {line.said["erasure"]["id"] for line in lines if "erasure" in line.said}
+
+
 class LedgerKeeper:
     """Keeps a zone's ledgers. `sign` and `signed`: the signer's word on lines of the ledger."""
 
@@ -90,13 +111,24 @@ class LedgerKeeper:
             await asyncio.sleep(EVERY_S)
 
     def write(self) -> None:
-        """Write what is in no ledger yet. Raise TryLaterError or ConflictError where a ledger takes nothing."""
+        """Write what is in no ledger yet, into each that takes it.
+
+        A ledger that is begun anew is told of all erasures there were.
+        Raise TryLaterError or ConflictError where one takes nothing.
+        """
         open_ = self._records.erasures.lacking("ledger")
         if not open_:
             return
-        known = folders(self._records)
+        known, trouble = folders(self._records), list[CarcloudError]()
         for folder in known:
-            append(folder / FILE, sayings(open_, self._vault), self._sign, self._signed)
+            new = not (folder / FILE).exists()
+            told = sayings(self._records.erasures.all() if new else open_, self._vault)
+            try:
+                append(folder / FILE, told, self._sign, self._signed)
+            except CarcloudError as error:
+                trouble.append(error)
+        if trouble:
+            raise trouble[0]
         for erasure in open_:
             self._records.erasures.finish(erasure.id, "ledger", {"folders": len(known)})
 

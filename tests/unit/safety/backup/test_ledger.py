@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from carcloud.backends.records import Records, Vehicle
 from carcloud.errors import ConflictError, MissingError, TryLaterError
-from carcloud.safety.backup.keeper import LedgerKeeper, erasure_of, folders, know_folder, sayings
+from carcloud.safety.backup.keeper import LedgerKeeper, erasure_of, folders, know_folder, sayings, waiting
 from carcloud.safety.backup.ledger import FILE, Line, append, read
 from carcloud.safety.seal import NameVault
 from carcloud.safety.signer import Signature, key_id, verify
@@ -98,16 +98,25 @@ def test_an_erasure_waits_until_every_ledger_has_it_and_its_names_come_back(tmp_
     keeper = LedgerKeeper(records, vault, sign, signed)
     here, away = tmp_path / "here", tmp_path / "away"
     here.mkdir()
-    know_folder(records, here)
     know_folder(records, away)
     know_folder(records, here)
-    assert folders(records) == [here, away]
+    know_folder(records, here)
+    assert folders(records) == [away, here]
+    assert waiting(records, signed) == 0
     began = records.erasures.begin("car", "person:dpo")
+    assert waiting(records, signed) == 1
     with pytest.raises(TryLaterError):
         keeper.write()
     assert [one.id for one in records.erasures.lacking("ledger")] == [began.id]
+    assert len(found(here / FILE)) == 1  # the one that is there does not wait for the other
+    assert waiting(records, signed) == 0
     away.mkdir()
+    assert waiting(records, signed) == 1
+    (away / FILE).write_bytes(b"harmed\n")
+    assert waiting(records, signed) == 0
+    (away / FILE).unlink()
     keeper.write()
+    assert waiting(records, signed) == 0
     assert records.erasures.lacking("ledger") == []
     for folder in (here, away):
         (line,) = found(folder / FILE)
@@ -115,4 +124,9 @@ def test_an_erasure_waits_until_every_ledger_has_it_and_its_names_come_back(tmp_
         told = erasure_of(line.said, vault)
         assert (told.id, told.vehicle, told.at, told.names) == (began.id, "car", began.at, (name,))
         assert sayings([told], vault) == [line.said]
+    (here / FILE).unlink()
+    records.add_vehicle(Vehicle("later", "default", "WVWZZZ1JZXW000002", None, "active", AT))
+    records.erasures.begin("later", "person:dpo")
+    keeper.write()
+    assert [len(found(folder / FILE)) for folder in (here, away)] == [2, 2]  # one begun anew has all there were
     records.close()
