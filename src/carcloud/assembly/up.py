@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ from carcloud.assembly.zonefile import ZoneFile, new_zone_file, sole_instance
 from carcloud.backends.files import write_flushed
 from carcloud.backends.nats import Bus
 from carcloud.backends.nats_server import executable
-from carcloud.backends.processes import Child, Supervisor
+from carcloud.backends.processes import Child, Supervisor, heed_signals
 from carcloud.errors import CarcloudError, TryLaterError
 from carcloud.safety.identity import Authority
 from carcloud.safety.people.accounts import first_person
@@ -55,7 +54,7 @@ async def up(
     extra: Callable[[ZoneFile], dict[str, list[str]]] = lambda _: {},
     report: bool = False,
 ) -> None:
-    """Run a zone until SIGINT or SIGTERM. `ready` is called once it works.
+    """Run a zone until SIGINT or SIGTERM; a second one ends it at once. `ready` is called once it works.
 
     `said` hears what was done to the folder, and of processes that restart. `report`: say every few seconds how far
     the stream and the lake are. `extra` may name further commands to run beside the zone once it is ready, by process
@@ -63,14 +62,17 @@ async def up(
     """
     if done := folder.make():
         said(done)
-    stopping = asyncio.Event()
-    for signal_ in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(signal_, stopping.set)
+    stopping, supervisor = asyncio.Event(), Supervisor(_teller(said))
+
+    def at_once() -> None:
+        supervisor.kill()
+        folder.zone_file.unlink(missing_ok=True)
+
+    heed_signals(stopping, at_once)
     with sole_instance(folder):
         zone, changed = _prepare(settings, folder, free_ports)
         if changed:
             said(changed)
-        supervisor = Supervisor(_teller(said))
         supervisor.add(NATS, [executable(), "-c", str(folder.run / "nats.conf")], folder.logs / f"{NATS}.out")
         for name in PROCESSES:
             if name == "order-signer" and settings.orders.signer_socket:

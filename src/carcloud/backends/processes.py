@@ -3,12 +3,13 @@
 Rules:
 * A child that dies is started again at once; one that keeps dying waits longer each time, up to a few seconds.
 * When the parent is gone, however it went, its children end too (Linux: the kernel sees to it).
-* Stopping asks politely, then kills after a grace.
+* Stopping asks politely, then kills after a grace, and waits for nobody for ever.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -25,6 +26,11 @@ log = logging.getLogger(__name__)
 PR_SET_PDEATHSIG = 1
 LONG_LIFE_S = 10.0
 LONGEST_PAUSE_S = 5.0
+KILLED_S = 5.0
+LOOK_EVERY_S = 0.05
+TOLD_S = 0.5
+"""How long the loop has to tell how a process ended that is gone."""
+
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -80,15 +86,24 @@ class Supervisor:
 
     async def stop(self, grace_s: float) -> None:
         """End the children, the last started first, killing those that outlive the grace."""
+        deadline = time.monotonic() + grace_s
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        deadline = time.monotonic() + grace_s
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_s)
         for group in (self.children[1:][::-1], self.children[:1]):
             running = [child.process for child in group if child.process and child.process.returncode is None]
             for process in running:
-                process.terminate()
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
             await asyncio.gather(*(_ended(process, deadline) for process in running))
+
+    def kill(self) -> None:
+        """Kill all children at once."""
+        for child in self.children:
+            if child.process and child.process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.process.pid, signal.SIGKILL)
 
     async def _keep(self, child: Child) -> None:
         pause_s = 0.0
@@ -132,10 +147,50 @@ def die_with_parent() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def heed_signals(stopping: asyncio.Event, at_once: Callable[[], None]) -> None:
+    """Set the event with the first SIGINT or SIGTERM; call `at_once` and leave with the second."""
+
+    def heard() -> None:
+        if stopping.is_set():
+            at_once()
+            os._exit(1)
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, heard)
+
+
 async def _ended(process: asyncio.subprocess.Process, deadline: float) -> None:
+    """Wait until a process has ended; kill it at the deadline."""
     try:
         async with asyncio.timeout(max(deadline - time.monotonic(), 0.1)):
-            await process.wait()
+            await _gone(process)
     except TimeoutError:
-        process.kill()
-        await process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        try:
+            async with asyncio.timeout(KILLED_S):
+                await _gone(process)
+        except TimeoutError:
+            log.error("a killed process does not end", extra={"pid": process.pid})
+
+
+async def _gone(process: asyncio.subprocess.Process) -> None:
+    """Wait until a process is gone, though somebody else may have taken note of it, so that none tells the loop."""
+    waiting = asyncio.ensure_future(process.wait())
+    try:
+        while not waiting.done() and _exists(process.pid):
+            await asyncio.wait({waiting}, timeout=LOOK_EVERY_S)
+        await asyncio.wait({waiting}, timeout=TOLD_S)
+    finally:
+        waiting.cancel()
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -192,3 +192,77 @@ def test_what_a_child_prints_goes_to_its_file_and_ctrl_c_is_the_parents(tmp_path
 
     asyncio.run(run())
     assert sorted(set((tmp_path / "out").read_text().split())) == ["True", "err"]
+
+
+class Reaped:
+    """A process of which somebody else took note, so that the loop never hears that it is gone."""
+
+    def __init__(self) -> None:
+        self._program = subprocess.Popen(SLEEPER)
+        self.pid, self.returncode = self._program.pid, None
+
+    async def wait(self) -> int:
+        return await asyncio.get_running_loop().create_future()
+
+    def terminate(self) -> None:
+        self._program.terminate()
+        self._program.wait()
+
+    def kill(self) -> None:
+        raise ProcessLookupError
+
+
+def test_stopping_does_not_wait_for_one_that_is_gone_and_nobody_tells_of(tmp_path):
+    async def run() -> None:
+        supervisor, gone = Supervisor(nobody), Reaped()
+        supervisor.children.append(Child("reaped", SLEEPER, tmp_path / "out", process=gone))
+        async with asyncio.timeout(30):
+            await supervisor.stop(60)
+        assert not alive(gone.pid)
+
+    asyncio.run(run())
+
+
+def test_stopping_gives_up_on_one_that_cannot_be_killed(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(processes, "KILLED_S", 0.2)
+    stuck = Reaped()
+
+    async def run() -> None:
+        stuck.terminate = lambda: None
+        supervisor = Supervisor(nobody)
+        supervisor.children.append(Child("stuck", SLEEPER, tmp_path / "out", process=stuck))
+        async with asyncio.timeout(30):
+            await supervisor.stop(0.2)
+
+    asyncio.run(run())
+    assert "does not end" in caplog.text
+    Reaped.terminate(stuck)
+
+
+def test_a_second_signal_ends_at_once():
+    program = """
+import asyncio
+from carcloud.backends.processes import heed_signals
+
+async def run():
+    stopping = asyncio.Event()
+    heed_signals(stopping, lambda: print("killed", flush=True))
+    print("on", flush=True)
+    await stopping.wait()
+    print("stopping", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(run())
+"""
+    running = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout.readline() == "on\n"
+        running.send_signal(signal.SIGINT)
+        assert running.stdout.readline() == "stopping\n"
+        running.send_signal(signal.SIGTERM)
+        assert running.stdout.readline() == "killed\n"
+        assert running.wait(60) == 1
+    finally:
+        running.kill()
+        running.wait()
+        running.stdout.close()
