@@ -25,7 +25,8 @@ def test_a_vin_lies_sealed_and_is_found_by_its_text(url: str, tmp_path: Path) ->
     records.add_vehicle(CAR)
     (sealed,) = lying(records)
     assert VIN not in sealed
-    assert len(sealed) == 44
+    assert sealed.startswith("default:")
+    assert len(sealed) == len("default:") + 44
     assert records.vehicle(CAR.id) == records.vehicle_by_vin(VIN) == records.vehicles()[0] == CAR
     with pytest.raises(ConflictError, match="enrolled already"):
         records.add_vehicle(replace(CAR, id="bbbbbbbbbbbbbbbb", label="other"))
@@ -44,6 +45,31 @@ def test_another_key_opens_nothing_and_says_what_to_restore(url: str, tmp_path: 
         stranger.vehicle(CAR.id)
     assert "names.key" in caught.value.do
     stranger.close()
+
+
+def test_each_tenants_vins_lie_under_its_own_key(url: str, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    records = Records.open(url, NameVault(keys))
+    records.add_vehicle(CAR)
+    theirs = replace(CAR, id="bbbbbbbbbbbbbbbb", tenant="acme")
+    records.add_vehicle(theirs)
+    assert records.vehicle_by_vin(VIN, "acme") == theirs
+    with pytest.raises(ConflictError, match="enrolled already"):
+        records.add_vehicle(replace(theirs, id="cccccccccccccccc", label="other"))
+    ours, other = sorted(lying(records), reverse=True)
+    assert ours.removeprefix("default:") != other.removeprefix("acme:")
+    records.close()
+    (keys / "tenants" / "acme" / "names.key").unlink()
+    again = Records.open(url, NameVault(keys))
+    assert again.vehicle(CAR.id) == CAR
+    with pytest.raises(ConflictError, match="does not open"):
+        again.vehicle(theirs.id)
+    assert not (keys / "tenants" / "acme" / "names.key").exists()
+    with again.transaction(writing=True) as db:
+        db.execute(text("UPDATE vehicles SET vin = '../../x:AAAA' WHERE tenant = 'acme'"))
+    with pytest.raises(ConflictError, match="does not open"):
+        again.vehicle(theirs.id)
+    again.close()
 
 
 def test_records_of_schema_1_are_sealed_when_they_are_opened(url: str, tmp_path: Path) -> None:

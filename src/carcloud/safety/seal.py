@@ -14,31 +14,51 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESSIV
 
 from carcloud.errors import ConflictError
 from carcloud.safety.keys import private_folder, read_or_make_key
+from carcloud.vehicle.batch import TOKEN
 
 NONCE_BYTES = 12
 
 
 class NameVault:
-    """Seals what names a car in the records, under the zone's key `keys/names.key`, which is made on first use.
+    """Seals what names a car in the records. Keys are made on first use.
 
+    A tenant's text is sealed under the tenant's key, `keys/tenants/NAME/names.key`, and says so: `NAME:…`. What is no
+    tenant's is sealed under the zone's, `keys/names.key`.
     AES-256-SIV: the same text is sealed to the same one, so that the records can be asked for it.
     """
 
     def __init__(self, keys: Path) -> None:
-        self._path = private_folder(keys) / "names.key"
-        self._cipher = AESSIV(read_or_make_key(self._path, lambda: AESSIV.generate_key(512)))
+        self._keys = private_folder(keys)
+        self._known: dict[str | None, AESSIV] = {}
+        self._cipher(None)
 
-    def seal(self, text: str) -> str:
-        """Return a text sealed: 44 characters for 17."""
-        return base64.urlsafe_b64encode(self._cipher.encrypt(text.encode(), None)).decode()
+    def seal(self, text: str, tenant: str | None = None) -> str:
+        """Return a text sealed: 44 characters for 17, after the tenant's name and a colon."""
+        sealed = base64.urlsafe_b64encode(self._cipher(tenant).encrypt(text.encode(), None)).decode()
+        return sealed if tenant is None else f"{tenant}:{sealed}"
 
     def open(self, sealed: str) -> str:
         """Return the text; raise ConflictError where it was changed, or another key sealed it."""
+        name, colon, rest = sealed.rpartition(":")
+        tenant = name if colon else None
         try:
-            return self._cipher.decrypt(base64.urlsafe_b64decode(sealed), None).decode()
+            if tenant is not None and not (TOKEN.fullmatch(tenant) and (self._folder(tenant) / "names.key").exists()):
+                raise ValueError("no key")  # what lies in the records makes none
+            return self._cipher(tenant).decrypt(base64.urlsafe_b64decode(rest), None).decode()
         except (InvalidTag, ValueError):
-            do = f"Restore {self._path} as it was when the car was enrolled."
+            do = f"Restore names.key below {self._keys} as it was when the car was enrolled."
             raise ConflictError("A name in the records does not open under this key.", do) from None
+
+    def _cipher(self, tenant: str | None) -> AESSIV:
+        if tenant not in self._known:
+            if tenant is not None:
+                private_folder(private_folder(self._keys / "tenants") / tenant)
+            key = read_or_make_key(self._folder(tenant) / "names.key", lambda: AESSIV.generate_key(512))
+            self._known[tenant] = AESSIV(key)
+        return self._known[tenant]
+
+    def _folder(self, tenant: str | None) -> Path:
+        return self._keys if tenant is None else self._keys / "tenants" / tenant
 
 
 class Seal:

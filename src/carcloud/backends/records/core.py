@@ -16,7 +16,7 @@ from carcloud.backends.records import tables as t
 from carcloud.backends.records.approvals import Approvals
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.claims import Claim, Claims, put
-from carcloud.backends.records.database import Database
+from carcloud.backends.records.database import Database, Named
 from carcloud.backends.records.erasures import Erasures
 from carcloud.backends.records.export_files import ExportFiles
 from carcloud.backends.records.exports import Exports
@@ -86,7 +86,8 @@ class Records(Database):
         """
         if is_pseudonym(vehicle.id):
             raise InputError(f"No car's id begins with {PREFIX}.", "Give it another.")
-        same = t.vehicles.c.vin == vehicle.vin
+        vin = Named(vehicle.vin, vehicle.tenant)
+        same = t.vehicles.c.vin == vin
         if vehicle.label is not None:
             same |= t.vehicles.c.label == vehicle.label
         taken = select(t.vehicles.c.id).where(t.vehicles.c.tenant == vehicle.tenant, t.vehicles.c.state.in_(LIVE), same)
@@ -96,7 +97,7 @@ class Records(Database):
                 raise _taken(vehicle)
             check_room(db, vehicle.tenant)
             try:
-                db.execute(insert(t.vehicles).values(**vars(vehicle)))
+                db.execute(insert(t.vehicles).values(**vars(vehicle) | {"vin": vin}))
             except sql_errors.IntegrityError:
                 raise _taken(vehicle) from None
             if certificate is not None:
@@ -115,7 +116,8 @@ class Records(Database):
 
     def vehicle_by_vin(self, vin: str, tenant: str = DEFAULT_TENANT) -> Vehicle:
         """Return the vehicle of this VIN that is not revoked or retired; raise MissingError."""
-        return self._one_vehicle(_live(tenant).where(t.vehicles.c.vin == vin), "No vehicle has this VIN.")
+        mine = _live(tenant).where(t.vehicles.c.vin == Named(vin, tenant))
+        return self._one_vehicle(mine, "No vehicle has this VIN.")
 
     def vehicles(
         self,
