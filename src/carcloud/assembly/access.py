@@ -16,7 +16,7 @@ import base64
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,8 @@ import pyarrow.parquet as pq
 from carcloud.assembly.reports import facts_of
 from carcloud.backends.records import Entry, QuarantineEntry, Records
 from carcloud.backends.records.audit import Wanted
-from carcloud.backends.records.export_files import ExportFile
 from carcloud.errors import ConflictError, InputError
-from carcloud.lake.exports import erase_meanwhile, sha256_of
+from carcloud.lake.exports import exporting
 from carcloud.lake.query import LakeQuery
 from carcloud.safety.keys import PRIVATE_FILE, PRIVATE_FOLDER
 from carcloud.safety.reports.phrases import Language
@@ -128,26 +127,19 @@ def _list(path: Path, entries: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _samples(sources: Sources, names: list[str], tenant: str, path: Path) -> int:
-    """Write the rows; the register knows the file before it stands under its name."""
+    """Write the rows; the register knows the file from before its first byte."""
     if sources.lake is None:
         return 0
-    began, draft, rows = datetime.now(UTC), path.with_name(f"{path.name}.part"), 0
-    try:
-        with (
-            sources.lake.stream(ROWS, {"names": names}) as reader,
-            _private(draft) as sink,
-            pq.ParquetWriter(sink, reader.schema, compression="zstd") as writer,
-        ):
-            for batch in reader:
-                writer.write_batch(batch)
-                rows += batch.num_rows
-        said = ExportFile(began, tenant, "machine", str(path), "parquet", sha256_of(draft), rows, names_cars=True)
-        sources.records.export_files.add(said)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    erase_meanwhile(sources.records, began, str(path))
-    return rows
+    records = sources.records
+    with (
+        exporting(records, tenant, "machine", path, "parquet") as draft,
+        sources.lake.stream(ROWS, {"names": names}) as reader,
+        pq.ParquetWriter(draft.sink, reader.schema, compression="zstd") as writer,
+    ):
+        for batch in reader:
+            writer.write_batch(batch)
+            draft.rows += batch.num_rows
+    return draft.rows
 
 
 def _private(path: Path) -> Any:

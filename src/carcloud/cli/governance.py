@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated
 
@@ -68,8 +69,15 @@ def erasures(data: Data = DATA, config: Config = None) -> None:
             state = f"done {erasure.done_at:%Y-%m-%d %H:%M:%S}" if erasure.done_at else "under way"
             parts = ", ".join(sorted(erasure.parts)) or "nothing yet"
             typer.echo(f"{erasure.vehicle}  {erasure.at:%Y-%m-%d %H:%M:%S}  {state}  {parts}")
+            if any((exports := erasure.parts.get("lake", {}).get("exports", {})).values()):
+                typer.echo(f"  exported files: {_exports(exports)}")
             for path, why in sorted(records.export_files.missed(erasure.id).items()):
                 typer.echo(f"  not reached: {harmless(path)} ({why})")
+
+
+def _exports(facts: Mapping[str, int]) -> str:
+    said = f"{facts['rows']} rows left {facts['files']}, no row of {facts['without']} names this car"
+    return f"{said}, {facts['unfinished']} unfinished deleted"
 
 
 def _print(policy: Policy, settings: Settings, folder: Folder) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import pyarrow as pa
 import typer
@@ -16,15 +15,13 @@ import typer
 from carcloud.assembly.records import open_records
 from carcloud.backends.delta import Reader
 from carcloud.backends.records import Entry
-from carcloud.backends.records.export_files import ExportFile
 from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
-from carcloud.lake.exports import WRITERS, erase_meanwhile, sha256_of
+from carcloud.lake.exports import WRITERS, exporting
 from carcloud.lake.query import LakeQuery, folder_of
 from carcloud.lake.settings import QueryLimits
 from carcloud.safety.governance.days import COUNTS, Kept, day_of, kept_by_signal
-from carcloud.safety.keys import PRIVATE_FILE
 from carcloud.safety.tenants import seen_by
 from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force, own_signals_in_force
 
@@ -64,20 +61,16 @@ def export(
         raise InputError(f"There is no format {format!r}.", f"Use one of {', '.join(WRITERS)}.")
     settings, folder = zone_of(data, config, tenant)
     query = lake_query(settings, folder, replace(settings.query, time_s=EXPORT_TIME_S))
-    began, temporary, rows = datetime.now(UTC), out.with_name(out.name + ".part"), 0
     with contextlib.closing(open_records(settings, folder)) as records:
         try:
-            with query.stream(sql) as reader, _private(temporary) as sink:
+            with exporting(records, settings.tenant, "machine", out, format) as draft, query.stream(sql) as reader:
                 records.audit.add(
                     Entry("machine", "exportLake", "lake", details={"query": sql}, tenant=settings.tenant)
                 )
-                with WRITERS[format](sink, reader.schema) as writer:
+                with WRITERS[format](draft.sink, reader.schema) as writer:
                     for batch in reader:
                         writer.write_batch(batch)
-                        rows += batch.num_rows
-            said = format, sha256_of(temporary), rows, "vehicle" in reader.schema.names
-            records.export_files.add(ExportFile(began, settings.tenant, "machine", str(out.absolute()), *said))
-            temporary.replace(out)
+                        draft.rows += batch.num_rows
         except pa.ArrowException as error:
             raise InputError(
                 f"{format} cannot hold that: {error}.", "Cast it to a plain type, or use parquet."
@@ -86,10 +79,7 @@ def export(
             raise InputError(
                 f"{out} cannot be written: {error.strerror or error}.", "Give another file, or make room."
             ) from None
-        finally:
-            temporary.unlink(missing_ok=True)
-        erase_meanwhile(records, began, str(out.absolute()))
-    typer.echo(f"{rows} rows in {out}")
+    typer.echo(f"{draft.rows} rows in {out}")
 
 
 @app.command()
@@ -107,12 +97,6 @@ def retention(data: Data = DATA, config: Config = None) -> None:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
     due = sum(one.due for one in kept)
     typer.echo(f"{sum(one.rows for one in kept)} rows, {due} of them expired and about to go", err=True)
-
-
-def _private(path: Path) -> BinaryIO:
-    """Open a new file that its owner alone reads, for writing."""
-    path.unlink(missing_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb")
 
 
 def lake_query(settings: Settings, folder: Folder, limits: QueryLimits | None = None) -> LakeQuery:

@@ -3,6 +3,9 @@
 Rules:
 * A path may say who somebody is: it lies sealed, and is in no leaf of the audit log.
 * A file that is written again under its path is the new one only.
+* A file is here from before its first byte; until it is finished it has no SHA-256, and its draft's path.
+* Before a file is replaced by another the new one's SHA-256 stands beside the old one's, so that a crash between two
+  steps leaves none that is not known.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, String, Table, delete, insert, select, update
+from sqlalchemy import BigInteger, Column, ForeignKey, String, Table, delete, insert, select, update
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, Sealed, metadata
+from carcloud.backends.records.erasures import erasures
+from carcloud.backends.records.tables import vehicles
 
 export_files = Table(
     "export_files",
@@ -26,8 +31,8 @@ export_files = Table(
     Column("path", Sealed, nullable=False, unique=True),
     Column("format", String(16), nullable=False),
     Column("sha256", String(64), nullable=False),
+    Column("also", String(64), nullable=False),
     Column("rows", BigInteger, nullable=False),
-    Column("names_cars", Boolean, nullable=False),
 )
 export_misses = Table(
     "export_misses",
@@ -40,7 +45,7 @@ export_misses = Table(
 
 @dataclass(frozen=True)
 class ExportFile:
-    """A file that was written. `names_cars`: whether its rows say whose they are, by a column `vehicle`."""
+    """A file that was written. `sha256`: "" until it is finished; `also`: what it may be as well, being replaced."""
 
     at: datetime
     tenant: str
@@ -49,8 +54,13 @@ class ExportFile:
     format: str
     sha256: str
     rows: int
-    names_cars: bool
+    also: str = ""
     id: str = ""
+
+    @property
+    def hashes(self) -> set[str]:
+        """Return what the file's SHA-256 may be."""
+        return {self.sha256, self.also} - {""}
 
 
 class ExportFiles:
@@ -75,10 +85,49 @@ class ExportFiles:
             query = query.where(export_files.c.tenant == tenant)
         return [ExportFile(**row._mapping) for row in self._database.rows(query)]
 
+    def finish(self, id: str, path: str, sha256: str, rows: int) -> bool:  # noqa: A002
+        """Say that a file is whole and is about to take its place; tell whether it was still in the register.
+
+        What lies in that place stays known until `settle`.
+        """
+        with self._database.transaction(writing=True) as db:
+            there = db.execute(select(export_files).where(export_files.c.path == path)).one_or_none()
+            mine = db.execute(select(export_files.c.id).where(export_files.c.id == id)).one_or_none()
+            if mine is None:
+                return False
+            if there is not None:
+                db.execute(delete(export_files).where(export_files.c.id == there.id))
+            now = {"path": path, "sha256": sha256, "rows": rows, "also": there.sha256 if there is not None else ""}
+            db.execute(update(export_files).where(export_files.c.id == id).values(**now))
+            return True
+
+    def forget(self, id: str, path: str) -> bool:  # noqa: A002
+        """Take a file out of the register that was given up under its draft's path; tell whether it was there."""
+        with self._database.transaction(writing=True) as db:
+            mine = (export_files.c.id == id) & (export_files.c.path == path)
+            return bool(db.execute(delete(export_files).where(mine)).rowcount)
+
+    def allow(self, id: str, sha256: str) -> None:  # noqa: A002
+        """Say what a file may be as well, since it is being replaced."""
+        self._set(id, also=sha256)
+
+    def settle(self, id: str) -> None:  # noqa: A002
+        """Say that a file took its place."""
+        self._set(id, also="")
+
     def change(self, id: str, sha256: str, rows: int) -> None:  # noqa: A002
         """Say that rows left a file, and what it is now."""
+        self._set(id, sha256=sha256, rows=rows, also="")
+
+    def cars(self, tenant: str) -> frozenset[str]:
+        """Return the ids that a tenant's files may name: of its cars, replicas too, and of those being erased."""
+        known = select(vehicles.c.id).where(vehicles.c.tenant == tenant)
+        going = select(erasures.c.vehicle.label("id")).where(erasures.c.tenant == tenant)
+        return frozenset(row.id for query in (known, going) for row in self._database.rows(query))
+
+    def _set(self, id: str, **values: object) -> None:  # noqa: A002
         with self._database.transaction(writing=True) as db:
-            db.execute(update(export_files).where(export_files.c.id == id).values(sha256=sha256, rows=rows))
+            db.execute(update(export_files).where(export_files.c.id == id).values(**values))
 
     def miss(self, erasure: str, missed: dict[str, str]) -> None:
         """Say which files an erasure did not reach, and why: path → reason. What was said before goes."""
