@@ -65,6 +65,11 @@ def test_a58_partner_with_a_token_reaches_nothing_outside_its_scope(zone: Runnin
     assert partner.post("/v1/orders", json=order).status_code == 403
     assert partner.get("/v1/audit").status_code == 403
     assert partner.post("/v1/lake/sql", json={"sql": "EXPLAIN SELECT * FROM samples"}).status_code == 403
+    for around in (
+        "SELECT json_serialize_plan('SELECT max(text) FROM read_parquet(''**/*.parquet'')', optimize := true)",
+        "SELECT stats(vehicle) FROM samples",
+    ):
+        assert partner.post("/v1/lake/sql", json={"sql": around}).status_code == 403
     with partner.stream("GET", "/v1/events") as stream:
         lines = (line for line in stream.iter_lines() if line)
         assert next(lines) == ": welcome"

@@ -3,9 +3,8 @@
 The rules, checked on DuckDB's own syntax tree, everything not named here being refused:
 - one statement: SELECT, WITH, FROM, VALUES, DESCRIBE, SHOW, SUMMARIZE, or EXPLAIN of one of these;
 - no part of it may write: DuckDB 2 lets `WITH x AS (COPY … TO …) SELECT …` pass as a SELECT;
-- table functions only from a short list: others read files, or take memory addresses (`arrow_scan`);
-- no file in a table's place: `FROM 'some.parquet'` would read what the lake no longer holds;
-- no function that reveals the machine or cannot be interrupted (`current_setting`, `sleep_ms`).
+- functions only from the list in `functions`: others parse SQL out of text, read files, or tell of storage;
+- no file in a table's place: `FROM 'some.parquet'` would read what the lake no longer holds.
 """
 
 import re
@@ -17,13 +16,9 @@ import duckdb
 import orjson
 
 from carcloud.errors import InputError, NotAllowedError
+from carcloud.lake.functions import FUNCTIONS, IN_A_TABLES_PLACE
 
 READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
-TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"})
-CLOSED_FUNCTIONS = frozenset(
-    {"current_setting", "sleep_ms", "pg_sleep", "write_log", "getvariable", "levenshtein", "editdist3"}
-    | {"damerau_levenshtein"}
-)
 CLOSED_TABLES = re.compile(r"(duckdb_|pg_|sqlite_|pragma_|reach_).*", re.IGNORECASE)
 FILE_NAME = re.compile(r"[./\\:*?\[]")
 OPEN_SCHEMA_TABLES = frozenset({"tables", "columns"})
@@ -97,11 +92,12 @@ def _refuse_what_writes(part: dict[str, Any]) -> None:
 def _refuse_functions(part: dict[str, Any]) -> None:
     if part.get("type") == "TABLE_FUNCTION":
         name = str(part.get("function", {}).get("function_name")).lower()
-        if name not in TABLE_FUNCTIONS:
-            raise NotAllowedError(f"{name}() is closed here: the lake reads its own tables only.", ASK)
-    name = str(part.get("function_name", "")).lower()
-    if name in CLOSED_FUNCTIONS:
-        raise NotAllowedError(f"{name}() is closed here.", "Leave it out.")
+        if name not in IN_A_TABLES_PLACE:
+            raise NotAllowedError(f"{name[:64]}() is closed here: the lake reads its own tables only.", ASK)
+    name = str(part.get("function_name") or "").lower()
+    if name and name not in FUNCTIONS:
+        do = "Use another one, or ask for the rows and work it out where you are; docs/lake.md says what is open."
+        raise NotAllowedError(f"{name[:64]}() is none of the functions that are open here.", do)
 
 
 def _open_table(part: dict[str, Any]) -> str:
