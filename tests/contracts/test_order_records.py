@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import select
 
-from carcloud.backends.records import Records
+from carcloud.backends.records import Claim, Entry, Records, Vehicle
 from carcloud.backends.records.audit import pending
 from carcloud.backends.records.orders import ENDED, NO_RESULT, OPEN, Given, Order
 from carcloud.errors import MissingError
@@ -73,6 +73,48 @@ class TestOrders:
         records.orders.add(GIVEN, [ORDER], "machine")
         assert records.orders.advance(ORDER.id, first, None, AT, "x") is not None  # type: ignore[arg-type]
         assert records.orders.advance(ORDER.id, second, None, AT, "x") is None  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("act", ["rekey", "revoke", "retire", "erase"])
+    def test_open_orders_end_with_the_right_of_their_car_and_are_noted(self, records: Records, act: str) -> None:
+        records.add_vehicle(Vehicle("car1", "default", "WBA00000000000001", None, "active", AT))
+        told, held, other = (
+            replace(ORDER, id=letter * 32, vehicle=car) for letter, car in (("2", "car1"), ("3", "car1"), ("4", "car2"))
+        )
+        records.orders.add(GIVEN, [ORDER, told, held, other], "person:seller")
+        records.orders.advance(told.id, "delivered", None, AT, "process:orders")
+        for state in ("accepted", "done"):
+            records.orders.advance(held.id, state, None, AT, "vehicle:car1")  # type: ignore[arg-type]
+        before = len(noted(records))
+        entry = Entry("person:op", f"{act}Vehicle", "vehicle:car1")
+        if act == "erase":
+            records.erasures.begin("car1", "person:op")
+            assert records.orders.listed("default") == [other]
+        else:
+            if act == "rekey":
+                claim = Claim("c" * 16, "car1", "v" * 64, None, AT, AT + timedelta(hours=1))
+                records.life.rekey("car1", claim, "person:op", entry)
+            else:
+                records.life.change("car1", act, AT, entry)  # type: ignore[arg-type]
+            ended = {one.id: (one.state, one.reason, one.ended_at) for one in records.orders.listed("default")}
+            assert ended == {
+                ORDER.id: ("rejected", "not_authorised", AT),
+                told.id: ("expired", NO_RESULT, AT),
+                held.id: ("done", None, AT),
+                other.id: ("queued", None, None),
+            }
+            assert (
+                records.orders.advance(told.id, "done", None, AT, "vehicle:car1") is not None
+            )  # its word still counts
+        assert ("person:op", "orderResult", f"order:{ORDER.id}", "denied") in noted(records)[before:]
+        assert ("person:op", "orderResult", f"order:{told.id}", "failed") in noted(records)[before:]
+        assert records.orders.waiting() == {"car2"}
+
+    def test_quarantine_leaves_orders_as_they_are(self, records: Records) -> None:
+        records.add_vehicle(Vehicle("car1", "default", "WBA00000000000001", None, "active", AT))
+        records.orders.add(GIVEN, [ORDER], "person:ada")
+        records.life.change("car1", "quarantine", AT)
+        records.life.change("car1", "release", AT)
+        assert records.orders.open("car1") == [ORDER]
 
     def test_unknown_order_and_authorisation_are_missing(self, records: Records) -> None:
         with pytest.raises(MissingError):

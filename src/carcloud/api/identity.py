@@ -13,8 +13,8 @@ from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Ports, Wired
 from carcloud.api.times import Time
 from carcloud.backends.records import Certificate, Claim, State
-from carcloud.errors import TryLaterError
-from carcloud.gateway.claims import CLAIM_HOURS, LIMIT_HOURS, Given, make_claim, rekey
+from carcloud.errors import CarcloudError, TryLaterError
+from carcloud.gateway.claims import CLAIM_HOURS, LIMIT_HOURS, Given, for_car_alone, make_claim, rekey
 from carcloud.gateway.enrolment import change
 from carcloud.gateway.identities import certificate_standing, claim_standing, identity_of, zone_identity
 from carcloud.stream import subjects
@@ -41,6 +41,22 @@ class ClaimGiven(BaseModel):
     vehicle: str
     token: str
     ends_at: Time
+
+
+class OrderKey(BaseModel):
+    """A person's key that the order signer knows."""
+
+    name: str
+    key: str
+
+
+class Rekeyed(ClaimGiven):
+    """A claim to join anew with. `order_keys`: registered for this car alone; remove those of who sold it.
+
+    `carcloud operator remove NAME` does so on the order signer's side. null: it could not be asked.
+    """
+
+    order_keys: list[OrderKey] | None
 
 
 class StateShown(BaseModel):
@@ -177,8 +193,8 @@ async def claim(
 @routes.post("/v1/vehicles/{vehicle}/rekey", status_code=201)
 async def rekey_vehicle(
     ports: Wired, vehicle: str, caller: Annotated[Caller, Depends(allowed("rekeyVehicle"))], wanted: ClaimWanted
-) -> ClaimGiven:
-    """End a car's certificates and all grants on it; give out a token with which it joins anew under its id."""
+) -> Rekeyed:
+    """End a car's certificates, open orders and all grants; give out a token to join anew with, under its id."""
 
     def make() -> Given:
         return rekey(ports.records, vehicle, caller.id, hours=wanted.hours, serial_hash=wanted.serial_hash)
@@ -186,7 +202,8 @@ async def rekey_vehicle(
     given = await run_in_threadpool(make)
     for subject in (subjects.REVOKED, subjects.GRANT):
         await ports.notify(subject, vehicle.encode())
-    return _given(given)
+    order_keys = await run_in_threadpool(_order_keys, ports, given)
+    return Rekeyed(**_given(given).model_dump(), order_keys=order_keys)
 
 
 @routes.post("/v1/vehicles/{vehicle}/quarantine")
@@ -235,6 +252,16 @@ async def _sessions(ports: Ports, vehicle: str) -> list[SessionShown] | None:
     except TryLaterError:
         return None
     return [SessionShown(**each) for each in found]
+
+
+def _order_keys(ports: Ports, given: Given) -> list[OrderKey] | None:
+    if ports.orders is None:
+        return None
+    try:
+        keys = ports.orders.signer.of(given.vehicle.tenant).people()
+    except CarcloudError:  # the car is rekeyed all the same, and its token is shown this once
+        return None
+    return [OrderKey(name=one["name"], key=one["key"]) for one in for_car_alone(keys, given.vehicle.id)]
 
 
 def _given(given: Given) -> ClaimGiven:

@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 
 from carcloud.api.auth import Caller, allowed, reach_of, reached
 from carcloud.api.errors import RESPONSES
+from carcloud.api.events import take_place
 from carcloud.api.ports import OrderDesk, Ports, Wired
 from carcloud.api.times import Time
 from carcloud.backends.records import Entry, Records
@@ -122,8 +123,17 @@ async def orders(
     limit: Annotated[int, Query(ge=1, le=LIMIT_PAGE)] = 100,
 ) -> OrderList:
     """List orders, the newest first."""
-    listed, among = ports.records.orders.listed, reach.commands
-    found = await run_in_threadpool(listed, reach.tenant, vehicle, state, limit, before, among)
+
+    def seen(one: Order) -> bool:
+        return reach.orders(one.vehicle, one.command, one.queued_at)
+
+    def listed() -> list[Order]:
+        asked = reach.tenant, vehicle, state, limit, before
+        if reach.parts is None:
+            return ports.records.orders.listed(*asked)
+        return ports.records.orders.listed(*asked, reach.commands, reach.orders_from, seen)
+
+    found = await run_in_threadpool(listed)
     return OrderList(orders=[_shown(one) for one in found])
 
 
@@ -136,8 +146,7 @@ async def order_events(
     ports: Wired, request: Request, caller: Reader, reach: Seen, vehicle: str | None = None
 ) -> StreamingResponse:
     """Follow orders as they move on: data {"id", "vehicle", "state", "reason"}."""
-    desk, places = _desk(ports.orders), request.app.state.places
-    places.take(caller.tenant, ports.shares)
+    desk, give_back = _desk(ports.orders), take_place(request, ports, caller)
 
     async def told() -> AsyncGenerator[bytes, None]:
         try:
@@ -152,7 +161,7 @@ async def order_events(
                         shown = {name: change[name] for name in ("id", "vehicle", "state", "reason")}
                         yield b"event: order\ndata: " + orjson.dumps(shown) + b"\n\n"
         finally:
-            places.give_back(caller.tenant)
+            give_back()
 
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(told(), media_type="text/event-stream", headers=headers)
@@ -178,7 +187,7 @@ async def pair(ports: Wired, caller: Sender, wanted: Pairing) -> Paired:
 async def one_order(ports: Wired, reach: Seen, order: str) -> OrderShown:
     """Show one order."""
     found = await run_in_threadpool(ports.records.orders.order, order)
-    if found.tenant != reach.tenant or not reach.orders(found.vehicle, found.command):
+    if found.tenant != reach.tenant or not reach.orders(found.vehicle, found.command, found.queued_at):
         raise MissingError(f"No order {order[:40]!r}.", "List them: GET /v1/orders.")
     return _shown(found)
 
@@ -189,7 +198,7 @@ async def _reaches(ports: Ports, caller: Caller, reach: Reach, id_: str) -> bool
         return True
     now = await run_in_threadpool(reach_of, ports, caller, "readOrders")
     found = await run_in_threadpool(ports.records.orders.order, id_)
-    return now.orders(found.vehicle, found.command)
+    return now.orders(found.vehicle, found.command, found.queued_at)
 
 
 def _pair(records: Records, pair: Callable[[str, str, str], dict[str, Any]], caller: Caller, wanted: Pairing) -> Paired:

@@ -16,7 +16,7 @@ from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.vehicles import tell_changed
 from carcloud.errors import MissingError
-from carcloud.gateway.claims import CLAIM_HOURS, LIMIT_HOURS, Given, make_claim
+from carcloud.gateway.claims import CLAIM_HOURS, LIMIT_HOURS, Given, for_car_alone, make_claim
 from carcloud.gateway.claims import rekey as rekey_vehicle
 from carcloud.gateway.enrolment import change
 from carcloud.gateway.identities import (
@@ -28,6 +28,8 @@ from carcloud.gateway.identities import (
 )
 from carcloud.onboard.certificate import join as join_zone
 from carcloud.safety.identity import Trust
+from carcloud.safety.orders.keys import is_certified, orders_folder
+from carcloud.safety.orders.people import People
 from carcloud.settings import Folder, Settings
 from carcloud.stream import subjects
 from carcloud.vehicle.life import Act
@@ -103,13 +105,14 @@ def vehicle_rekey(
     hours: Hours = CLAIM_HOURS,
     serial_hash: SerialHash = None,
 ) -> None:
-    """End a car's certificates and all grants on it, and let it join anew: after a change of owner, or a stolen key."""
+    """End a car's certificates, orders and all grants, and let it join anew: after a change of owner, a stolen key."""
     settings, folder = zone_of(data, config)
     with contextlib.closing(open_records(settings, folder)) as records:
         given = rekey_vehicle(records, vehicle, MACHINE, hours=hours, serial_hash=serial_hash)
     tell_changed(folder, vehicle)
     tell(folder, subjects.GRANT, vehicle.encode())
     _tell_claim(given, settings, folder)
+    _tell_order_keys(given, settings, folder)
 
 
 @app.command()
@@ -146,6 +149,21 @@ def _tell_claim(given: Given, settings: Settings, folder: Folder) -> None:
     trust = Trust(folder.keys).servers
     typer.echo(f"In the car: carcloud join --claim TOKEN --zone https://{host}:{port} --ca {trust.name}", err=True)
     typer.echo(f"{trust.name} is {trust}; it is no secret.", err=True)
+
+
+def _tell_order_keys(given: Given, settings: Settings, folder: Folder) -> None:
+    """Say whose keys were registered for this car alone, by which its last owner could order it about."""
+    if settings.orders.signer_socket:
+        do = "carcloud operator list --keys DIR, then carcloud operator remove NAME"
+        typer.echo(f"Remove the keys of its last owner where the order signer is: {do}.", err=True)
+        return
+    place = orders_folder(folder.keys, given.vehicle.tenant, settings.tenant)
+    if not is_certified(place):
+        return
+    for one in for_car_alone(map(vars, People(place).all()), given.vehicle.id):
+        name, tenant = one["name"], given.vehicle.tenant
+        typer.echo(f"The key {one['key']} of {name} orders this car alone. Where {name} has it no more:")
+        typer.echo(f"carcloud operator remove {name}" + ("" if tenant == settings.tenant else f" --tenant {tenant}"))
 
 
 def _zone_lines(found: ZoneIdentity) -> list[str]:

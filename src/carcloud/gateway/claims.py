@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from carcloud.backends.records import DEFAULT_TENANT, Claim, Entry, Records, Vehicle
 from carcloud.errors import InputError
@@ -64,7 +66,9 @@ def make_claim(
 def rekey(
     records: Records, vehicle_id: str, actor: str, *, hours: int = CLAIM_HOURS, serial_hash: str | None = None
 ) -> Given:
-    """End a car's certificates and every grant on it, consents too; give out a claim with which it joins anew.
+    """End a car's certificates, open orders and every grant on it, consents too; give out a claim to join anew with.
+
+    Keys of people that order it about stand on the order signer's side: `for_car_alone` says which to remove there.
 
     Tell the gates, and who hears of grants, afterwards.
 
@@ -76,6 +80,11 @@ def rekey(
     given = _given(records.vehicle(vehicle_id), datetime.now(UTC), hours, serial_hash)
     vehicle = records.life.rekey(vehicle_id, given.claim, actor, _entry(actor, "rekeyVehicle", given))
     return Given(vehicle, given.claim, given.token)
+
+
+def for_car_alone(keys: Iterable[Mapping[str, Any]], vehicle: str) -> list[Mapping[str, Any]]:
+    """Return of an order signer's keys those that were registered for this one car: whoever sold it may hold them."""
+    return [one for one in keys if list(one["vehicles"]) == [vehicle]]
 
 
 def _given(vehicle: Vehicle, now: datetime, hours: int, serial_hash: str | None) -> Given:
@@ -93,5 +102,5 @@ def _given(vehicle: Vehicle, now: datetime, hours: int, serial_hash: str | None)
 def _entry(actor: str, action: str, given: Given) -> Entry:
     facts = {"claim": given.claim.id, "ends_at": given.claim.ends_at.isoformat()}
     if action == "rekeyVehicle":
-        facts["certificates"] = facts["grants"] = "ended"
+        facts["certificates"] = facts["grants"] = facts["orders"] = "ended"
     return Entry(actor, action, f"vehicle:{given.vehicle.id}", facts=facts, tenant=given.vehicle.tenant)

@@ -22,7 +22,7 @@ import orjson
 
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
-from carcloud.backends.records.orders import NO_RESULT, Order, OrderState
+from carcloud.backends.records.orders import NO_RESULT, OPEN, Order, OrderState
 from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError, TryLaterError
 from carcloud.safety.orders.client import OrderSignerClient
 from carcloud.safety.orders.ledger import Finished
@@ -125,6 +125,8 @@ class Courier:
             if order.state == "queued" and (reason := await self._forbids(order)) is not None:
                 await self._advance(order.id, "rejected", reason)
                 return
+        if (await asyncio.to_thread(self._records.orders.order, order.id)).state not in OPEN:
+            return  # it ended while others were offered: its car changed hands
         given = await asyncio.to_thread(self._records.orders.given, order.authorisation)
         text, signatures = given.text.decode(), orjson.loads(given.signatures)
         signer = self._signer.of(order.tenant)

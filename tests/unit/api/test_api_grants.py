@@ -15,6 +15,7 @@ import pytest
 from deltalake import write_deltalake
 
 from carcloud.backends.records import Person, Vehicle
+from carcloud.backends.records.orders import Given, Order
 from carcloud.lake.rows import PARTITIONS, SCHEMA
 from carcloud.safety.people import secrets
 from carcloud.safety.people.accounts import make_link
@@ -151,6 +152,32 @@ def test_a_partner_without_a_grant_is_let_in_nowhere(zone: Zone, client_of: Call
     assert insurer.post("/v1/lake/sql", json={"sql": "SELECT 1"}).status_code == 403
     for path in (f"/v1/vehicles/{CAR}", f"/v1/vehicles/{CAR}/signals", GRANTS):
         assert insurer.get(path).status_code == 404, path
+
+
+def test_a_new_owner_sees_no_order_of_those_who_had_the_car_before(
+    zone: Zone, come_in: Callable[..., httpx.Client]
+) -> None:
+    owner, now = come_in("owner", "owner"), datetime.now(UTC)
+    earlier, later, hour = "1" * 32, "2" * 32, timedelta(hours=1)
+    given = Given("d" * 64, b"{}", "[]", now)
+    ends = now + hour
+    zone.records.orders.add(
+        given,
+        [
+            Order(id_, given.id, "default", CAR, command, "{}", "owner", "k" * 16, "queued", None, ends, queued)
+            for id_, command, queued in (
+                (earlier, "unlock", now - hour),
+                (later, "unlock", now + hour),
+                ("3" * 32, "horn", now + hour),
+            )
+        ],
+        "person:seller",
+    )
+    granted(zone.records, zone.ground, CAR, owner.headers["x-who"], "operation", paths=(SPEED,), commands=("unlock",))
+    assert [one["id"] for one in owner.get("/v1/orders").json()["orders"]] == [later]
+    assert owner.get(f"/v1/orders/{later}").status_code == 200
+    for hidden in (earlier, "3" * 32):
+        assert owner.get(f"/v1/orders/{hidden}").status_code == 404
 
 
 def test_a_partner_sees_what_is_granted_as_exactly_as_it_is_granted(

@@ -1,7 +1,13 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
 import httpx
 import pytest
 from served import CARS, Zone
 
+from carcloud.api.ports import OrderDesk
+from carcloud.errors import TryLaterError
 from carcloud.stream import subjects
 
 VIN = "WBA99999999999999"
@@ -33,6 +39,35 @@ def test_car_goes_through_its_states_and_the_gates_are_told(api: httpx.Client, z
     found = api.get(f"/v1/vehicles/{CARS[0]}/identity").json()
     assert (found["state"], found["claims"][0]["standing"]) == ("retired", "withdrawn")
     assert api.get("/v1/identity").json()["states"]["retired"] == 1
+
+
+def test_rekeying_names_the_order_keys_registered_for_this_car_alone(api: httpx.Client, zone: Zone) -> None:
+    keys = [
+        {"name": "seller", "key": "1" * 16, "vehicles": [CARS[0]]},
+        {"name": "family", "key": "2" * 16, "vehicles": list(CARS[:2])},
+        {"name": "fleet", "key": "3" * 16, "vehicles": []},
+        {"name": "other", "key": "4" * 16, "vehicles": [CARS[1]]},
+    ]
+
+    class Signer:
+        def of(self, tenant: str) -> Signer:
+            assert tenant == "default"
+            return self
+
+        def people(self) -> list[dict[str, object]]:
+            if not keys:
+                raise TryLaterError("The order signer is away.", "Start it.")
+            return keys
+
+    assert api.post(f"/v1/vehicles/{CARS[0]}/rekey", json={}).json()["order_keys"] is None
+    desk = OrderDesk(Signer(), None, None)  # type: ignore[arg-type]
+    zone.app.state.ports = replace(zone.ports, orders=desk)
+    assert api.post(f"/v1/vehicles/{CARS[0]}/rekey", json={}).json()["order_keys"] == [
+        {"name": "seller", "key": "1" * 16}
+    ]
+    keys.clear()
+    answer = api.post(f"/v1/vehicles/{CARS[0]}/rekey", json={})
+    assert (answer.status_code, answer.json()["order_keys"]) == (201, None)
 
 
 @pytest.mark.parametrize("act", ["quarantine", "release", "revoke", "retire", "rekey"])

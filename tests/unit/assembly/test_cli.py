@@ -18,6 +18,8 @@ from carcloud.backends.delta import Table
 from carcloud.cli import app, zone
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, TryLaterError
 from carcloud.lake.rows import PARTITIONS, SCHEMA, by_day, joined, part_of_chunk
+from carcloud.safety.orders.keyring import load_key, new_key
+from carcloud.safety.orders.people import People
 from carcloud.safety.seal import Seals
 from carcloud.safety.signer import Signer
 from carcloud.settings import Folder, Settings
@@ -370,6 +372,20 @@ def test_car_is_claimed_held_back_released_rekeyed_and_retired(data: Path) -> No
     assert [line.split()[-1] for line in lines[1:]] == ["withdrawn", "withdrawn"]
     said(ConflictError, "vehicle", "rekey", vehicle, "--data", data)
     said(MissingError, "vehicle", "release", "nobody", "--data", data)
+
+
+def test_rekeying_names_the_order_keys_of_this_car_alone(data: Path) -> None:
+    folder = Folder(data)
+    vehicle = run("vehicles", "--data", data).output.split()[0]
+    orders = folder.keys / "orders"
+    people = People(orders)
+    (orders / "tenant").write_text("default")
+    for name, cars in (("seller", [vehicle]), ("fleet", []), ("family", [vehicle, OTHER])):
+        people.add(name, load_key(new_key()).public_key(), ["owner" if cars else "fleet"], cars, "given")
+    said = run("vehicle", "rekey", vehicle, "--data", data).output
+    assert [line for line in said.splitlines() if line.startswith("carcloud operator")] == [
+        "carcloud operator remove seller"
+    ]
 
 
 def test_enrolled_car_goes_in_and_out_of_quarantine(data: Path) -> None:

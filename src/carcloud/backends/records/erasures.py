@@ -36,6 +36,7 @@ from sqlalchemy import (
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, Sealed, metadata
+from carcloud.backends.records.orders import end_open
 from carcloud.backends.records.replicas import bar
 from carcloud.errors import MissingError, TryLaterError
 
@@ -115,6 +116,7 @@ class Erasures:
                 db.execute(insert(erasures).values(id=known, **row))
                 self._audit.note(db, Entry(actor, "eraseVehicle", f"vehicle:{vehicle}", "allowed", tenant=tenant))
             _keep_names(db, known, vehicle)
+            self._audit.note(db, *end_open(db, vehicle, datetime.now(UTC), actor))
             _delete(db, vehicle)
         self._database.clean()
         (erasure,) = self._read(erasures.c.vehicle == vehicle)

@@ -2,7 +2,7 @@
 
 Rules:
 * The step is asked of `carcloud.vehicle.life`, and done with what hangs on it in one transaction: certificates end,
-  open claims end, suspicions are settled, the act is noted for the audit log.
+  open claims and open orders end, suspicions are settled, the act is noted for the audit log.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.claims import Claim, claims, put, use, withdraw
 from carcloud.backends.records.database import Database
 from carcloud.backends.records.grants import reset
+from carcloud.backends.records.orders import end_open
 from carcloud.backends.records.suspicions import settle
 from carcloud.backends.records.tables import Certificate, Vehicle
 from carcloud.backends.records.tenants import suspended
@@ -24,6 +25,7 @@ from carcloud.errors import ConflictError, MissingError
 from carcloud.vehicle.life import ADMITTED, STATES, Act, State, after, ends_certificates
 
 IDS_AT_ONCE = 1000
+MACHINE = "machine"
 
 
 class Life:
@@ -41,15 +43,19 @@ class Life:
         """
         with self._database.transaction(writing=True) as db:
             changed = step(db, vehicle, act, at)
-            self._audit.note(db, *entries)
+            orders = (
+                end_open(db, vehicle, at, entries[0].actor if entries else MACHINE) if ends_certificates(act) else ()
+            )
+            self._audit.note(db, *entries, *orders)
         return changed
 
     def rekey(self, vehicle: str, claim: Claim, by: str, *entries: Entry) -> Vehicle:
-        """End a car's certificates and every grant on it, and let it join anew with a claim; raise as `change` does."""
+        """End a car's certificates, orders and every grant on it; let it join anew with a claim. Raise as `change`."""
         with self._database.transaction(writing=True) as db:
             changed = step(db, vehicle, "rekey", claim.made_at)
             put(db, claim)
-            self._audit.note(db, *entries, *reset(db, vehicle, claim.made_at, by))
+            ended = [*reset(db, vehicle, claim.made_at, by), *end_open(db, vehicle, claim.made_at, by)]
+            self._audit.note(db, *entries, *ended)
         return changed
 
     def join(self, claim: Claim, certificate: Certificate, *entries: Entry) -> Vehicle:

@@ -9,13 +9,15 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import (
     Column,
+    Connection,
     ForeignKey,
     Index,
     LargeBinary,
@@ -39,6 +41,12 @@ OrderState = Literal["queued", "delivered", "accepted", "rejected", "done", "fai
 OPEN: tuple[OrderState, ...] = ("queued", "delivered", "accepted")
 ENDED: tuple[OrderState, ...] = ("rejected", "done", "failed", "expired")
 NO_RESULT = "no_result"
+ORDERS_AT_ONCE = 1000
+_ENDS: dict[str, tuple[OrderState, str]] = {
+    "queued": ("rejected", "not_authorised"),
+    "delivered": ("expired", NO_RESULT),
+}
+"""How an open order ends where its car changes hands, or may come in no more."""
 
 authorisations = Table(
     "order_authorisations",
@@ -134,8 +142,14 @@ class Orders:
         limit: int = 100,
         before: datetime | None = None,
         among: Mapping[frozenset[str], Sequence[str]] | None = None,
+        since: datetime | None = None,
+        seen: Callable[[Order], bool] | None = None,
     ) -> list[Order]:
-        """Return orders, the newest first, queued before an instant; `among`: commands → cars."""
+        """Return orders, the newest first, queued before an instant, and at or after `since`.
+
+        Args:
+            among: commands → cars. seen: says of each of these whether it is returned.
+        """
         query = select(orders).where(orders.c.tenant == tenant).order_by(orders.c.queued_at.desc(), orders.c.id)
         if vehicle is not None:
             query = query.where(orders.c.vehicle == vehicle)
@@ -149,7 +163,17 @@ class Orders:
                 for commands, cars in among.items()
             ]
             query = query.where(or_(false(), *groups))
-        return self._found(query.limit(limit))
+        if since is not None:
+            query = query.where(orders.c.queued_at >= since)
+        if seen is None:
+            return self._found(query.limit(limit))
+        found: list[Order] = []
+        for start in itertools.count(0, ORDERS_AT_ONCE):
+            some = self._found(query.limit(ORDERS_AT_ONCE).offset(start))
+            found += filter(seen, some)
+            if len(some) < ORDERS_AT_ONCE or len(found) >= limit:
+                break
+        return found[:limit]
 
     def open(self, vehicle: str) -> list[Order]:
         """Return what a car still has to be told, in the order it was queued."""
@@ -190,6 +214,21 @@ class Orders:
 
     def _found(self, query: Any) -> list[Order]:
         return [Order(**row._mapping) for row in self._database.rows(query)]
+
+
+def end_open(db: Connection, vehicle: str, at: datetime, actor: str) -> list[Entry]:
+    """End what a car still had to be told, within a transaction that writes; return what is to be noted of it.
+
+    What it was never given is rejected; of what it was given nobody knows, and its word still counts.
+    """
+    mine = (orders.c.vehicle == vehicle) & orders.c.state.in_(OPEN)
+    ended = []
+    for row in db.execute(select(orders).where(mine).order_by(orders.c.queued_at, orders.c.id).with_for_update()).all():
+        order = Order(**row._mapping)
+        state, reason = _ENDS["queued" if order.state == "queued" else "delivered"]
+        db.execute(update(orders).where(orders.c.id == order.id).values(state=state, reason=reason, ended_at=at))
+        ended.append(_came(replace(order, state=state, reason=reason), actor))
+    return ended
 
 
 def _moments(state: OrderState, at: datetime) -> dict[str, Any]:

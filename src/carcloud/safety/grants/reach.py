@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -86,9 +86,20 @@ class Reach:
         """Tell whether a car's VIN may be seen."""
         return self.parts is None or any(part.named for part in self._of.get(vehicle, ()))
 
-    def orders(self, vehicle: str, command: str) -> bool:
-        """Tell whether a car may be told this, and asked what became of it."""
-        return self.parts is None or any(command in part.commands for part in self._of.get(vehicle, ()))
+    def orders(self, vehicle: str, command: str, queued_at: datetime | None = None) -> bool:
+        """Tell whether a car may be told this; and, of an order that was queued, whether it may be seen.
+
+        Whoever was granted a car later sees no order of those who had it before.
+        """
+        queued_us = END_US if queued_at is None else _us(queued_at)
+        mine = self._of.get(vehicle, ())
+        return self.parts is None or any(command in part.commands and part.from_us <= queued_us for part in mine)
+
+    @cached_property
+    def orders_from(self) -> datetime | None:
+        """Return when the first part that opens an order begins; None: no limit."""
+        begins = [part.from_us for part in self.parts or () if part.commands]
+        return datetime.fromtimestamp(min(begins) / 1e6, UTC) if begins else None
 
     @cached_property
     def commands(self) -> Mapping[frozenset[str], list[str]] | None:
