@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carcloud.backends.records import Grant, Held
+from carcloud.backends.records import Grant, Held, Vehicle
+from carcloud.errors import InputError
 from carcloud.lake.workers import scopes_of, times_of
 from carcloud.safety.governance.policy import Rule, parse
-from carcloud.safety.grants.grant import Ground
+from carcloud.safety.grants.grant import Ground, Wanted, made
 from carcloud.safety.grants.reach import Reach, reach
 from carcloud.vehicle.catalogue import Catalogue, Signal
 
@@ -57,7 +59,7 @@ def grants(draw: st.DrawFn, under: str | None = None) -> Grant:
         version=1,
         paths=tuple(draw(st.lists(GLOBS, max_size=2))),
         commands=tuple(draw(st.lists(st.sampled_from(("lock", "horn")), max_size=2, unique=True))),
-        precision=tuple(draw(st.lists(st.tuples(GLOBS, st.sampled_from((0.5, 1.0, 5.0, 10.0))), max_size=2))),
+        precision=tuple(draw(st.lists(st.tuples(GLOBS, st.sampled_from((0.5, 1.0, 3.0, 5.0, 10.0))), max_size=2))),
         zone=draw(st.sampled_from(("here", "here", "there"))),
         from_at=at(begin),
         until_at=None if end is None else at(end),
@@ -95,7 +97,9 @@ def plain(every: list[Held], car: str, path: str, hours: int, value: float) -> f
         chain = [grant for grant in (one.grant, one.under) if grant is not None]
         if one.grant.vehicle != car or not all(stands(grant, path, hours) for grant in chain):
             continue
-        step = max(step_of(grant, path) for grant in chain)
+        fine, step = (sort(step_of(grant, path) for grant in chain) for sort in (min, max))
+        if fine > 0 and step % fine:
+            continue  # the steps do not nest: together they would say more than either
         best = step if best is None else min(best, step)
     if best is None or (best == math.inf):
         return None
@@ -165,6 +169,35 @@ def joined(reached: Reach, rows: list[tuple[str, str, int, int]]) -> dict[int, b
     found = {number: matches(*row[:3]) for number, row in enumerate(rows)}
     assert all(len(each) <= 1 for each in found.values())
     return {number: bool(each) for number, each in found.items()}
+
+
+@pytest.mark.parametrize("step", [101.0, math.inf, math.nan, 0.0, -1.0])
+def test_a_step_is_at_most_as_wide_as_what_it_makes_coarse(step: float) -> None:
+    car = Vehicle("a", "t", "WVWZZZ1JZXW000001", None, "active", NOW)
+    made(Wanted("app:x", "drive", ("V.Count",), precision={"V.Count": 100.0}), car, "m", GROUND, NOW)
+    with pytest.raises(InputError):
+        made(Wanted("app:x", "drive", ("V.Count",), precision={"V.Count": step}), car, "m", GROUND, NOW)
+
+
+def shared(step: float, under: Grant | None = None) -> Grant:
+    precision = (("**", step),)
+    return Grant("i", "t", "a", "app:x", "drive", 1, ("**",), (), precision, "here", at(-9), None, NOW, "m",
+                 None if under is None else under.id, POLICY.hash, GROUND.said["drive"])  # fmt: skip
+
+
+@given(
+    st.floats(1e-3, 1e3),
+    st.lists(st.floats(1e-3, 1e5) | st.integers(1, 500).map(lambda times: -times), max_size=30),
+    st.floats(-1e4, 1e4),
+)
+def test_shares_at_many_steps_say_no_more_than_the_giver_sees(own: float, shares: list[float], value: float) -> None:
+    giver = shared(own)
+    seen = reach("t", [Held(giver)], GROUND, NOW).seen("a", "V.In.Heat", us(0), value)
+    for share in shares:
+        step = share if share > 0 else -share * own
+        reached = reach("t", [Held(shared(step, giver), giver)], GROUND, NOW)
+        told = reached.seen("a", "V.In.Heat", us(0), value)
+        assert told is None or told == reached.seen("a", "V.In.Heat", us(0), seen)
 
 
 @given(st.lists(held(), max_size=5), st.sampled_from(CARS), st.sampled_from(("lock", "horn")))

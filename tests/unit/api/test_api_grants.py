@@ -121,6 +121,9 @@ def test_a_consent_is_a_grant_to_the_zone_and_the_zone_is_told(api: httpx.Client
         ({"grantee": "app:a", "purpose": "operation", "paths": [DOORS]}, "another purpose"),
         ({"grantee": "app:a", "purpose": "operation", "commands": ["explode"]}, "lock"),
         ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "precision": {SPEED: 0}}, "step"),
+        ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "precision": {SPEED: 1e-10}}, "step"),
+        ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "precision": {SPEED: 1e13}}, "step"),
+        ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "precision": {DOORS: 2}}, "in a precision"),
         ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "until": "2020-01-01T00:00:00Z"}, "later"),
         ({"grantee": "zone", "purpose": "research", "until": "9999-12-31T23:59:59-14:00"}, "between"),
         ({"grantee": "zone", "purpose": "research", "from": "0001-01-01T00:00:00+14:00"}, "between"),
@@ -185,7 +188,8 @@ def test_a_partner_sees_what_is_granted_as_exactly_as_it_is_granted(
 ) -> None:
     drive(zone, CAR, OTHER)
     insurer, another = client_of("partner", "insurer"), client_of("partner", "another")
-    scope: dict[str, Any] = {"paths": ("Vehicle.**",), "precision": {SPEED: 10}, "from_at": LONG_AGO}
+    paths = ("Vehicle.**", "Vehicle.VehicleIdentification.VIN")
+    scope: dict[str, Any] = {"paths": paths, "precision": {SPEED: 10}, "from_at": LONG_AGO}
     granted(zone.records, zone.ground, CAR, "app:insurer", "operation", **scope)
     (car,) = insurer.get("/v1/vehicles").json()["vehicles"]
     assert (car["id"], car["vin"], car["signals"]) == (CAR, "WBA00000000000000", 1)
@@ -206,9 +210,11 @@ def test_a_partner_sees_what_is_granted_as_exactly_as_it_is_granted(
 
 def test_a_vin_is_shown_only_where_a_grant_names_it(zone: Zone, client_of: Callable[..., httpx.Client]) -> None:
     insurer = client_of("partner", "insurer")
-    granted(zone.records, zone.ground, CAR, "app:insurer", "operation", paths=(SPEED,))
+    granted(zone.records, zone.ground, CAR, "app:insurer", "operation", paths=("Vehicle.**",))
     detail = insurer.get(f"/v1/vehicles/{CAR}").json()
     assert (detail["vin"], detail["certificate"], detail["last_seen"]) == (None, None, None)
+    granted(zone.records, zone.ground, CAR, "app:insurer", "operation", paths=("Vehicle.VehicleIdentification.VIN",))
+    assert insurer.get(f"/v1/vehicles/{CAR}").json()["vin"] == "WBA00000000000000"
 
 
 def test_what_was_measured_before_the_grant_began_is_not_seen(
@@ -234,6 +240,7 @@ def test_an_owner_shares_a_part_and_no_more_than_they_hold(
     for more in (
         {},  # the owner sees speeds to 5 km/h only
         {"precision": {SPEED: 1}},
+        {"precision": {SPEED: 7}},  # would cut through the owner's steps
         {"precision": {SPEED: 5}, "commands": ["unlock"]},
         {"precision": {SPEED: 5}, "from": "2020-01-01T00:00:00Z"},
         {"precision": {SPEED: 5}, "until": (ends + timedelta(days=1)).isoformat()},

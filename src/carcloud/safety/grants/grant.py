@@ -5,6 +5,9 @@ Rules:
 * It holds in its zone, in its time, and while the governance says of the purpose what it said when it was given: legal
   basis and sentence. Where either changes, whoever agreed is asked anew.
 * A grant given under another opens what both open, as exactly as the coarser of the two; and it holds while both do.
+  A step of what is shared is a whole multiple of the giver's: numbers shown at many steps that do not nest would
+  together say where in the giver's step the value lies.
+* A VIN is shown where the governance uses it for the purpose, or where the zone's own people name it as it is.
 * A grant to the zone is a consent: it is for a purpose that needs one, and for all signals of that purpose.
 """
 
@@ -30,6 +33,10 @@ from carcloud.vehicle.commands import COMMANDS
 
 ZONE = "zone"
 EVERYTHING = ("**",)
+STEP_LEAST, STEP_MOST = 1e-9, 1e12
+"""Between these lies a step, the second for signals without a range; else it is at most as wide as the range."""
+WHOLE = 1e-12
+"""How far a multiple may be off a whole number, by which floating numbers differ."""
 VIN = "Vehicle.VehicleIdentification.VIN"
 LIMIT_PATHS = 64
 LIMIT_GLOB = 256
@@ -103,6 +110,17 @@ class Ground:
             self._opened[key] = _both([self._of(*scope) for scope in key])
         return self._opened[key]
 
+    def names_vin(self, held: Held) -> bool:
+        """Tell whether a grant shows the car's VIN."""
+        return all(self._vin(grant) for grant in (held.grant, held.under) if grant is not None)
+
+    def _vin(self, grant: Grant) -> bool:
+        if grant.under is None and VIN in grant.paths:
+            return True
+        rule = self.policy.rule_of(VIN)
+        used = rule is not None and grant.purpose in rule.purposes
+        return used and bool(grant.paths) and Rule(grant.paths, "", ()).names(VIN)
+
     def _of(self, purpose: str, paths: tuple[str, ...], precision: tuple[tuple[str, float], ...]) -> Signals:
         if not paths:
             return {}
@@ -126,13 +144,24 @@ def _scope(grant: Grant) -> Scope:
 
 
 def _both(opened: Sequence[Signals]) -> Signals:
-    """Return what all of these open, as exactly as the coarsest does."""
+    """Return what all of these open, as exactly as the coarsest does; nothing where their steps do not nest."""
     first, *others = opened
-    return {
-        path: max((grain, *(other[path] for other in others)), key=lambda one: one.step)
-        for path, grain in first.items()
-        if all(path in other for other in others)
-    }
+    found: dict[str, Grain] = {}
+    for path, grain in first.items():
+        if any(path not in other for other in others):
+            continue
+        fine, *more = sorted((grain, *(other[path] for other in others)), key=lambda one: one.step)
+        if all(nests(each.step, fine.step) for each in more):
+            found[path] = more[-1] if more else fine
+    return found
+
+
+def nests(coarse: float, fine: float) -> bool:
+    """Tell whether steps of one width begin and end where steps of another do; 0 is no step, which all nest in."""
+    if fine == 0 or coarse == fine:
+        return True
+    times = coarse / fine
+    return round(times) >= 1 and abs(times - round(times)) <= WHOLE * times
 
 
 class _ByHash:
@@ -201,9 +230,10 @@ def made(wanted: Wanted, vehicle: Vehicle, by: str, ground: Ground, now: datetim
         policy=ground.policy.hash,
         said=ground.said[wanted.purpose],
     )
-    if wanted.paths and not ground.opened(Held(grant)):
+    if wanted.paths and not ground.opened(Held(grant)) and not ground.names_vin(Held(grant)):
         message = f"The governance uses none of these signals for {wanted.purpose}."
         raise InputError(message, "Name others, or another purpose: see /v1/governance.")
+    _check_steps(grant, ground)
     if own is not None and grant.grantee != ZONE:
         _refuse_more(grant, own, ground)
     return grant
@@ -219,6 +249,10 @@ def _refuse_more(grant: Grant, own: Held, ground: Ground) -> None:
     more = next((path for path, grain in theirs.items() if path not in mine or grain.step < mine[path].step), None)
     if more is not None:
         raise NotAllowedError(f"You do not hold {more}, or not as exactly.", "Grant no more than you hold.")
+    if beside := next((path for path, grain in theirs.items() if not nests(grain.step, mine[path].step)), None):
+        step = mine[beside].step
+        message = f"You hold {beside} in steps of {step:g}, and this step would cut through them."
+        raise NotAllowedError(message, f"Grant a whole multiple of {step:g}.")
     if commands := sorted(set(grant.commands) - set(own.grant.commands)):
         raise NotAllowedError(f"You may not order {', '.join(commands)} yourself.", "Grant no more than you hold.")
     if grant.from_at < own.grant.from_at:
@@ -256,11 +290,27 @@ def _check_scope(wanted: Wanted, catalogue: Catalogue) -> None:
         raise InputError(f"A grant names at most {LIMIT_PATHS} paths.", "Use * and **, or give several grants.")
     for glob in (*wanted.paths, *wanted.precision):
         fits = len(glob) <= LIMIT_GLOB and glob.count("**") <= 2 and GLOB.fullmatch(glob) is not None
-        if not fits or not any(map(Rule((glob,), "", ()).names, catalogue)):
+        if not fits or not (glob == VIN or any(map(Rule((glob,), "", ()).names, catalogue))):
             do = "Join names by dots; * is one name, ** one or more. /v1/catalogue has the signals."
             raise InputError(f"{glob[:80]!r} names no signal of the catalogue.", do)
     if strange := sorted(set(wanted.commands) - set(COMMANDS)):
         raise InputError(f"{strange[0][:40]!r} is no command.", f"Use one of: {', '.join(COMMANDS)}.")
     for glob, step in wanted.precision.items():
-        if not 0 < step < math.inf:
-            raise InputError(f"The precision of {glob} is no number above 0.", "Give the step in the signal's unit.")
+        if not STEP_LEAST <= step <= STEP_MOST:
+            message = f"The precision of {glob} is no number from {STEP_LEAST:g} to {STEP_MOST:g}."
+            raise InputError(message, "Give the step in the signal's unit.")
+
+
+def _check_steps(grant: Grant, ground: Ground) -> None:
+    """Raise InputError for a step that makes nothing coarse, or is wider than anything it is for."""
+    open_ = ground.opened(Held(replace(grant, precision=())))
+    for glob, step in grant.precision:
+        signals = [ground.catalogue[path] for path in open_ if Rule((glob,), "", ()).names(path)]
+        if not signals:
+            raise InputError(
+                f"{glob} names none of the signals that are granted.", "Name some of those in a precision."
+            )
+        widths = [signal.high - signal.low for signal in signals if not signal.is_text]
+        widest = max((min(width, STEP_MOST) for width in widths), default=STEP_MOST)
+        if step > widest:
+            raise InputError(f"A step of {step:g} is wider than all of {glob}.", f"Give {widest:g} at most.")

@@ -22,8 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from carcloud.backends.records import Held
-from carcloud.safety.governance.policy import Rule
-from carcloud.safety.grants.grant import VIN, ZONE, Grain, Ground, Signals
+from carcloud.safety.grants.grant import ZONE, Grain, Ground, Signals
 
 EXACT = Grain()
 BEGIN_US, END_US = 0, 253_402_300_799_000_000
@@ -219,7 +218,7 @@ def reach(tenant: str, held: Iterable[Held], ground: Ground, at: datetime) -> Re
             frozenset.intersection(*(frozenset(each.commands) for each in both)),
             max(_us(each.from_at) for each in both),
             min(END_US if each.until_at is None else _us(each.until_at) for each in both),
-            all(bool(each.paths) and Rule(each.paths, "", ()).names(VIN) for each in both),
+            ground.names_vin(one),
         )
         parts.append(part)
     return Reach(tenant, tuple(parts))
