@@ -155,6 +155,8 @@ def test_erased_car_is_found_nowhere_and_the_lake_still_verifies(person: Person)
     assert person.rows(SPEED) == person.rows(PEDAL, name) == []
     assert other.rows(SPEED) == ["51.5"] * 3
     assert holding(person.zone.data, mine) == []
+    named = holding(person.zone.data / "lake", [person.id.encode(), name.encode()])
+    assert {where.split("/")[0] for where in named} == {"erased"}
     assert "good" in carcloud("verify", "lake", "--data", str(person.zone.data)).stdout
     until(lambda: person.zone.health() == "ok", "the zone is not well")
     again = Car(person.zone, place)

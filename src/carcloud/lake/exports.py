@@ -201,7 +201,7 @@ def _rewritten(records: Records, file: ExportFile, wanted: _Wanted) -> _Found:
                 schema = _plain(schema)
                 with WRITERS[file.format](sink, schema) as writer:
                     found = _without((batch.cast(schema) for batch in batches), writer, wanted)
-                found.in_columns = any(name in f"{schema}" for name in wanted.names)
+                found.in_columns = any(name in schema.to_string(truncate_metadata=False) for name in wanted.names)
             sink.flush()
             os.fsync(sink.fileno())
         if found.removed:
