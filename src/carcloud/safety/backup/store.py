@@ -4,6 +4,7 @@ Rules:
 * `NAME/` holds a backup's own pieces and its manifest; `YYYY-MM/files/` the lake's files that the period's backups
   share, since a lake's file never changes. Before it is whole a backup lies in `.NAME.partial`.
 * One backup is written at a time. What an interrupted one left goes with the next; files of the lake stay, and count.
+* A file that is there already is read, and written anew where it is not what the earlier backup was made of.
 * Every file is flushed before the manifest, and the manifest before the backup gets its name.
 """
 
@@ -74,16 +75,11 @@ class Store:
             ConflictError: a piece is gone or another one.
         """
         for piece in (*found.pieces, *found.files):
-            digest, size = hashlib.sha256(), 0
             try:
-                with self._file(piece).open("rb") as source:
-                    while part := source.read(COPY_BYTES):
-                        digest.update(part)
-                        size += len(part)
-                        said(len(part))
+                same = _same(self._file(piece), piece, said)
             except FileNotFoundError:
                 raise ConflictError(f"{piece.file} is gone from the backups.", DO_OTHER) from None
-            if (size, digest.hexdigest()) != (piece.size, piece.sha256):
+            if not same:
                 message = f"{piece.file} ({piece.name}) is not the piece that {found.name} was made of."
                 raise ConflictError(message, DO_OTHER)
 
@@ -155,11 +151,11 @@ class Taking:
         self.pieces[name] = Piece(name, f"{self.name}/{name}.piece", writer.size, writer.sha256)
 
     def share(self, name: str, source: Path) -> int:
-        """Put a file of the lake in, unless a backup of the period has it; return how many bytes were written."""
+        """Put a file of the lake in, unless the period's backups have it unharmed; return the bytes written."""
         if name in self.files:
             return 0
         known = self._known.get(name)
-        if known is not None and _size(self._store.folder / known.file) == known.size:
+        if known is not None and (path := self._store.folder / known.file).exists() and _same(path, known):
             self.files[name] = known
             return 0
         file = f"{self.period}/files/{hashlib.sha256(name.encode()).hexdigest()[:40]}.piece"
@@ -200,8 +196,12 @@ class Taking:
         return known
 
 
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return -1
+def _same(file: Path, piece: Piece, said: Callable[[int], None] = lambda _: None) -> bool:
+    """Tell whether a file is the piece; `said` hears of bytes read. Raise FileNotFoundError where it is gone."""
+    digest, size = hashlib.sha256(), 0
+    with file.open("rb") as source:
+        while part := source.read(COPY_BYTES):
+            digest.update(part)
+            size += len(part)
+            said(len(part))
+    return (size, digest.hexdigest()) == (piece.size, piece.sha256)

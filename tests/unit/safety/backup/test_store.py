@@ -88,6 +88,20 @@ def test_a_shared_file_that_is_gone_is_written_again(store: Store) -> None:
     store.check(store.manifest(SECOND))
 
 
+def test_a_shared_file_that_was_harmed_is_written_anew_though_its_size_is_the_same(store: Store) -> None:
+    file = store.folder / taken(store).files[0].file
+    data = bytearray(file.read_bytes())
+    data[50] ^= 1
+    file.write_bytes(data)
+    second = taken(store, SECOND)
+    store.check(store.manifest(SECOND))
+    with store.opened(second, second.files[0], store.periods.key(PERIOD)) as source:
+        assert source.read(100) == b"rows"
+    third = taken(store, "2026-11-23T19-30-00Z")
+    assert third.files == second.files
+    store.check(third)
+
+
 @pytest.mark.parametrize("what", ["pieces", "files"])
 @pytest.mark.parametrize("harm", ["flip", "cut", "longer", "gone"])
 def test_a_piece_that_was_harmed_is_found_and_named(store: Store, what: str, harm: str) -> None:
