@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
+import psutil
 import pytest
 
+from carcloud.assembly.backup import restoring
+from carcloud.assembly.backup.drafts import alone, draft_of, leftovers
 from carcloud.assembly.backup.restoring import Plan, plan, restore
-from carcloud.errors import ConflictError, MissingError, NotAllowedError
+from carcloud.errors import ConflictError, MissingError, NotAllowedError, TryLaterError
 from carcloud.safety.backup.periods import Periods
 from carcloud.safety.backup.store import Store
 from tests.unpacked import holding
@@ -184,6 +187,58 @@ def test_backup_is_restored_into_no_folder_that_holds_something(
         with pytest.raises(ConflictError, match=says):
             restore(found, config, tmp_path / "new", copy.said.append)
     assert not (tmp_path / "new").exists()
+
+
+def test_restore_that_fails_empties_the_database_again_and_the_next_one_finds_it_free(
+    copy: Backups, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise TryLaterError("No broker.", "Wait.")
+
+    config, found = tmp_path / "zone.toml", copy.plan(copy.names[0])
+    config.write_text(f'records = "sqlite:///{tmp_path}/elsewhere.sqlite"\n')
+    monkeypatch.setattr(restoring, "settle", fails)
+    for _ in range(2):
+        with pytest.raises(
+            TryLaterError, match=r"No broker\. Wait\. The database of the records is as empty as before"
+        ):
+            restore(found, config, tmp_path / "new", copy.said.append)
+    assert not [path for path in tmp_path.iterdir() if "new" in path.name]
+
+
+def test_two_restores_to_one_folder_do_not_meet(copy: Backups, tmp_path: Path) -> None:
+    draft, found = draft_of(tmp_path / "new"), copy.plan(copy.names[0])
+    with alone(draft):
+        draft.mkdir()
+        with pytest.raises(ConflictError, match="Another restore"):
+            restore(found, None, tmp_path / "new", copy.said.append)
+        assert draft.exists()
+
+
+def test_what_a_killed_restore_left_is_said_by_up_and_by_the_next_restore(copy: Backups, tmp_path: Path) -> None:
+    left = draft_of(tmp_path / "other")
+    left.mkdir()
+    full = tmp_path / "full"
+    (full / "mine").mkdir(parents=True)
+    with pytest.raises(ConflictError, match="not empty"):
+        restore(copy.plan(copy.names[0]), None, full, copy.said.append)
+    assert f"rm -r {left}" in copy.said[-1]
+    assert f"rm -r {left}" in carcloud("up", "--data", str(full)).stderr
+
+
+def test_restore_that_is_killed_takes_its_broker_along_and_leaves_what_is_named(copy: Backups, tmp_path: Path) -> None:
+    new, arguments = tmp_path / "new", ["restore", str(copy.folder / copy.names[0]), "--keys", str(copy.keys)]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "carcloud", *arguments, "--data", str(new)], stderr=subprocess.DEVNULL
+    )
+    process = psutil.Process(running.pid)
+    brokers = until(lambda: process.children(recursive=True) or running.poll() is not None, "no broker begins")
+    running.kill()
+    running.wait()
+    assert isinstance(brokers, list)
+    gone, alive = psutil.wait_procs(brokers, timeout=30)
+    assert (len(gone), alive) == (len(brokers), [])
+    assert leftovers(tmp_path) == [draft_of(new)]
 
 
 def test_keys_beside_what_they_open_are_refused(target: RunningZone, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import insert
 
 from carcloud.backends.records import Certificate, Entry, QuarantineEntry, Records, Vehicle
 from carcloud.backends.records.database import metadata
-from carcloud.backends.records.dump import LEFT_OUT, load, snapshot
+from carcloud.backends.records.dump import LEFT_OUT, check_empty, clear, load, snapshot
 from carcloud.errors import ConflictError, InputError
 from carcloud.safety.seal import NameVault
 
@@ -68,6 +68,14 @@ def test_numbers_of_acts_go_on_behind_the_last_ever_given(filled: Records, other
     load(other, dumped(filled))
     other.audit.add(Entry("machine", "test", "zone"))
     assert [act.id for act in other.audit.pending(10)] == [4]
+
+
+def test_records_that_were_cleared_are_empty_and_take_a_dump_again(filled: Records) -> None:
+    lines = dumped(filled)
+    clear(filled)
+    check_empty(filled)
+    assert load(filled, lines) == orjson.loads(lines[-1])["rows"]
+    assert dumped(filled)[1:] == lines[1:]
 
 
 def test_a_dump_sees_one_state_whatever_is_written_meanwhile(filled: Records) -> None:

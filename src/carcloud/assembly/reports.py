@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import datetime
 
 from carcloud.backends.records import Records
+from carcloud.safety.backup.months import months_known
 from carcloud.safety.governance.policy import Policy
 from carcloud.safety.grants.grant import ZONE, consents, ground_of
 from carcloud.safety.reports.facts import Facts
@@ -51,6 +52,7 @@ def facts_of(settings: Settings, folder: Folder, records: Records, tenant: str, 
         stopped=len(records.exports.stopped(year)) if home else 0,
         suspected=len(records.suspicions.open(LIMIT_SUSPECTED, tenant)),
         measures=_measures(settings, records, tenant),
+        backups=months_known(records),
     )
 
 

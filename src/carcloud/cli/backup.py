@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -15,11 +16,15 @@ from carcloud.assembly.backup.restoring import restore as restore_zone
 from carcloud.assembly.backup.taking import take
 from carcloud.assembly.records import open_records
 from carcloud.cli.options import DATA, Config, Data, zone_of
-from carcloud.errors import InputError, MissingError
-from carcloud.safety.backup.keeper import folders, set_folders
+from carcloud.errors import ConflictError, InputError, MissingError
+from carcloud.safety.backup.keeper import folders
+from carcloud.safety.backup.keeper import forget_folder as forget
 from carcloud.safety.backup.manifest import Manifest
+from carcloud.safety.backup.months import destroy_noted, lifetimes, outlived
 from carcloud.safety.backup.periods import Periods, name_of
 from carcloud.safety.backup.store import Store
+from carcloud.safety.governance.policy import Policy
+from carcloud.settings import Folder, Settings, governance_in_force
 
 app = typer.Typer()
 backup = typer.Typer(
@@ -30,6 +35,7 @@ app.add_typer(backup, name="backup")
 Keys = Annotated[
     Path, typer.Option("--keys", help="The folder of the backups' keys: neither in the zone nor in a backup.")
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether you mean it.")]
 Folders = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of backups.")]
 
 
@@ -97,33 +103,44 @@ def check_backups(
 def list_keys(
     keys: Keys,
     destroy: Annotated[str, typer.Option(help="Destroy a month's key, such as 2026-11, and with it its backups.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether you mean it.")] = False,
+    yes: Yes = False,
+    data: Annotated[Path | None, typer.Option("--data", help="The zone's data folder; else ./carcloud-data.")] = None,
+    config: Config = None,
 ) -> None:
-    """List the months whose backups can be opened, or destroy the key of one."""
-    periods = Periods(keys)
+    """List the months whose backups can be opened, with those the governance has outlived, or destroy a month's key."""
+    periods, zone = Periods(keys), _zone_of_keys(Periods(keys), data, config)
     if destroy:
         periods.key(destroy)
         if not yes:
             typer.confirm(f"Destroy all backups of {destroy}, wherever they lie? It cannot be undone.", abort=True)
-        periods.destroy(destroy)
+        if zone is None:
+            periods.destroy(destroy)
+            _say("No zone's audit log tells of it: give the zone's folder with --data.")
+        else:
+            with contextlib.closing(open_records(*zone)) as records:
+                destroy_noted(records, periods, destroy, zone[0].tenant)
+    policy = governance_in_force(*zone) if zone else None
     for period in periods.all():
-        typer.echo(period)
+        typer.echo(f"{period}{_age(period, policy)}")
 
 
 @backup.command("forget")
 def forget_folder(
     folder: Folders,
+    yes: Yes = False,
     data: Data = DATA,
     config: Config = None,
 ) -> None:
     """Have the zone forget a folder of backups that is gone for good, so that erasures wait for it no more."""
     settings, zone = zone_of(data, config)
     with contextlib.closing(open_records(settings, zone)) as records:
-        known = folders(records)
-        if folder.absolute() not in known:
-            do = f"It knows: {', '.join(map(str, known))}." if known else "It knows none."
-            raise MissingError(f"The zone knows no backups in {folder}.", do)
-        set_folders(records, [one for one in known if one != folder.absolute()])
+        open_ = records.erasures.lacking("ledger") if folder.absolute() in folders(records) else []
+        for erasure in open_:
+            typer.echo(f"{erasure.id}  vehicle {erasure.vehicle}  {erasure.at:%Y-%m-%dT%H:%M:%SZ}")
+        if open_ and not yes:
+            said = f"These {len(open_)} erasures wait for a ledger; backups in {folder} may bring the cars back."
+            typer.confirm(f"{said} Forget the folder?", abort=True)
+        forget(records, folder.absolute(), settings.tenant)
 
 
 @app.command()
@@ -161,6 +178,28 @@ def _apart(folders: dict[str, Path]) -> None:
         for other, around in folders.items():
             if name != other and path.resolve().is_relative_to(around.resolve()):
                 raise InputError(f"{name} lies within {other}.", "Give folders that lie apart, best on other disks.")
+
+
+def _zone_of_keys(periods: Periods, data: Path | None, config: Path | None) -> tuple[Settings, Folder] | None:
+    """Return the zone whose backups' keys these are, where it is given or lies where zones lie."""
+    if data is None and not DATA.is_dir():
+        return None
+    zone = zone_of(data or DATA, config)
+    if periods.of(zone[1].keys):
+        return zone
+    if data is None:
+        return None
+    do = "Give the folder of the zone that took the backups with --data."
+    raise ConflictError(f"The keys in {periods.folder} are not those of backups of the zone in {data}.", do)
+
+
+def _age(period: str, policy: Policy | None) -> str:
+    """Return what to say of a month beyond the governance's `days`."""
+    days = lifetimes(policy) if policy else None
+    for which, limit in (("longest", days[1]), ("shortest", days[0])) if days else ():
+        if outlived([period], limit, datetime.now(UTC).date()):
+            return f"  beyond the {which} retention of the governance in force, {limit} days"
+    return ""
 
 
 def _existing(path: Path) -> Path:

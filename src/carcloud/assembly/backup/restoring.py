@@ -35,12 +35,13 @@ from carcloud.assembly.backup.taking import LENGTH
 from carcloud.assembly.records import open_records
 from carcloud.backends.files import flush, write_flushed
 from carcloud.backends.records import Entry, Records
-from carcloud.backends.records.dump import check_empty, load
-from carcloud.errors import ConflictError, InputError
+from carcloud.backends.records.dump import check_empty, clear, load
+from carcloud.errors import CarcloudError, ConflictError, InputError
 from carcloud.safety.backup.frames import FrameReader
 from carcloud.safety.backup.keeper import erasure_of
 from carcloud.safety.backup.ledger import Line
 from carcloud.safety.backup.manifest import DO_OTHER, Manifest
+from carcloud.safety.backup.months import know_keys
 from carcloud.safety.backup.parcel import unpack
 from carcloud.safety.backup.periods import name_of
 from carcloud.safety.backup.store import Store
@@ -174,8 +175,13 @@ def _settle(plan: Plan, settings: Settings, folder: Folder, said: Said) -> None:
     try:
         with plan.store.opened(manifest, manifest.piece("records"), plan.key) as piece:
             said(f"records: {load(records, _lines(piece))} rows")
+    except BaseException:
+        records.close()
+        raise
+    try:
         records.erasures.reopen(datetime.fromisoformat(manifest.at))
         vault, erased = NameVault(folder.keys), 0
+        know_keys(records, plan.store.periods)
         ledgers.mend(plan.store, plan.beside, plan.ledger, said)
         for line in ledgers.union([plan.lines, ledgers.settle_folders(plan.store, records, said)]):
             if "erasure" in line.said:
@@ -189,8 +195,25 @@ def _settle(plan: Plan, settings: Settings, folder: Folder, said: Said) -> None:
         with ExitStack() as open_, plan.store.opened(manifest, manifest.piece("chunks"), plan.key) as piece:
             open_.callback(logging.shutdown)
             asyncio.run(settle(settings, folder, records, _chunks(piece), said))
+    except BaseException as error:
+        if settings.records:  # those in the folder go with it
+            _clear(records, error)
+        raise
     finally:
         records.close()
+
+
+def _clear(records: Records, error: BaseException) -> None:
+    """Empty a database that lies elsewhere again: else it keeps what was erased, and takes no other restore."""
+    try:
+        clear(records)
+        what = "The database of the records is as empty as before."
+    except CarcloudError as reason:
+        what = f"The database of the records could not be emptied again, which you must do: {reason.message}"
+    if isinstance(error, CarcloudError):
+        error.do = f"{error.do} {what}".strip()
+    else:
+        error.add_note(what)
 
 
 def _lines(piece: FrameReader) -> Iterator[bytes]:

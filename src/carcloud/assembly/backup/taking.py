@@ -45,6 +45,7 @@ from carcloud.safety.audit.tiles import ENTRIES, WIDTH, Tiles, bundled, levels, 
 from carcloud.safety.backup import ledger
 from carcloud.safety.backup.keeper import know_folder, sayings
 from carcloud.safety.backup.manifest import Manifest
+from carcloud.safety.backup.months import know_keys
 from carcloud.safety.backup.parcel import Packing
 from carcloud.safety.backup.periods import name_of
 from carcloud.safety.backup.store import Store, Taking
@@ -129,6 +130,7 @@ class _Backup:
         """Make the folder known to the zone, and the ledger complete."""
         self._store.periods.know(self._folder.keys)
         know_folder(self._records, self._store.folder)
+        know_keys(self._records, self._store.periods)
         erased = sayings(self._records.erasures.all(), NameVault(self._folder.keys))
         signed = Verifier(self._folder.keys, "ledger")
         lines = [*erased, {"backup": name}]

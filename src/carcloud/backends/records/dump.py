@@ -18,7 +18,7 @@ from datetime import date
 from typing import Any
 
 import orjson
-from sqlalchemy import BigInteger, Column, Connection, Date, MetaData, String, Table, func, insert, select, text
+from sqlalchemy import BigInteger, Column, Connection, Date, MetaData, String, Table, delete, func, insert, select, text
 from sqlalchemy.types import TypeDecorator
 
 from carcloud.backends.records import audit as _audit
@@ -79,6 +79,15 @@ def load(database: Database, lines: Iterable[bytes]) -> int:
             return _load(db, iter(lines))
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"These are no records of a backup: {type(error).__name__}.") from None
+
+
+def clear(database: Database) -> None:
+    """Delete all rows of all our tables, and have the database overwrite them."""
+    with database.transaction(writing=True) as db:
+        for table in reversed(metadata.sorted_tables):
+            if table is not schema_version:
+                db.execute(delete(table))
+    database.clean()
 
 
 def _check_empty(db: Connection) -> None:

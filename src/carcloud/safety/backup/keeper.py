@@ -19,8 +19,9 @@ from typing import Any
 
 import orjson
 
-from carcloud.backends.records import Erasure, Records
-from carcloud.errors import CarcloudError
+from carcloud.backends.records import Entry, Erasure, Records
+from carcloud.backends.records.noted import put_noted
+from carcloud.errors import CarcloudError, MissingError
 from carcloud.safety.backup.ledger import FILE, Signed, append, read
 from carcloud.safety.seal import NameVault
 from carcloud.safety.signer import Signature
@@ -46,6 +47,22 @@ def know_folder(records: Records, folder: Path) -> None:
 def set_folders(records: Records, known: Sequence[Path]) -> None:
     """Let the zone know these folders of backups and no other."""
     records.put_meta(FOLDERS, orjson.dumps([str(path) for path in known]).decode())
+
+
+def forget_folder(records: Records, folder: Path, tenant: str) -> int:
+    """Let the zone know a folder no more, noted for the audit log; return how many erasures waited.
+
+    Raises:
+        MissingError: it knows no such folder.
+    """
+    known = folders(records)
+    if folder not in known:
+        do = f"It knows: {', '.join(map(str, known))}." if known else "It knows none."
+        raise MissingError(f"The zone knows no backups in {folder}.", do)
+    waited = len(records.erasures.lacking("ledger"))
+    entry = Entry("machine", "forgetBackups", "zone", facts={"erasures": waited}, tenant=tenant)
+    put_noted(records, FOLDERS, orjson.dumps([str(one) for one in known if one != folder]).decode(), entry)
+    return waited
 
 
 def sayings(erasures: Sequence[Erasure], vault: NameVault) -> list[dict[str, Any]]:

@@ -73,6 +73,11 @@ class Periods:
                 do = "Give this zone a folder of its own for the keys of its backups."
                 raise ConflictError(f"The keys in {self.folder} are those of another zone's backups.", do)
 
+    def of(self, keys: Path) -> bool:
+        """Tell whether these are keys of the backups of the zone whose keys lie there."""
+        files = [(self.folder / f"{kind}.pub", keys / f"{kind}.pub") for kind in PUBLIC]
+        return all(kept.exists() and mine.exists() and kept.read_bytes() == mine.read_bytes() for kept, mine in files)
+
     def signed(self, kind: Kind, payload: bytes, signature: bytes) -> bool:
         """Tell whether the zone's signer signed this. Raise InputError where its public key is not here."""
         return verify(load_public_key(self.folder / f"{kind}.pub"), kind, payload, signature)

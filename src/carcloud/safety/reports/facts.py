@@ -20,6 +20,7 @@ class Facts:
     `signals`: rule's position in the policy → paths of the catalogue that it is the first to name; `unnamed`: those
     that no rule names. `consents`: purpose → how many cars' people agreed. `left`: (flow, class) → people whose data
     left in the year, flow "" for all together. `measures`: safeguard → whether it is in force, or how.
+    `backups`: months of which the zone knows keys of backups.
     """
 
     controller: ControllerSettings
@@ -40,6 +41,7 @@ class Facts:
     stopped: int
     suspected: int
     measures: Mapping[str, str]
+    backups: Sequence[str] = ()
 
     def rules(self, purpose: str | None = None) -> list[tuple[int, Rule]]:
         """Return the rules that keep something, of one purpose or of all, with their positions."""

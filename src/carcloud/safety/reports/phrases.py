@@ -147,6 +147,10 @@ _PHRASES: dict[str, tuple[str, str]] = {
     "risk_interest": ("personal data on legitimate interest", "个人数据以合法利益为依据"),
     "risk_leaves": ("data leave for another zone", "数据离开本区域"),
     "risk_own_id": ("data leave under the car's own id", "数据以车辆固有编号离开"),
+    "risk_backups": (
+        "backups can still be opened whose data are all older than the longest retention, {days} days",
+        "仍可打开的备份中，数据均已超过最长保存期限 {days} 天",
+    ),
     "risk_late": ("{late} requests of {year} were late", "{year} 年有 {late} 件请求超期"),
     "no_risks": ("The rules give none of the findings that are looked for.", "未发现所检查的问题。"),
     "opinions": ("Opinions", "意见"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, get_args
 
+from carcloud.safety.backup.months import lifetimes, outlived
 from carcloud.safety.governance.policy import Rule
 from carcloud.safety.reports import parts
 from carcloud.safety.reports.document import Document, Section
@@ -88,6 +89,8 @@ def _findings(facts: Facts) -> Iterator[tuple[str, str, dict[str, object]]]:
         yield "risk_leaves", f"{flow.name} → {flow.to}", {}
         if not flow.pseudonym:
             yield "risk_own_id", flow.name, {}
+    if (days := lifetimes(facts.policy)) and (months := outlived(facts.backups, days[1], facts.today)):
+        yield "risk_backups", ", ".join(months), {"days": days[1]}
     if late := facts.late():
         yield "risk_late", "–", {"late": late, "year": facts.year}
 

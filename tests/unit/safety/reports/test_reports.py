@@ -108,6 +108,14 @@ def test_draft_of_an_assessment_finds_what_somebody_must_judge(facts: Facts) -> 
     }
 
 
+def test_draft_names_months_whose_backups_hold_only_what_should_be_gone(facts: Facts) -> None:
+    for today, found in ((date(2026, 3, 30), None), (date(2026, 3, 31), "2026-02"), (NOW.date(), "2026-02")):
+        draft = report("impact", replace(facts, today=today, backups=["2026-02", "2026-10"]), "en")
+        rows = {row[0]: row[1] for row in section(draft, "What to look at").rows}
+        title = "backups can still be opened whose data are all older than the longest retention, 30 days"
+        assert rows.get(title) == found, today
+
+
 def test_draft_without_findings_says_so(facts: Facts) -> None:
     laboratory = pack("laboratory")
     assert laboratory is not None
