@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from carcloud.assembly.reports import facts_of
 from carcloud.backends.records import Entry, QuarantineEntry, Records
 from carcloud.backends.records.audit import Wanted
+from carcloud.backends.records.claims import Claim
 from carcloud.errors import ConflictError, InputError
 from carcloud.lake.exports import exporting
 from carcloud.lake.query import LakeQuery
@@ -83,6 +84,8 @@ def _lists(sources: Sources, vehicle: str) -> dict[str, Iterable[Mapping[str, An
     return {
         "vehicle.json": [asdict(car)],
         "certificates.json": map(asdict, records.certificates(vehicle)),
+        "claims.json": [_claim(claim) for claim in records.claims.of(vehicle)],
+        "suspicions.json": map(asdict, records.suspicions.of(vehicle, LIMIT_LISTED)),
         "grants.json": [_without_people(asdict(grant)) for grant in records.grants.of(vehicle)],
         "orders.json": [
             _without_people(asdict(order)) for order in records.orders.listed(tenant, vehicle, limit=LIMIT_LISTED)
@@ -91,6 +94,11 @@ def _lists(sources: Sources, vehicle: str) -> dict[str, Iterable[Mapping[str, An
         "acts.json": _acts(records, tenant, vehicle),
         "quarantine.json": _quarantined(sources, vehicle),
     }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    """Return a claim without what it is verified by, which is the zone's and not the person's."""
+    return {name: value for name, value in asdict(claim).items() if name != "verifier"}
 
 
 def _acts(records: Records, tenant: str, vehicle: str) -> Iterator[dict[str, Any]]:
