@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from carcloud.backends.records import Claim, Grant, Records, Vehicle
+from carcloud.backends.records import Claim, Grant, Person, Records, Vehicle
 from carcloud.errors import ConflictError, InputError, MissingError
 from tests.contracts.giving import consent
 
@@ -68,6 +68,12 @@ def test_what_is_over_does_not_stand_and_what_begins_later_is_told(records: Reco
     assert standing(records, AT + HOUR) == [(CAR, "later")]
 
 
+def a_person(records: Records, id_: str, *roles: str) -> None:
+    one = Person(id_, "acme", id_, id_, "active", AT, roles=frozenset(roles))
+    with records.transaction(writing=True) as db:
+        records.people.add(db, one)
+
+
 def own(at: datetime = AT, **more: object) -> Grant:
     given = replace(consent(CAR, "operation", at), grantee="person:anna", paths=("Vehicle.**",), commands=("lock",))
     return replace(given, **more)  # type: ignore[arg-type]
@@ -75,6 +81,7 @@ def own(at: datetime = AT, **more: object) -> Grant:
 
 def test_what_was_given_under_a_grant_ends_with_it(records: Records) -> None:
     enrolled(records, CAR)
+    a_person(records, "anna", "owner")
     mine = records.grants.give(own())
     theirs = records.grants.give(own(id="child", grantee="app:insurer", under=mine.id))
     (held,) = records.grants.held(AT, ["app:insurer"])
@@ -88,6 +95,31 @@ def test_what_was_given_under_a_grant_ends_with_it(records: Records) -> None:
     records.grants.give(own(AT + HOUR, id="child2", grantee="app:insurer", under=again.id))
     narrower = records.grants.give(own(AT + 2 * HOUR, id="narrower", commands=()))
     assert [one.grant for one in records.grants.held(AT + 2 * HOUR, ["person:anna", "app:insurer"])] == [narrower]
+
+
+def test_what_an_owner_gave_counts_while_they_are_one(records: Records) -> None:
+    enrolled(records, CAR)
+    a_person(records, "anna", "owner")
+    mine = records.grants.give(own(owner=True))
+    assert records.grants.grant(mine.id).owner
+    shared = records.grants.give(own(id="child", grantee="app:insurer", under=mine.id))
+    agreed = records.grants.give(consent(CAR, "research", AT, under=mine.id))
+    zones = records.grants.give(consent(CAR, "other", AT))
+
+    def counting() -> set[str]:
+        return {one.grant.id for one in records.grants.held(AT, ["zone", "app:insurer"])}
+
+    everything = {shared.id, agreed.id, zones.id}
+    assert (counting(), records.grants.idle(CAR)) == (everything, set())
+    with records.transaction(writing=True) as db:
+        records.people.change(db, "anna", state="suspended")
+    assert (counting(), records.grants.idle(CAR)) == ({zones.id}, {shared.id, agreed.id})
+    with records.transaction(writing=True) as db:
+        records.people.change(db, "anna", state="active")
+    assert counting() == everything
+    with records.transaction(writing=True) as db:
+        records.people.set_roles(db, "anna", {"viewer"})
+    assert (counting(), records.grants.idle(CAR)) == ({zones.id}, {shared.id, agreed.id})
 
 
 def test_an_owner_does_not_replace_what_the_zone_gave(records: Records) -> None:
@@ -136,8 +168,9 @@ def test_a_grant_that_cannot_be_read_counts_for_nothing_and_can_be_ended(records
         db.exec_driver_sql(f"UPDATE grants SET until_at = {2**62} WHERE id = '{far.id}'")
     unread: list[str] = []
     held = records.grants.held(AT, ["zone"], unread=unread)
-    assert ([one.grant.purpose for one in held], unread) == (["later", "research"], [broken.id])
-    assert held[0].grant.until_at == datetime(2200, 1, 1, tzinfo=UTC)
+    assert unread == [broken.id]
+    ends = {one.grant.purpose: one.grant.until_at for one in held}
+    assert ends == {"later": datetime(2200, 1, 1, tzinfo=UTC), "research": None}
     assert [grant.id for grant in records.grants.of(CAR)] == [broken.id]
     assert records.grants.revoke(broken.id, "machine", AT + HOUR).revoked_at == AT + HOUR
 

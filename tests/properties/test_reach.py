@@ -123,7 +123,7 @@ def step_of(grant: Grant, path: str) -> float:
         return 0.0
     if kind.endswith("[]"):
         return math.inf
-    return math.ceil(step) if "int" in kind else step
+    return float(math.ceil(step)) if "int" in kind else step
 
 
 def middle(value: float, step: float, signal: Signal) -> float:

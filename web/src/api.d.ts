@@ -609,7 +609,7 @@ export interface paths {
         put?: never;
         /**
          * Rekey Vehicle
-         * @description End a car's certificates and all grants on it; give out a token with which it joins anew under its id.
+         * @description End a car's certificates, open orders and all grants; give out a token to join anew with, under its id.
          */
         post: operations["rekey_vehicle_v1_vehicles__vehicle__rekey_post"];
         delete?: never;
@@ -2091,7 +2091,8 @@ export interface components {
          *
          *     `under`: the grant it was given under; null where the zone's own people gave it. `policy`: the hash of the
          *     governance it was given under. `standing`: holds, begins later, is over, revoked, or waits because what the
-         *     governance says of the purpose has changed since (`reworded`).
+         *     governance says of the purpose has changed since (`reworded`), or counts for nothing while whoever gave it is no
+         *     active owner (`idle`). `owner`: whether it is to the car's owner.
          */
         GrantShown: {
             /** Id */
@@ -2129,6 +2130,8 @@ export interface components {
             under: string | null;
             /** Policy */
             policy: string;
+            /** Owner */
+            owner: boolean;
             /** Revoked At */
             revoked_at: string | null;
             /** Revoked By */
@@ -2160,12 +2163,19 @@ export interface components {
             from?: string | null;
             /** Until */
             until?: string | null;
+            /**
+             * Owner
+             * @description Whether the person is the car's owner; for the zone's own people
+             */
+            owner?: boolean;
         };
         /**
          * GrantsOf
          * @description A car's grants: how each purpose stands, and every version of every grant, the newest first.
          *
-         *     `may_give`, `may_revoke`: whether whoever asks may; `commands`: what a car can be told.
+         *     How purposes stand is shown to the car's owner and the zone's own people only; to others the list is empty.
+         *     `may_give`, `may_revoke`: whether whoever asks may; `may_own`: say whose the car is; `commands`: what a car can be
+         *     told.
          */
         GrantsOf: {
             /** Vehicle */
@@ -2178,6 +2188,8 @@ export interface components {
             may_give: boolean;
             /** May Revoke */
             may_revoke: boolean;
+            /** May Own */
+            may_own: boolean;
             /** Commands */
             commands: string[];
         };
@@ -2494,6 +2506,16 @@ export interface components {
             days: number;
         };
         /**
+         * OrderKey
+         * @description A person's key that the order signer knows.
+         */
+        OrderKey: {
+            /** Name */
+            name: string;
+            /** Key */
+            key: string;
+        };
+        /**
          * OrderList
          * @description Orders, the newest first; ask again with `before` the last one's `queued_at` for more.
          */
@@ -2709,6 +2731,22 @@ export interface components {
             streams?: number | null;
             /** Lake Bytes */
             lake_bytes?: number | null;
+        };
+        /**
+         * Rekeyed
+         * @description A claim to join anew with. `order_keys`: registered for this car alone; remove those of who sold it.
+         *
+         *     `carcloud operator remove NAME` does so on the order signer's side. null: it could not be asked.
+         */
+        Rekeyed: {
+            /** Vehicle */
+            vehicle: string;
+            /** Token */
+            token: string;
+            /** Ends At */
+            ends_at: string;
+            /** Order Keys */
+            order_keys: components["schemas"]["OrderKey"][] | null;
         };
         /**
          * RemoveFactor
@@ -3577,6 +3615,8 @@ export interface components {
         /**
          * Zone
          * @description The zone. `log` and `witnesses`: their keys as verifiers take them.
+         *
+         *     Only the tenant that the zone is run for sees other tenants, what leaves, who is counted, and all replicas.
          */
         Zone: {
             /** Name */
@@ -5019,7 +5059,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ClaimGiven"];
+                    "application/json": components["schemas"]["Rekeyed"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

@@ -135,7 +135,7 @@ def _vehicle(ports: Ports, id_: str) -> Resource | None:
 
 def _granted(ports: Ports, caller: Caller, resource: Resource) -> Resource:
     held = held_by(ports.records, ports.ground, caller, resource.id if resource.kind == "Vehicle" else None)
-    return replace(resource, granted=bool(held), owned=any(one.grant.under is None for one in held))
+    return replace(resource, granted=bool(held), owned=any(one.grant.owner for one in held))
 
 
 def _no_vehicle(id_: str) -> MissingError:

@@ -1,5 +1,6 @@
 """Grants: who may see or do what with a car, for what and until when; and what was consented to."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -26,7 +27,8 @@ class GrantShown(BaseModel):
 
     `under`: the grant it was given under; null where the zone's own people gave it. `policy`: the hash of the
     governance it was given under. `standing`: holds, begins later, is over, revoked, or waits because what the
-    governance says of the purpose has changed since (`reworded`).
+    governance says of the purpose has changed since (`reworded`), or counts for nothing while whoever gave it is no
+    active owner (`idle`). `owner`: whether it is to the car's owner.
     """
 
     id: str
@@ -44,6 +46,7 @@ class GrantShown(BaseModel):
     given_by: str
     under: str | None
     policy: str
+    owner: bool
     revoked_at: Time | None
     revoked_by: str | None
     standing: str
@@ -63,7 +66,9 @@ class ConsentState(BaseModel):
 class GrantsOf(BaseModel):
     """A car's grants: how each purpose stands, and every version of every grant, the newest first.
 
-    `may_give`, `may_revoke`: whether whoever asks may; `commands`: what a car can be told.
+    How purposes stand is shown to the car's owner and the zone's own people only; to others the list is empty.
+    `may_give`, `may_revoke`: whether whoever asks may; `may_own`: say whose the car is; `commands`: what a car can be
+    told.
     """
 
     vehicle: str
@@ -71,6 +76,7 @@ class GrantsOf(BaseModel):
     grants: list[GrantShown]
     may_give: bool
     may_revoke: bool
+    may_own: bool
     commands: list[str]
 
 
@@ -90,6 +96,9 @@ class GrantWanted(BaseModel):
     precision: dict[Glob, float] = Field(default_factory=dict, max_length=LIMIT_PATHS)
     from_: AwareDatetime | None = Field(None, alias="from")
     until: AwareDatetime | None = None
+    owner: bool = Field(
+        default_factory=bool, description="Whether the person is the car's owner; for the zone's own people"
+    )
 
 
 routes = APIRouter(tags=["grants"], responses=RESPONSES)
@@ -124,6 +133,7 @@ async def give_grant(
             wanted.precision,
             wanted.from_,
             wanted.until,
+            wanted.owner,
         )
         ground = ports.ground
         made = give(ports.records, ground, vehicle, asked, caller.id, owner_of(ports, caller, "giveGrant"))
@@ -155,17 +165,20 @@ def _grants(ports: Ports, vehicle: str, caller: Caller) -> GrantsOf:
     every = ports.records.grants.of(vehicle)
     ids = {grant.id: grant for grant in every}
     mine = owner_of(ports, caller, "readGrants")
+    idle = ports.records.grants.idle(vehicle)
     held = [one.grant for one in ports.records.grants.held(now, [ZONE], [vehicle]) if ground.holds(one, now)]
     if mine is not None:
         every = _of_owner(ports, ground, vehicle, mine, every, now)
-    car = Resource("Vehicle", vehicle, caller.tenant, granted=True, owned=bool(mine) and _owned(ports, vehicle, caller))
+    owned = bool(mine) and _owned(ports, vehicle, caller)
+    car = Resource("Vehicle", vehicle, caller.tenant, granted=True, owned=owned)
     allows = ports.reception.policy.allows
     return GrantsOf(
         vehicle=vehicle,
-        consents=_consents(ground, held),
-        grants=[_shown(grant, ids.get(grant.under or ""), ground, now) for grant in every],
+        consents=_consents(ground, held) if owned or mine is None else [],
+        grants=[_shown(grant, ids.get(grant.under or ""), ground, now, idle) for grant in every],
         may_give=allows(caller, "giveGrant", car),
         may_revoke=allows(caller, "revokeGrant", car),
+        may_own=mine is None and allows(caller, "giveGrant", car),
         commands=list(COMMANDS),
     )
 
@@ -202,18 +215,20 @@ def _consents(ground: Ground, held: list[Grant]) -> list[ConsentState]:
     ]
 
 
-def _shown(grant: Grant, under: Grant | None, ground: Ground, now: datetime) -> GrantShown:
+def _shown(grant: Grant, under: Grant | None, ground: Ground, now: datetime, idle: Collection[str] = ()) -> GrantShown:
     said = {name: value for name, value in vars(grant).items() if name in GrantShown.model_fields}
     said |= {"paths": list(grant.paths), "commands": list(grant.commands), "precision": dict(grant.precision)}
-    standing = _standing(grant, under, ground, now)
+    standing = _standing(grant, under, ground, now, idle)
     return GrantShown.model_validate(said | {"from": grant.from_at, "until": grant.until_at, "standing": standing})
 
 
-def _standing(grant: Grant, under: Grant | None, ground: Ground, now: datetime) -> str:
+def _standing(grant: Grant, under: Grant | None, ground: Ground, now: datetime, idle: Collection[str]) -> str:
     if grant.revoked_at is not None:
         return "revoked"
     if grant.until_at is not None and grant.until_at <= now:
         return "over"
     if grant.from_at > now:
         return "later"
+    if grant.id in idle:
+        return "idle"
     return "holds" if ground.holds(Held(grant, under), now) else "reworded"

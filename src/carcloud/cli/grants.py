@@ -38,13 +38,14 @@ def grant_give(
     precision: Annotated[list[str] | None, typer.Option(help="GLOB=STEP: show these numbers to a step only.")] = None,
     from_: Annotated[datetime | None, typer.Option("--from", help="From when on, UTC; now if none is given.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Until when, UTC; else until it is revoked.")] = None,
+    owner: Annotated[bool, typer.Option("--owner", help="The person is the car's owner.")] = False,
     data: Data = DATA,
     config: Config = None,
 ) -> None:
     """Give a grant; what stands for the same grantee and purpose ends with it."""
     steps = dict(_step(text) for text in precision or [])
-    times = [None if at is None else at.replace(tzinfo=UTC) for at in (from_, until)]
-    wanted = Wanted(grantee, purpose, tuple(path or ()), tuple(command or ()), steps, *times)
+    begins, ends = (None if at is None else at.replace(tzinfo=UTC) for at in (from_, until))
+    wanted = Wanted(grantee, purpose, tuple(path or ()), tuple(command or ()), steps, begins, ends, owner)
     with _desk(data, config) as (records, ground, folder):
         given = give(records, ground, vehicle, wanted, MACHINE)
         tell(folder, subjects.GRANT, vehicle.encode())
@@ -131,4 +132,5 @@ def _line(one: Grant) -> str:
     over = "" if one.revoked_at is None else f", revoked {one.revoked_at:%Y-%m-%dT%H:%M:%SZ}"
     what = " ".join([*one.paths, *one.commands, *(f"{glob}={step:g}" for glob, step in one.precision)])
     when = f"from {one.from_at:%Y-%m-%dT%H:%M:%SZ}{ends}{over}"
+    what += "  (owner)" if one.owner else ""
     return f"{one.id}  {one.grantee:24}  {one.purpose:16}  {one.version:3}  {when}  {what}"

@@ -19,7 +19,7 @@ from carcloud.backends.records.orders import Given, Order
 from carcloud.lake.rows import PARTITIONS, SCHEMA
 from carcloud.safety.people import secrets
 from carcloud.safety.people.accounts import make_link
-from carcloud.safety.people.register import Register
+from carcloud.safety.people.register import Change, Register
 from carcloud.stream import subjects
 from carcloud.twin.values import Last
 from tests.granted import granted
@@ -235,6 +235,7 @@ def test_an_owner_shares_a_part_and_no_more_than_they_hold(
     anna, bert, insurer = come_in("anna", "owner"), come_in("bert", "owner"), client_of("partner", "insurer")
     ends = datetime.now(UTC) + timedelta(days=30)
     scope: dict[str, Any] = {"paths": (SPEED,), "precision": {SPEED: 5}, "commands": ("lock",), "until_at": ends}
+    scope |= {"owner": True}
     granted(zone.records, zone.ground, CAR, who(anna), "operation", **scope, from_at=LONG_AGO)
     wanted = {"grantee": "app:insurer", "purpose": "operation", "paths": [SPEED]}
     for more in (
@@ -264,7 +265,7 @@ def test_an_owner_agrees_withdraws_and_gives_up_and_what_they_gave_ends(
     zone: Zone, api: httpx.Client, come_in: Callable[..., httpx.Client], client_of: Callable[..., httpx.Client]
 ) -> None:
     anna, insurer = come_in("anna", "owner"), client_of("partner", "insurer")
-    own = granted(zone.records, zone.ground, CAR, who(anna), "operation", paths=(SPEED,))
+    own = granted(zone.records, zone.ground, CAR, who(anna), "operation", paths=(SPEED,), owner=True)
     zones = granted(zone.records, zone.ground, CAR, "app:workshop", "operation", paths=(SPEED,))
     agreed = anna.post(GRANTS, json={"grantee": "zone", "purpose": "research"}).json()
     shared = anna.post(GRANTS, json={"grantee": "app:insurer", "purpose": "operation", "paths": [SPEED]}).json()
@@ -279,6 +280,46 @@ def test_an_owner_agrees_withdraws_and_gives_up_and_what_they_gave_ends(
     assert insurer.get(GRANTS).status_code == 404
     assert anna.get(GRANTS).status_code == 404
     assert {grant["standing"] for grant in api.get(GRANTS).json()["grants"] if grant["id"] != zones.id} == {"revoked"}
+
+
+def test_only_whom_the_zone_made_owner_gives_and_withdraws_and_sees_what_is_agreed(
+    zone: Zone, api: httpx.Client, come_in: Callable[..., httpx.Client], client_of: Callable[..., httpx.Client]
+) -> None:
+    anna, bert, insurer = come_in("anna", "owner"), come_in("bert", "owner"), client_of("partner", "insurer")
+    granted(zone.records, zone.ground, CAR, who(anna), "operation", paths=(SPEED,), owner=True)
+    for other in (who(bert), "app:insurer"):
+        granted(zone.records, zone.ground, CAR, other, "operation", paths=(SPEED,))
+    agreed = anna.post(GRANTS, json={"grantee": "zone", "purpose": "research"}).json()
+    assert bert.post(GRANTS, json={"grantee": "zone", "purpose": "research"}).status_code == 403
+    assert bert.delete(f"{GRANTS}/{agreed['id']}").status_code == 403
+    for partner in (bert, insurer):
+        shown = partner.get(GRANTS).json()
+        assert (shown["consents"], [grant["id"] == agreed["id"] for grant in shown["grants"]]) == ([], [False])
+        assert (shown["may_give"], shown["may_own"]) == (False, False)
+    assert api.get(GRANTS).json()["may_own"] is True
+    whose = {"grantee": who(bert), "purpose": "operation", "paths": [SPEED], "owner": True}
+    assert anna.post(GRANTS, json=whose).status_code == 403
+    assert api.post(GRANTS, json=whose | {"grantee": "app:insurer"}).status_code == 400
+    assert api.post(GRANTS, json=whose).json()["owner"] is True
+    assert bert.get(GRANTS).json()["may_give"] is True
+
+
+def test_what_a_suspended_owner_gave_counts_for_nothing(
+    zone: Zone, api: httpx.Client, come_in: Callable[..., httpx.Client], client_of: Callable[..., httpx.Client]
+) -> None:
+    anna, insurer = come_in("anna", "owner"), client_of("partner", "insurer")
+    granted(zone.records, zone.ground, CAR, who(anna), "operation", paths=(SPEED,), owner=True)
+    anna.post(GRANTS, json={"grantee": "zone", "purpose": "research"})
+    anna.post(GRANTS, json={"grantee": "app:insurer", "purpose": "operation", "paths": [SPEED]})
+    assert insurer.get(GRANTS).status_code == 200
+    Register(zone.records).change(None, who(anna).partition(":")[2], Change(state="suspended"))
+    assert insurer.get(GRANTS).status_code == 404
+    shown = api.get(GRANTS).json()
+    assert standing(shown)["research"] is False
+    assert {grant["grantee"]: grant["standing"] for grant in shown["grants"]} == {
+        **{"zone": "idle", "app:insurer": "idle"},
+        who(anna): "holds",
+    }
 
 
 def test_a_rekeyed_car_begins_without_grants(

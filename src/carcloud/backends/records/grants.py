@@ -2,7 +2,8 @@
 
 Rules:
 * Every giving is a version, none is overwritten. A new version ends the one before; of a version only its end is added.
-* A grant given under another ends with it, at the latest: at once where that one is revoked or given anew.
+* A grant given under another ends with it, at the latest: at once where that one is revoked or given anew. It counts
+  only while whoever gave it is an active person with the role of an owner.
 * What joins a car to another owner ends with `reset`: every grant on it, whoever gave it.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    Boolean,
     Column,
     Connection,
     Index,
@@ -26,12 +28,14 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
     insert,
+    literal,
     select,
     update,
 )
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, metadata
+from carcloud.backends.records.people import people, roles_of
 from carcloud.errors import ConflictError, InputError, MissingError
 
 log = logging.getLogger(__name__)
@@ -63,6 +67,7 @@ grants = Table(
     Column("under", String(32)),
     Column("policy", String(64), nullable=False),
     Column("said", String(64), nullable=False),
+    Column("owner", Boolean, nullable=False, default=False),
     Column("revoked_at", Instant),
     Column("revoked_by", String(96)),
     UniqueConstraint("vehicle", "grantee", "purpose", "version"),
@@ -78,6 +83,7 @@ class Grant:
     paths: globs of signals. commands: what the car may be told. precision: (glob, step), the first that names a signal.
     under: the grant it was given under, None where the zone's own people gave it.
     policy: the hash of the governance it was given under. said: the hash of what that said of the purpose.
+    owner: whether it is to the car's owner, who gives and withdraws its consents and may share what they hold.
     """
 
     id: str
@@ -97,6 +103,7 @@ class Grant:
     under: str | None
     policy: str
     said: str
+    owner: bool = False
     revoked_at: datetime | None = None
     revoked_by: str | None = None
 
@@ -192,6 +199,7 @@ class Grants:
         above = grants.alias("above")
         query = select(grants, above).outerjoin(above, grants.c.under == above.c.id)
         query = query.where(grants.c.grantee.in_(list(grantees)), grants.c.revoked_at.is_(None), _not_over(at))
+        query = query.where(above.c.id.is_(None) | above.c.grantee.in_(_owners()))
         if vehicles is not None:
             query = query.where(grants.c.vehicle.in_(list(vehicles)))
         if tenant is not None:
@@ -211,6 +219,13 @@ class Grants:
                 continue
             found.append(Held(grant, under))
         return found
+
+    def idle(self, vehicle: str) -> set[str]:
+        """Return the ids of those on a car that count for nothing, since whoever gave them is no active owner now."""
+        above = grants.alias("above")
+        query = select(grants.c.id).join(above, grants.c.under == above.c.id)
+        query = query.where(grants.c.vehicle == vehicle, above.c.grantee.not_in(_owners()))
+        return {row.id for row in self._database.rows(query)}
 
     def _last(self, db: Connection, wanted: Grant) -> Grant | None:
         mine = (grants.c.vehicle == wanted.vehicle) & (grants.c.grantee == wanted.grantee)
@@ -245,6 +260,12 @@ def _check_room(db: Connection, which: Any, at: datetime, limit: int) -> None:
     standing = select(func.count()).select_from(grants).where(which, grants.c.revoked_at.is_(None), _not_over(at))
     if int(db.execute(standing).scalar_one()) >= limit:
         raise InputError(f"{limit} such grants stand already.", "Revoke those that are not needed.")
+
+
+def _owners() -> Any:
+    """Return whoever is an active person with the role of an owner, as grantees are named."""
+    named = select(literal("person:") + people.c.id).join(roles_of, roles_of.c.person == people.c.id)
+    return named.where(people.c.state == "active", roles_of.c.role == "owner")
 
 
 def _not_over(at: datetime) -> Any:
@@ -296,6 +317,7 @@ def _grant_of(values: dict[str, Any]) -> Grant:
 
 def _entry(action: str, grant: Grant, by: str) -> Entry:
     facts = {"grant": grant.id, "grantee": grant.grantee, "purpose": grant.purpose, "version": grant.version}
+    facts |= {"owner": True} if grant.owner else {}
     facts |= {"policy": grant.policy}
     return Entry(by, action, f"vehicle:{grant.vehicle}", facts=facts, tenant=grant.tenant)
 

@@ -1,8 +1,8 @@
 """Where grants are given, revoked and looked up: the decisions are in `grant` and `reach`, here are the records.
 
 Rules:
-* Whoever runs the zone gives grants on any car. An owner gives under the grant the zone gave to them, on that car, and
-  no more than it; what they were given by another owner they cannot pass on.
+* Whoever runs the zone gives grants on any car. An owner gives under the grant by which the zone made them that, on
+  that car, and no more than it; what they were given by another owner they cannot pass on.
 * An owner revokes what they gave, their own grant, and consents; nothing else that the zone gave.
 * Waits for disk: call it in a thread.
 """
@@ -79,9 +79,9 @@ def reach_by_grants(records: Records, ground: Ground, caller: Caller) -> Reach:
 
 
 def roots(records: Records, ground: Ground, vehicle: str, own: Collection[str], now: datetime) -> list[Held]:
-    """Return the grants on a car that the zone itself gave to these, and that hold."""
+    """Return the grants on a car by which the zone made these its owner, and that hold."""
     held = records.grants.held(now, own, [vehicle])
-    return [one for one in held if one.grant.under is None and ground.holds(one, now)]
+    return [one for one in held if one.grant.owner and ground.holds(one, now)]
 
 
 def _under(wanted: Wanted, by: str, ground: Ground, now: datetime, mine: list[Held], records: Records) -> Grant:

@@ -61,7 +61,10 @@ Scope = tuple[str, tuple[str, ...], tuple[tuple[str, float], ...]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What somebody asks to be granted. Times: None is from now, and until it is revoked."""
+    """What somebody asks to be granted. Times: None is from now, and until it is revoked.
+
+    owner: whether the grantee is the car's owner; only the zone's own people can say so.
+    """
 
     grantee: str
     purpose: str
@@ -70,6 +73,7 @@ class Wanted:
     precision: Mapping[str, float] = field(default_factory=dict)
     from_at: datetime | None = None
     until_at: datetime | None = None
+    owner: bool = False
 
 
 class Ground:
@@ -209,6 +213,8 @@ def made(wanted: Wanted, vehicle: Vehicle, by: str, ground: Ground, now: datetim
     wanted = replace(wanted, from_at=_instant(wanted.from_at), until_at=_instant(wanted.until_at))
     _check(wanted, ground, now)
     from_at, until_at = wanted.from_at or now, wanted.until_at
+    if own is not None and wanted.owner:
+        raise NotAllowedError("Only who runs the zone says whose a car is.", "Leave `owner` out.")
     if own is not None and until_at is None:
         until_at = own.grant.until_at
     grant = Grant(
@@ -229,6 +235,7 @@ def made(wanted: Wanted, vehicle: Vehicle, by: str, ground: Ground, now: datetim
         under=None if own is None else own.grant.id,
         policy=ground.policy.hash,
         said=ground.said[wanted.purpose],
+        owner=wanted.owner,
     )
     if wanted.paths and not ground.opened(Held(grant)) and not ground.names_vin(Held(grant)):
         message = f"The governance uses none of these signals for {wanted.purpose}."
@@ -266,6 +273,8 @@ def _check(wanted: Wanted, ground: Ground, now: datetime) -> None:
     if not GRANTEE.fullmatch(wanted.grantee):
         do = "Name zone, person:ID, token:ID or app:NAME; see `carcloud person list` and `carcloud token list`."
         raise InputError(f"{wanted.grantee[:96]!r} is nobody to grant to.", do)
+    if wanted.owner and not wanted.grantee.startswith("person:"):
+        raise InputError("An owner is a person.", "Name person:ID, or leave `owner` out.")
     purpose = ground.policy.purposes.get(wanted.purpose)
     if purpose is None:
         do = f"The zone's purposes: {', '.join(ground.policy.purposes)}."
