@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -67,7 +67,8 @@ def killed(zone: RunningZone) -> None:
     """End the whole zone as a power cut does."""
     everything = [psutil.Process(zone.process.pid), *psutil.Process(zone.process.pid).children(recursive=True)]
     for process in everything:
-        os.kill(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # children end with their parent
+            os.kill(process.pid, signal.SIGKILL)
     zone.process.wait()
     psutil.wait_procs(everything, timeout=10)
     zone.stop()
