@@ -1,6 +1,6 @@
 """Who may do what: every route of `/v1` says by `allowed` which act it is, and the policies decide.
 
-- A car of another tenant does not exist for the caller: 404, as for one that nobody has.
+- A car of another tenant does not exist for the caller: 404, and in the audit log the same, as for one that nobody has.
 - What was denied is noted for the audit log.
 """
 
@@ -45,7 +45,8 @@ class Allowed:
         vehicle = request.path_params.get("vehicle")
         if vehicle is not None:
             found = await run_in_threadpool(_vehicle, ports, vehicle)
-            resource = found or resource
+            if found is not None and found.tenant == caller.tenant:
+                resource = found
         policy = ports.reception.policy
         if not policy.allows(caller, self.action, resource):
             if resource.tenant == caller.tenant:

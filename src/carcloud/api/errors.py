@@ -62,7 +62,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = ".".join(str(part) for part in first["loc"]).encode(errors="replace").decode()
         return error_response(InputError(f"{place}: {first['msg']}.", "Mend it; /v1/openapi.json describes the call."))
 
     @app.exception_handler(HTTPException)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Ports, Wired
+from carcloud.api.said import Text
 from carcloud.api.times import Time
 from carcloud.backends.records import Certificate, Claim, State
 from carcloud.errors import CarcloudError, TryLaterError
@@ -25,14 +26,14 @@ class ClaimWanted(BaseModel):
     """How long a claim holds, and which control unit the car must show."""
 
     hours: int = Field(CLAIM_HOURS, ge=1, le=LIMIT_HOURS)
-    serial_hash: str | None = Field(None, description="SHA-256 of a control unit's serial number, hexadecimal")
+    serial_hash: Text | None = Field(None, description="SHA-256 of a control unit's serial number, hexadecimal")
 
 
 class CarWanted(ClaimWanted):
     """A car that shall join."""
 
-    vin: str
-    label: str | None = None
+    vin: Text
+    label: Text | None = None
 
 
 class ClaimGiven(BaseModel):

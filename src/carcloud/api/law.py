@@ -10,6 +10,7 @@ from carcloud.api.approvals import Waits, waits
 from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Ports, Wired
+from carcloud.api.said import Text
 from carcloud.errors import ConflictError, NotAllowedError, TryLaterError
 from carcloud.safety.governance.differences import differences
 from carcloud.safety.governance.policy import Policy, parse
@@ -23,7 +24,7 @@ LIMIT_TEXT = 500_000
 class Proposed(BaseModel):
     """A governance file, YAML or JSON."""
 
-    text: Annotated[str, Field(min_length=1, max_length=LIMIT_TEXT)]
+    text: Annotated[Text, Field(min_length=1, max_length=LIMIT_TEXT)]
 
 
 class Checked(BaseModel):

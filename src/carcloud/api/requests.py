@@ -9,9 +9,10 @@ from pydantic import BaseModel, Field
 from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
+from carcloud.api.said import Text
 from carcloud.api.times import Time, now
-from carcloud.backends.records.requests import REQUEST_KINDS, Outcome, Request, RequestKind
-from carcloud.errors import InputError, TryLaterError
+from carcloud.backends.records.requests import LIMIT_REFERENCE, LIMIT_WHY, REQUEST_KINDS, Outcome, Request, RequestKind
+from carcloud.errors import TryLaterError
 from carcloud.safety.reports.phrases import Language
 from carcloud.safety.reports.reports import ReportKind, report
 
@@ -44,8 +45,8 @@ class Asked(BaseModel):
     """What somebody asked for. `reference`: your own file, where the person is known; `received`: today if left out."""
 
     kind: RequestKind
-    vehicle: Annotated[str, Field(max_length=64)] | None = None
-    reference: Annotated[str, Field(max_length=64)] = ""
+    vehicle: Annotated[Text, Field(max_length=64)] | None = None
+    reference: Annotated[Text, Field(max_length=LIMIT_REFERENCE)] = ""
     received: date | None = None
 
 
@@ -53,7 +54,7 @@ class Closing(BaseModel):
     """What became of it. `why` is kept beside the audit log, never in it; a refusal needs one."""
 
     outcome: Outcome
-    why: Annotated[str, Field(max_length=2000)] = ""
+    why: Annotated[Text, Field(max_length=LIMIT_WHY)] = ""
 
 
 class SectionShown(BaseModel):
@@ -90,9 +91,7 @@ def add_request(
     """Take down what somebody asked for; the governance in force says within how many days it is answered."""
     at = now()
     came = asked.received or at.date()
-    if not came.year >= FIRST_YEAR or came > at.date():
-        raise InputError(f"{came} is no day on which it can have come.", "Give a day up to today.")
-    due = came + timedelta(days=ports.governance().days_to_answer(asked.kind))
+    due = min(came, at.date()) + timedelta(days=ports.governance().days_to_answer(asked.kind))
     made = Request(caller.tenant, asked.kind, asked.vehicle, asked.reference, came, due, at)
     ports.records.requests.add(made, caller.id)
     return _shown(made)
@@ -103,8 +102,6 @@ def close_request(
     ports: Wired, request: str, closing: Closing, caller: Annotated[Caller, Depends(allowed("changeRequests"))]
 ) -> RequestShown:
     """Say what became of a request; it is never opened again."""
-    if closing.outcome == "refused" and not closing.why.strip():
-        raise InputError("A refusal needs a reason.", "Give it in `why`: the person has a right to it.")
     return _shown(ports.records.requests.close(caller.tenant, request, closing.outcome, caller.id, now(), closing.why))
 
 

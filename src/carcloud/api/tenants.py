@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from carcloud.api.auth import Allowed, Caller
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Ports, Wired
+from carcloud.api.said import Text
 from carcloud.api.times import Time
 from carcloud.backends.records import Quotas, Tenant, Use
 from carcloud.safety import tenants
@@ -30,13 +31,13 @@ class QuotasShown(BaseModel):
 class TenantWanted(BaseModel):
     """A tenant to be made. `overlay`: signals of its own, YAML or JSON. `login`: its first operator's."""
 
-    name: str
-    title: str = ""
-    colour: str = Field("", description="#rrggbb")
-    logo: str = ""
-    overlay: str = ""
+    name: Text
+    title: Text = ""
+    colour: Text = Field("", description="#rrggbb")
+    logo: Text = ""
+    overlay: Text = ""
     quotas: QuotasShown = QuotasShown()
-    login: str = ""
+    login: Text = ""
 
 
 class TenantShown(BaseModel):

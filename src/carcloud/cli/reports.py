@@ -27,7 +27,6 @@ from carcloud.settings import governance_in_force
 from carcloud.stream.quarantine import Quarantine
 
 YEARS = range(2020, 2200)
-LIMIT_REFERENCE = 64
 
 app = typer.Typer()
 request = typer.Typer(help="What people asked for about their data, and until when.", no_args_is_help=True)
@@ -48,13 +47,9 @@ def request_add(
     settings, folder = zone_of(data, config, tenant)
     if kind not in REQUEST_KINDS:
         raise InputError(f"{kind[:64]!r} is no kind of request.", f"Give one of {', '.join(REQUEST_KINDS)}.")
-    if len(reference) > LIMIT_REFERENCE:
-        raise InputError("The reference is too long.", f"Give at most {LIMIT_REFERENCE} characters.")
     now = datetime.now(UTC)
     came = _day(received) if received else now.date()
-    if came > now.date():
-        raise InputError(f"{came} is still to come.", "Give the day on which the request came.")
-    due = came + timedelta(days=governance_in_force(settings, folder).days_to_answer(kind))
+    due = min(came, now.date()) + timedelta(days=governance_in_force(settings, folder).days_to_answer(kind))
     with contextlib.closing(open_records(settings, folder)) as records:
         made = Request(settings.tenant, kind, vehicle, reference, came, due, now)
         records.requests.add(made, "machine")
@@ -87,8 +82,6 @@ def request_close(
     known = next((one for one in OUTCOMES if one == outcome), None)
     if known is None:
         raise InputError(f"{outcome[:64]!r} is no outcome.", "Give done or refused.")
-    if known == "refused" and not why:
-        raise InputError("A refusal needs a reason.", "Give it with --why: the person has a right to it.")
     with contextlib.closing(open_records(settings, folder)) as records:
         closed = records.requests.close(settings.tenant, id_, known, "machine", datetime.now(UTC), why)
     typer.echo(f"{closed.id}  {closed.outcome}")

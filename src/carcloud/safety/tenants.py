@@ -18,7 +18,7 @@ from pathlib import Path
 from carcloud.backends.records import Entry, Person, Quotas, Records, Tenant
 from carcloud.errors import ConflictError, InputError
 from carcloud.safety.people import secrets
-from carcloud.safety.people.accounts import LOGIN, make_link
+from carcloud.safety.people.accounts import checked_login, make_link
 from carcloud.safety.seal import Seals
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.catalogue import Catalogue, parse
@@ -61,15 +61,12 @@ def create(records: Records, keys: Path, home: str, zone: Catalogue, wanted: Wan
 
     Raises:
         InputError: name, brand, quota or overlay is not as it must be.
-        ConflictError: there is one of this name, the login is taken, or the overlay changes what a signal means.
+        ConflictError: there is one of this name, the login cannot be had, or the overlay changes what a signal means.
     """
     now, login = datetime.now(UTC), wanted.login or f"{wanted.name.lower()}-admin"
     tenant = _checked(wanted, now)
     _check_overlay(records, zone, tenant)
-    if not LOGIN.fullmatch(login):
-        raise InputError(f"{login!r} is no login.", "Use up to 64 small letters, digits and . _ - @ +.")
-    if records.people.by_login(login) is not None:
-        raise ConflictError(f"There is a person {login!r} already.", "Choose another with --login.")
+    login = checked_login(records, login)
     facts = {"change": "created", **_limits(tenant.quotas), "signals": len(own_signals([tenant]))}
     records.tenants.add(tenant, _entry(tenant.name, facts, by, home))
     Seals(keys, home).of(tenant.name)

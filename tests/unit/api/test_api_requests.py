@@ -29,6 +29,7 @@ def test_request_is_taken_down_listed_and_closed_once(api: httpx.Client) -> None
         ({"kind": "access", "reference": "x" * 65}, 400),
         ({"kind": "access", "received": "2999-01-01"}, 400),
         ({"kind": "access", "received": "0001-01-01"}, 400),
+        ({"kind": "access", "received": "9999-12-31"}, 400),
         ({"kind": "access", "received": "yesterday"}, 400),
         ({}, 400),
     ],

@@ -75,6 +75,17 @@ def car(data: Path) -> str:
     return vehicle.id
 
 
+def test_request_that_the_api_refuses_is_refused_here_too(data: Path, car: str) -> None:
+    for said in (["--received", "0001-01-02"], ["--received", "9999-12-31"], ["--reference", "x" * 65]):
+        result = CliRunner().invoke(app, ["request", "add", "access", *said, "--data", str(data)])
+        assert isinstance(result.exception, InputError), said
+    id_ = done("request", "add", "access", "--data", data).split()[0]
+    for why in (" ", "\t", "x" * 2001):
+        result = CliRunner().invoke(app, ["request", "close", id_, "refused", "--why", why, "--data", str(data)])
+        assert isinstance(result.exception, InputError), why
+    assert "open" in done("request", "list", "--data", data)
+
+
 def test_copy_holds_everything_of_the_car_and_nobody_else(data: Path, car: str, tmp_path: Path) -> None:
     out = tmp_path / "copy"
     done("access", car, "--out", out, "--data", data)

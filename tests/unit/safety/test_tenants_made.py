@@ -55,7 +55,6 @@ def test_a_tenant_begins_with_keys_of_its_own_and_an_operator(records: Records, 
         {"colour": "#12345"},
         {"colour": "#123456;"},
         {"quotas": Quotas(streams=-1)},
-        {"login": "NO"},
         {"overlay": "{"},
         {"overlay": "x" * 300_000},
     ],
@@ -71,6 +70,19 @@ def test_what_is_no_tenant_is_refused_and_nothing_is_made(
         made(records, tmp_path, wanted)
     assert refused.value.do
     assert (records.tenants.all(), records.people.all("acme")) == ([], [])
+
+
+def test_a_login_that_somebody_has_is_refused_as_one_that_is_none(records: Records, tmp_path: Path) -> None:
+    made(records, tmp_path)
+    said = set()
+    for login in ("acme-admin", "ACME-ADMIN", "no login", "-x", "\ud800"):
+        with pytest.raises(ConflictError) as refused:
+            made(records, tmp_path, replace(ACME, name="beta", login=login))
+        said.add((refused.value.message, refused.value.do))
+    assert len(said) == 1
+    assert "acme-admin" not in str(said) + "--login"[2:]
+    assert "--" not in str(said)
+    assert [one.name for one in records.tenants.all()] == ["acme"]
 
 
 def test_an_overlay_adds_signals_that_others_neither_see_nor_may_bend(records: Records, tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ class People:
         try:
             db.execute(insert(people).values(**row))
         except sql_errors.IntegrityError:
-            raise ConflictError(f"There is a person {person.login!r} already.", "Choose another login.") from None
+            raise ConflictError("This login cannot be had.", "Choose another.") from None
         self.set_roles(db, person.id, person.roles)
 
     def add_first(self, db: Connection, person: Person) -> None:

@@ -3,7 +3,8 @@
 Rules:
 * A request is kept without who asked: the reference is the controller's own file, where the person is known.
 * A car is named by its random id; erasing the car leaves its requests, which prove that they were answered in time.
-* It is closed once, and never opened again.
+* It is closed once, and never opened again. A refusal says why.
+* What no request can be is refused here, by whichever door it comes.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from sqlalchemy import Column, Date, String, Table, insert, select, update
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, metadata
-from carcloud.errors import ConflictError, MissingError
+from carcloud.errors import ConflictError, InputError, MissingError
 
 RequestKind = Literal["access", "rectification", "erasure", "restriction", "portability", "objection"]
 REQUEST_KINDS: tuple[RequestKind, ...] = get_args(RequestKind)
 Outcome = Literal["done", "refused"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+LIMIT_REFERENCE, LIMIT_WHY = 64, 2000
+FIRST_YEAR = 2020
 
 requests = Table(
     "requests",
@@ -75,7 +78,16 @@ class Requests:
         self._database, self._audit = database, audit
 
     def add(self, request: Request, actor: str) -> None:
-        """Take a request down. Raise MissingError where it names a car that the tenant never had."""
+        """Take a request down.
+
+        Raises:
+            InputError: it came on a day that is to come or long gone, or its reference is too long.
+            MissingError: it names a car that the tenant never had.
+        """
+        if request.received.year < FIRST_YEAR or request.received > request.noted_at.date():
+            raise InputError(f"{request.received} is no day on which it can have come.", "Give a day up to today.")
+        if len(request.reference) > LIMIT_REFERENCE:
+            raise InputError("The reference is too long.", f"Give at most {LIMIT_REFERENCE} characters.")
         cars, ledger = metadata.tables["vehicles"], metadata.tables["erasures"]
         with self._database.transaction(writing=True) as db:
             if request.about is not None:
@@ -96,9 +108,14 @@ class Requests:
         """Say what became of a request; `why` is kept beside the log, never in it.
 
         Raises:
+            InputError: it is refused without a reason, or `why` is too long.
             MissingError: this tenant has no such request.
             ConflictError: it is closed already.
         """
+        if outcome == "refused" and not why.strip():
+            raise InputError("A refusal needs a reason.", "Say why: the person has a right to it.")
+        if len(why) > LIMIT_WHY:
+            raise InputError("The reason is too long.", f"Give at most {LIMIT_WHY} characters.")
         mine = (requests.c.id == id_) & (requests.c.tenant == tenant)
         with self._database.transaction(writing=True) as db:
             row = db.execute(select(requests).where(mine)).first()

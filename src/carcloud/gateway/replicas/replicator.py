@@ -5,6 +5,7 @@ Rules:
 * The page that is on its way is written down first, the place moves on last: whoever is killed between the two asks for
   the same page again, and the numbers of its batches tell what is in already. Nothing is lost, nothing comes twice.
 * Where the other zone gives less of that page by then, what is still given and not in yet comes under a new queue.
+* After pages without a row that say there is more it asks slowly; more than some of them in a row are nonsense.
 * One page is in memory at a time. Whatever fails raises an alarm and is tried again, after growing pauses.
 """
 
@@ -41,6 +42,8 @@ PAGE_ROWS = 50_000
 LIMIT_ANSWERS = 1000
 CARS_AT_ONCE = 16
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
+LIMIT_EMPTY = 20
+"""So many pages in a row may say that there is more, and hold no row: cars may have been withdrawn meanwhile."""
 PATIENT = 2
 """A source that is away raises an alarm the second time in a row: a zone may start anew."""
 
@@ -73,7 +76,7 @@ class Replicator:
         self._packer, self._read = Packer(catalogue), read or self._over_http
         self._delivery = Delivery(vehicles, tenant, self._packer.tables, self._stands)
         self._alarm: dict[str, str] | None = None
-        self._failures = 0
+        self._failures = self._empty = 0
 
     async def run(self, turns: asyncio.Semaphore) -> None:
         """Bring in what comes until cancelled; `turns` bounds how many replicas hold a page at once."""
@@ -83,7 +86,7 @@ class Replicator:
                 async with turns:
                     more = await self.step()
                 self._alarm, self._failures = None, 0
-                pause = 0.0 if more else pause
+                pause = pause if not more else FIRST_PAUSE_S if self._empty else 0.0
             except CarcloudError as error:
                 self._failed(error)
                 pause = min(FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 20), LONGEST_PAUSE_S)
@@ -105,7 +108,13 @@ class Replicator:
             if not page.rows.num_rows:
                 if page.more or standing.after is None:
                     await self._save(standing.moved(page.next, 0, datetime.now(UTC)))
+                self._empty = self._empty + 1 if page.more else 0
+                if self._empty > LIMIT_EMPTY:
+                    raise NonsenseError(
+                        "The other zone says again and again that there is more, and gives no row.", "Ask who runs it."
+                    )
                 return page.more
+            self._empty = 0
             cars = await self._cars(page)
             rows = sum(map(len, cars.values()))
             sending = {vehicle: Sending(_new_queue(), car.keys) for vehicle, car in cars.items()}

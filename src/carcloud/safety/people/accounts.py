@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from carcloud.backends.records import Entry, Person, Records, Session
 from carcloud.backends.records.people import FIRST
-from carcloud.errors import NotAllowedError
+from carcloud.errors import ConflictError, NotAllowedError
 from carcloud.safety.people import codes, passwords, secrets
 from carcloud.safety.people.caller import Caller
 from carcloud.safety.people.denials import Denials
@@ -215,6 +215,26 @@ def first_person(records: Records, tenant: str, now: datetime) -> str:
         entry = Entry("machine", "changePeople", f"person:{person.id}", facts=facts, tenant=tenant, at=now)
         records.audit.note(db, entry)
     return person.id
+
+
+def checked_login(records: Records, wanted: str) -> str:
+    """Return a login that may be had.
+
+    Logins are one namespace of all tenants: whether it is taken, or no login, is said alike, and of whom never.
+
+    Raises:
+        ConflictError: it may not.
+    """
+    login = wanted.strip().lower()
+    if not LOGIN.fullmatch(login) or records.people.by_login(login) is not None:
+        raise login_refused()
+    return login
+
+
+def login_refused() -> ConflictError:
+    """Return the one refusal of a login."""
+    do = "Choose another: 1 to 64 of a-z, 0-9 and . _ @ + -, a letter or digit first."
+    return ConflictError("This login cannot be had.", do)
 
 
 def make_link(records: Records, person: str, by: str, now: datetime, lasts: timedelta = LINK_LASTS) -> str:

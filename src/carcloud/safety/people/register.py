@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from carcloud.backends.records import ApiToken, Approval, Entry, Person, Records
-from carcloud.errors import ConflictError, InputError, MissingError, NotAllowedError
+from carcloud.errors import InputError, MissingError, NotAllowedError
 from carcloud.safety.people import secrets
-from carcloud.safety.people.accounts import LOGIN, make_link
+from carcloud.safety.people.accounts import checked_login, make_link
 from carcloud.safety.people.approvals import Approvals
 from carcloud.safety.people.caller import ROLES, Caller
 
@@ -69,9 +69,7 @@ class Register:
         self, by: Caller | None, login: str, name: str, roles: Iterable[str], tenant: str
     ) -> tuple[Person, str] | Approval:
         """Add a person; return them with the secret of a one-time link, or what waits for a second person."""
-        login, wanted = _login(login), _roles(roles)
-        if self._records.people.by_login(login) is not None:
-            raise ConflictError(f"There is a person {login!r} already.", "Choose another login.")
+        login, wanted = checked_login(self._records, login), _roles(roles)
         asked = {"login": login, "name": _name(name), "roles": sorted(wanted)}
         if by is not None and wanted & WATCHED and (waits := self._second(by, "person:new", asked)):
             return waits
@@ -188,13 +186,6 @@ class Register:
     def _entry(self, actor: str, person: Person, facts: dict[str, Any], details: dict[str, Any] | None = None) -> Entry:
         entry = Entry(actor, "changePeople", f"person:{person.id}", facts=facts, details=details, tenant=person.tenant)
         return replace(entry, at=self._now())
-
-
-def _login(login: str) -> str:
-    wanted = login.strip().lower()
-    if not LOGIN.fullmatch(wanted):
-        raise InputError(f"{login!r} is no login.", "Use 1 to 64 of a-z, 0-9 and . _ @ + -, a letter or digit first.")
-    return wanted
 
 
 def _name(name: str) -> str:

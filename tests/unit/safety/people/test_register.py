@@ -50,7 +50,7 @@ def test_first_two_operators_are_made_by_one_and_the_third_takes_two(
         approvals.decide(one, waits.id, "approve")
     assert approvals.decide(two, waits.id, "approve").state == "approved"
     assert isinstance(register.add(one, "three", "Three", ["operator"], "default"), tuple)
-    with pytest.raises(ConflictError, match="'three'"):
+    with pytest.raises(ConflictError, match="cannot be had"):
         register.add(one, "three", "Three", ["operator"], "default")
     outcomes = [(actor, action, outcome) for actor, action, outcome in audited(records) if action != "signIn"]
     assert (one.id, "changePeople", "denied") in outcomes
@@ -126,10 +126,17 @@ def test_reset_person_has_nothing_left_that_lets_them_in(
 
 
 def test_bad_people_and_tokens_are_refused(register: Register, as_caller: Callable[..., Caller]) -> None:
-    one = as_caller("one", "operator", "analyst")
+    one, said = as_caller("one", "operator", "analyst"), set()
     for login in ("", "a b", "../x", "é", "x" * 65, "-x"):
-        with pytest.raises(InputError, match="login"):
+        with pytest.raises(ConflictError, match="login") as refused:
             register.add(one, login, "Name", [], "default")
+        said.add((type(refused.value), refused.value.message, refused.value.do))
+    register.add(None, "theirs", "Name", [], "acme")
+    for by in (None, one):
+        with pytest.raises(ConflictError) as refused:
+            register.add(by, "theirs", "Name", [], "default")
+        said.add((type(refused.value), refused.value.message, refused.value.do))
+    assert len(said) == 1  # whether a login is of another tenant, or none, is said alike
     for name in ("", " ", "x" * 201, "a\nb", "\x1b[2J"):
         with pytest.raises(InputError, match="name"):
             register.add(one, "fine", name, [], "default")
