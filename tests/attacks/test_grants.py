@@ -34,7 +34,7 @@ def test_a58_partner_with_a_token_reaches_nothing_outside_its_scope(zone: Runnin
     partner = httpx.Client(base_url=zone.url, headers={"authorization": f"Bearer {secret}"}, timeout=30)
     assert partner.get("/v1/vehicles").status_code == 403  # no grant yet
     purpose = zone.get("/v1/governance")["purposes"][0]["name"]
-    steps = ("--path", SPEED, "--precision", f"{SPEED}=10", "--command", "lock")
+    steps = ("--path", SPEED, "--precision", f"{SPEED}=10")
     grant = said("grant", "give", mine.id, "app:insurer", purpose, *steps, *data).split()[0]
 
     def drive(speed: float) -> None:

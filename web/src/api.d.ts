@@ -2168,6 +2168,11 @@ export interface components {
              * @description Whether the person is the car's owner; for the zone's own people
              */
             owner?: boolean;
+            /**
+             * Anyway
+             * @description Also to an app that no token is made for, and from before the car last changed hands
+             */
+            anyway?: boolean;
         };
         /**
          * GrantsOf

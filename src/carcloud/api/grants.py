@@ -99,6 +99,10 @@ class GrantWanted(BaseModel):
     owner: bool = Field(
         default_factory=bool, description="Whether the person is the car's owner; for the zone's own people"
     )
+    anyway: bool = Field(
+        default_factory=bool,
+        description="Also to an app that no token is made for, and from before the car last changed hands",
+    )
 
 
 routes = APIRouter(tags=["grants"], responses=RESPONSES)
@@ -134,6 +138,7 @@ async def give_grant(
             wanted.from_,
             wanted.until,
             wanted.owner,
+            wanted.anyway,
         )
         ground = ports.ground
         made = give(ports.records, ground, vehicle, asked, caller.id, owner_of(ports, caller, "giveGrant"))

@@ -39,13 +39,16 @@ def grant_give(
     from_: Annotated[datetime | None, typer.Option("--from", help="From when on, UTC; now if none is given.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Until when, UTC; else until it is revoked.")] = None,
     owner: Annotated[bool, typer.Option("--owner", help="The person is the car's owner.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Also to an app without a token, and from before the car changed hands.")
+    ] = False,
     data: Data = DATA,
     config: Config = None,
 ) -> None:
     """Give a grant; what stands for the same grantee and purpose ends with it."""
     steps = dict(_step(text) for text in precision or [])
     begins, ends = (None if at is None else at.replace(tzinfo=UTC) for at in (from_, until))
-    wanted = Wanted(grantee, purpose, tuple(path or ()), tuple(command or ()), steps, begins, ends, owner)
+    wanted = Wanted(grantee, purpose, tuple(path or ()), tuple(command or ()), steps, begins, ends, owner, yes)
     with _desk(data, config) as (records, ground, folder):
         given = give(records, ground, vehicle, wanted, MACHINE)
         tell(folder, subjects.GRANT, vehicle.encode())

@@ -31,6 +31,7 @@ SAFETY = (
     "vehicles",
     "operator add me --role fleet --out me.key",
     "order locate VEHICLE --key me.key --wait",
+    "token make insurer --role partner --app insurer",
     "grant give VEHICLE app:insurer research --path Vehicle.Speed --precision Vehicle.Speed=10",
     "report processing",
     "access VEHICLE --out copy",

@@ -119,7 +119,10 @@ def test_a_consent_is_a_grant_to_the_zone_and_the_zone_is_told(api: httpx.Client
         ({"grantee": "app:a", "purpose": "operation", "paths": ["Vehicle.Nothing"]}, "catalogue"),
         ({"grantee": "app:a", "purpose": "operation", "paths": ["../etc"]}, "catalogue"),
         ({"grantee": "app:a", "purpose": "operation", "paths": [DOORS]}, "another purpose"),
-        ({"grantee": "app:a", "purpose": "operation", "commands": ["explode"]}, "lock"),
+        ({"grantee": "person:a", "purpose": "operation", "commands": ["explode"]}, "lock"),
+        ({"grantee": "app:a", "purpose": "operation", "commands": ["lock"]}, "person:ID"),
+        ({"grantee": "token:a", "purpose": "operation", "commands": ["lock"]}, "person:ID"),
+        ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED]}, "anyway"),
         ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "precision": {SPEED: 0}}, "step"),
         ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "precision": {SPEED: 1e-10}}, "step"),
         ({"grantee": "app:a", "purpose": "operation", "paths": [SPEED], "precision": {SPEED: 1e13}}, "step"),
@@ -242,7 +245,7 @@ def test_an_owner_shares_a_part_and_no_more_than_they_hold(
         {},  # the owner sees speeds to 5 km/h only
         {"precision": {SPEED: 1}},
         {"precision": {SPEED: 7}},  # would cut through the owner's steps
-        {"precision": {SPEED: 5}, "commands": ["unlock"]},
+        {"precision": {SPEED: 5}, "commands": ["unlock"], "grantee": who(bert)},
         {"precision": {SPEED: 5}, "from": "2020-01-01T00:00:00Z"},
         {"precision": {SPEED: 5}, "until": (ends + timedelta(days=1)).isoformat()},
     ):
@@ -332,6 +335,20 @@ def test_a_rekeyed_car_begins_without_grants(
     assert anna.get(GRANTS).status_code == 404
     assert standing(api.get(GRANTS).json()) == {"operation": False, "research": False}
     assert zone.notices[-1] == (subjects.GRANT, CAR.encode())
+
+
+def test_a_grant_from_before_a_car_changed_hands_takes_another_word(
+    zone: Zone, api: httpx.Client, client_of: Callable[..., httpx.Client]
+) -> None:
+    client_of("partner", "insurer")
+    assert api.post(f"/v1/vehicles/{CAR}/rekey", json={}).status_code == 201
+    before = {"grantee": "app:insurer", "purpose": "operation", "paths": [SPEED], "from": LONG_AGO.isoformat()}
+    refused = api.post(GRANTS, json=before)
+    assert (refused.status_code, "changed hands" in refused.json()["error"]["message"]) == (400, True)
+    assert api.post(GRANTS, json=before | {"anyway": True}).status_code == 201
+    with zone.records.transaction() as db:
+        last = db.exec_driver_sql("SELECT facts FROM audit_pending ORDER BY id DESC LIMIT 1").scalar_one()
+    assert json.loads(last)["from"] == LONG_AGO.isoformat(timespec="seconds")
 
 
 def test_a_reworded_purpose_ends_what_was_agreed_to(

@@ -318,7 +318,7 @@ def _grant_of(values: dict[str, Any]) -> Grant:
 def _entry(action: str, grant: Grant, by: str) -> Entry:
     facts = {"grant": grant.id, "grantee": grant.grantee, "purpose": grant.purpose, "version": grant.version}
     facts |= {"owner": True} if grant.owner else {}
-    facts |= {"policy": grant.policy}
+    facts |= {"policy": grant.policy, "from": grant.from_at.isoformat(timespec="seconds")}
     return Entry(by, action, f"vehicle:{grant.vehicle}", facts=facts, tenant=grant.tenant)
 
 

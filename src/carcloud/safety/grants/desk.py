@@ -10,13 +10,16 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from carcloud.backends.records import Grant, Held, Records
-from carcloud.errors import MissingError, NotAllowedError
+from carcloud.backends.records import Grant, Held, Records, Vehicle
+from carcloud.errors import InputError, MissingError, NotAllowedError
 from carcloud.safety.grants.grant import ZONE, Ground, Wanted, made
 from carcloud.safety.grants.reach import Reach, reach
 from carcloud.safety.people.caller import Caller
+
+SAME = timedelta(minutes=1)
+"""A claim made so soon after a car was enrolled is its first, not one by which it changed hands."""
 
 
 def give(
@@ -39,6 +42,9 @@ def give(
     else:
         grant = _under(wanted, by, ground, now, roots(records, ground, vehicle, own, now), records)
     _check_grantee(records, grant)
+    if not wanted.anyway:
+        _check_app(records, grant, now)
+        _check_begin(records, grant, car)
     return records.grants.give(grant)
 
 
@@ -93,6 +99,24 @@ def _under(wanted: Wanted, by: str, ground: Ground, now: datetime, mine: list[He
         except NotAllowedError as error:
             refused = refused or error
     raise refused or NotAllowedError("You hold no grant on this car.", "Ask who runs the zone.")
+
+
+def _check_app(records: Records, grant: Grant, now: datetime) -> None:
+    """Raise InputError for an app that no token is made for, which is most often a name misspelt."""
+    kind, _, name = grant.grantee.partition(":")
+    tokens = records.passes.tokens(grant.tenant) if kind == "app" else []
+    standing = any(one.app == name and one.revoked_at is None and one.ends_at > now for one in tokens)
+    if kind == "app" and not standing:
+        do = f"Make one with `carcloud token make NAME --role partner --app {name}`, or grant it `anyway` (`--yes`)."
+        raise InputError(f"No token is made for the app {name!r}.", do)
+
+
+def _check_begin(records: Records, grant: Grant, car: Vehicle) -> None:
+    """Raise InputError where a grant would show what the car said under another owner."""
+    rekeyed = max((claim.made_at for claim in records.claims.of(car.id)), default=car.enrolled_at)
+    if car.enrolled_at + SAME <= rekeyed and grant.from_at < rekeyed:
+        message = f"This car changed hands on {rekeyed:%Y-%m-%dT%H:%M:%SZ}, and the grant begins before."
+        raise InputError(message, "Begin it later, or grant it `anyway` (`--yes`).")
 
 
 def _check_grantee(records: Records, grant: Grant) -> None:

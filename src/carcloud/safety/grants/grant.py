@@ -64,6 +64,7 @@ class Wanted:
     """What somebody asks to be granted. Times: None is from now, and until it is revoked.
 
     owner: whether the grantee is the car's owner; only the zone's own people can say so.
+    anyway: also to an app that no token is made for, and from before the car last changed hands.
     """
 
     grantee: str
@@ -74,6 +75,7 @@ class Wanted:
     from_at: datetime | None = None
     until_at: datetime | None = None
     owner: bool = False
+    anyway: bool = False
 
 
 class Ground:
@@ -288,6 +290,9 @@ def _check(wanted: Wanted, ground: Ground, now: datetime) -> None:
             raise InputError("A consent is to a purpose as a whole.", "Leave paths, commands and precision out.")
     elif not wanted.paths and not wanted.commands:
         raise InputError("This grants nothing.", "Name paths, commands, or both.")
+    if wanted.commands and wanted.grantee.startswith(("token:", "app:")):
+        message = "A program cannot give orders: each needs the second factor of a person."
+        raise InputError(message, "Leave commands out, or grant them to person:ID.")
     _check_scope(wanted, ground.catalogue)
     begins = wanted.from_at or now
     if wanted.until_at is not None and wanted.until_at <= max(begins, now):
