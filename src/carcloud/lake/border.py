@@ -4,6 +4,8 @@ Rules:
 * Cars whose person has not agreed to the flow's purpose stay, where only consent makes it lawful; whoever withdrew
   while the lake was asked stays too, and so does a car that was erased.
 * The meter counts before the first byte leaves. It counts cars, under however many pseudonyms their rows lie.
+* Rows leave when the step of their time is over and the lake had time to take it: when they leave tells no more than
+  what they say. A chunk that has rows of a later step waits for that; what was given once is given again at once.
 * Times asked for are cut to the flow's steps, as are those that leave: narrow questions tell no more than answers do.
 * Places given out are sealed: they say neither when rows came nor whose they are.
 """
@@ -35,6 +37,10 @@ from carcloud.vehicle.catalogue import Catalogue
 
 SEAL = "places"
 FIRST_US = 0
+COMMIT_US = 10 * SECOND_US
+"""How long after the end of a step rows of it are still on their way into the lake."""
+AHEAD_US = 600 * SECOND_US
+"""Rows of clocks that are further ahead than this hold nothing back."""
 END_US = 4_102_444_800_000_000
 """What is asked for where nothing is said: from 1970 up to 2100."""
 
@@ -143,7 +149,8 @@ class Border:
         cars = set(self._cars(plan))
         if wanted.vehicles is not None:
             cars = self._named(flow, wanted.vehicles, cars, since_us, until_us)
-        asked = parameters(_chosen(plan, wanted.paths), cars, since_us, until_us, after, upto)
+        held_us = (0, 0) if wanted.upto is not None else self._held(plan)
+        asked = parameters(_chosen(plan, wanted.paths), cars, since_us, until_us, after, upto, held_us)
         return Question(flow, plan, asked, wanted.limit, after)
 
     def let_out(self, question: Question, answer: bytes, actor: str) -> Sent:
@@ -161,6 +168,13 @@ class Border:
         self.meter.let_out(self.flows, flow, _persons(plan, rows, car_of), sent.num_rows, actor, self.tenant)
         units = {signal: self._catalogue[signal].unit for signal in sorted(sent["signal"].unique().to_pylist())}
         return Sent(sent, self._sealed(flow, place), more, units)
+
+    def _held(self, plan: Plan) -> tuple[int, int]:
+        """Return the times whose step is not over yet."""
+        if not plan.time_s:
+            return 0, 0
+        now_us, step_us = int(self.meter.now().timestamp() * SECOND_US), plan.time_s * SECOND_US
+        return (now_us - COMMIT_US) // step_us * step_us, now_us + step_us + AHEAD_US
 
     def _cars(self, plan: Plan) -> dict[str, str]:
         """Return the cars that may be told of now, under all names that rows of the lake bear: name → car."""

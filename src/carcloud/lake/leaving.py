@@ -3,6 +3,7 @@
 Rules:
 * All that comes from outside is a parameter, never a part of the SQL.
 * Rows come in the order of their chunks, so what the lake takes later stands behind every place given out before.
+* A chunk waits whole while a row of it is held: the place says up to which chunk all was given.
 * A page ends between two rows that differ in chunk, car, signal or time: whoever goes on from its place misses none
   and gets none twice.
 """
@@ -31,6 +32,13 @@ WHERE signal IN (SELECT unnest($signals::VARCHAR[]))
   AND day >= $first AND day <= $last
   AND chunk >= $chunk
   AND (chunk > $chunk OR (vehicle, signal, time) > ($vehicle, $signal, make_timestamptz($time::BIGINT)))
+  AND chunk < coalesce((
+    SELECT min(chunk) FROM samples
+    WHERE signal IN (SELECT unnest($signals::VARCHAR[]))
+      AND vehicle IN (SELECT unnest($vehicles::VARCHAR[]))
+      AND time >= make_timestamptz($held_since::BIGINT) AND time < make_timestamptz($held_until::BIGINT)
+      AND day >= $held_first AND day <= $held_last
+      AND chunk >= $chunk), $never)
   AND chunk <= $to_chunk
   AND (chunk < $to_chunk OR (vehicle, signal, time) <= ($to_vehicle, $to_signal, make_timestamptz($to_time::BIGINT)))
 ORDER BY chunk, vehicle, signal, time, value, text, provenance
@@ -61,9 +69,18 @@ BEGIN, END = Place(), Place(chunk=1 << 62)
 
 
 def parameters(
-    signals: Collection[str], vehicles: Collection[str], since_us: int, until_us: int, after: Place, to: Place = END
+    signals: Collection[str],
+    vehicles: Collection[str],
+    since_us: int,
+    until_us: int,
+    after: Place,
+    to: Place = END,
+    held_us: tuple[int, int] = (0, 0),
 ) -> Mapping[str, Any]:
-    """Return the parameters of `SQL`; `since_us` and the place `to` are in, `until_us` and `after` are not."""
+    """Return the parameters of `SQL`; `since_us` and the place `to` are in, `until_us` and `after` are not.
+
+    held_us: rows from this time on, up to that, hold back the chunks from theirs on.
+    """
     return {
         "signals": sorted(signals),
         "vehicles": sorted(vehicles),
@@ -71,6 +88,11 @@ def parameters(
         "until": until_us,
         "first": _day(since_us),
         "last": _day(until_us),
+        "held_since": held_us[0],
+        "held_until": held_us[1],
+        "held_first": _day(held_us[0]),
+        "held_last": _day(held_us[1]),
+        "never": END.chunk + 1,
         **asdict(after),
         **{f"to_{key}": value for key, value in asdict(to).items()},
     }

@@ -94,6 +94,27 @@ def test_rows_under_pseudonyms_leave_too_and_their_car_is_counted_once(
     assert api.get("/v1/flows").json()["flows"][0]["meters"][0]["people"] == 2
 
 
+def test_rows_leave_when_their_step_is_over_and_none_is_lost_by_waiting(
+    agreed: Zone, partner: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins = (datetime.now(UTC) + timedelta(days=1)).replace(second=0, microsecond=0)
+    base = (begins - MOMENT).total_seconds()
+    rows = ((0, 1, 103, 21), (1, 30, 113, 21), (0, 59, 123, 22), (1, 61, 133, 22), (0, 63, 143, 23), (0, 5, 153, 24))
+    store(tmp_path, [row(CARS[car], base + at, value, chunk) for car, at, value, chunk in rows])
+    after = partner.post(READ, json={"until": begins.isoformat()}).json()["next"]
+    got = []
+    for second in (31, 59, 62, 69, 71, 119, 129, 131, 189, 191):
+        monkeypatch.setattr(agreed.border.meter, "now", lambda at=second: begins + timedelta(seconds=at))
+        said = partner.post(READ, json={"after": after}).json()
+        assert not said["more"]
+        if said["rows"]:
+            got.append((second, sorted(each[3] for each in said["rows"])))
+            again = partner.post(READ, json={"after": after, "upto": said["next"]}).json()
+            assert again["rows"] == said["rows"]
+        after = said["next"]
+    assert got == [(71, [105.0, 115.0]), (131, [125.0, 135.0, 145.0, 155.0])]
+
+
 def test_arrow_says_the_same_and_where_to_go_on(agreed: Zone, partner: httpx.Client) -> None:
     answer = partner.post(READ, json={}, headers={"accept": "application/vnd.apache.arrow.stream"})
     rows = pa.ipc.open_stream(answer.content).read_all()
