@@ -304,7 +304,7 @@ def test_live_streams_are_limited_and_given_back(target: RunningZone) -> None:
         ) as greedy,
     ):
         answers = [stack.enter_context(greedy.stream("GET", "/v1/events")).status_code for _ in range(80)]
-        assert answers.count(200) == 64
+        assert answers.count(200) == 32  # half of the 64 is for one caller
         assert set(answers) == {200, 503}
         assert target.get("/healthz")["status"] == "ok"
 

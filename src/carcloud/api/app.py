@@ -66,7 +66,7 @@ ROOMS = (
 def create_app(ports: Ports, access: Access) -> FastAPI:
     """Return the application for one zone."""
     app = describe()
-    app.state.ports, app.state.places = ports, events.Places()
+    app.state.ports, app.state.places = ports, events.places()
     app.state.access = access
     app.add_middleware(Door, access=access, accounts=ports.reception.accounts)
     return app

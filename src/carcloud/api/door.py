@@ -109,7 +109,8 @@ class Door:
         state = scope.setdefault("state", {})
         state["address"] = scope["client"][0] if scope.get("client") else ""
         state["secret"] = secret = _cookie(headers.get("cookie", ""), cookie_name(self._access))
-        state["caller"], state["held"] = await self._who(headers, secret)
+        state["caller"], state["held"] = caller, _ = await self._who(headers, secret)
+        state["still"] = lambda: self._still(scope, caller)
         scheme = headers.get("authorization", "").partition(" ")[0]
         known = state["caller"] is not None
         if not known and (scope["method"], scope["path"]) not in FOR_STRANGERS:
@@ -128,7 +129,7 @@ class Door:
         held = await run_in_threadpool(self._accounts.by_session, secret) if secret else None
         return (held.caller if held else None), held
 
-    async def _still(self, scope: Scope, caller: Caller) -> bool:
+    async def _still(self, scope: Scope, caller: Caller | None) -> bool:
         """Tell whether who called is still let in, and still the same."""
         return (await self._who(Headers(scope=scope), scope["state"]["secret"]))[0] == caller
 

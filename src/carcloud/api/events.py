@@ -12,7 +12,6 @@ Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Annotated
@@ -26,14 +25,23 @@ from starlette.types import Receive, Scope, Send
 from carcloud.api.auth import Caller, allowed, own_vehicle, reach_of, reached
 from carcloud.api.datum import Asked, Datum, datum_of, one_in
 from carcloud.api.errors import RESPONSES
-from carcloud.api.ports import Change, Last, Ports, Shares, Wired
+from carcloud.api.ports import Change, Last, Ports, Wired
 from carcloud.api.times import text
 from carcloud.api.twin import Paths, expand, seen, shown
 from carcloud.errors import CarcloudError, InputError, NotAllowedError, TryLaterError
+from carcloud.lake.places import Places, Words
 from carcloud.safety.grants.reach import END_US, Reach
 from carcloud.vehicle.catalogue import Catalogue
 
 LIMIT_STREAMS = 64
+WORDS = Words(
+    full=("Too many live streams are open.", "Close one, or ask again later."),
+    quota=(
+        "Your tenant has the {} live streams open that its quota allows.",
+        "Close one, or ask who runs the zone for a larger quota.",
+    ),
+    own=("You have {} live streams open, half of what your tenant may.", "Close one."),
+)
 LIMIT_VEHICLES = 1000
 PAUSE_S = 0.25
 HEARTBEAT_S = 10.0
@@ -41,28 +49,16 @@ LOOK_EVERY_S, LEAST_S = 5.0, 0.01
 """Grants are looked at again so often, should a notice have been lost."""
 
 
-class Places:
-    """How many streams may be open at once; each costs a subscription to the twin."""
+def places() -> Places:
+    """Return the places of live streams; each stream costs a subscription to the twin."""
+    return Places(LIMIT_STREAMS, WORDS)
 
-    def __init__(self, free: int = LIMIT_STREAMS) -> None:
-        self.free, self._all = free, free
-        self._taken = Counter[str]()
 
-    def take(self, tenant: str, shares: Shares) -> None:
-        """Take a place for a tenant, or raise TryLaterError; where there are several, none takes more than half."""
-        quota = shares.streams(tenant)
-        if quota is not None and self._taken[tenant] >= quota:
-            message = f"Your tenant has the {quota} live streams open that its quota allows."
-            raise TryLaterError(message, "Close one, or ask who runs the zone for a larger quota.")
-        if self.free == 0 or (shares.several() and self._taken[tenant] >= self._all // 2):
-            raise TryLaterError("Too many live streams are open.", "Close one, or ask again later.")
-        self.free -= 1
-        self._taken[tenant] += 1
-
-    def give_back(self, tenant: str) -> None:
-        """Give the place back."""
-        self.free += 1
-        self._taken[tenant] -= 1
+def take_place(request: Request, ports: Ports, caller: Caller) -> Callable[[], None]:
+    """Take a place for a live stream, or raise TryLaterError; return what gives it back."""
+    taken: Places = request.app.state.places
+    taken.take(caller.tenant, caller.id, ports.shares.streams(caller.tenant), ports.shares.several())
+    return partial(taken.give_back, caller.tenant, caller.id)
 
 
 class EventStream(Response):
@@ -158,13 +154,10 @@ async def events(
     """Follow changes as they happen."""
     wanted = expand(ports.catalogue(reach.tenant), paths)
     cars = reach.cars if vehicles == "*" else await run_in_threadpool(_cars, ports, caller, reach, vehicles)
-    places: Places = request.app.state.places
-    places.take(reach.tenant, ports.shares)
+    give_back = take_place(request, ports, caller)
     changes = ports.twin.watch(reach.tenant, cars, None if wanted is None else frozenset(wanted))
     ended = partial(changed, ports, caller, "readTwin", reach)
-    return EventStream(
-        changes, ports.catalogue, partial(places.give_back, reach.tenant), ended, reach, datum_of(ports, datum)
-    )
+    return EventStream(changes, ports.catalogue, give_back, ended, reach, datum_of(ports, datum))
 
 
 async def changed(ports: Ports, caller: Caller, action: str, reach: Reach) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
+from carcloud.api.asking import asker_of, while_there
 from carcloud.api.auth import Allowed, Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.lake import ARROW, Column
@@ -147,6 +148,7 @@ def flows(ports: Wired, caller: Annotated[Caller, Depends(allowed("readFlows"))]
 @routes.post("/v1/flows/{flow}/read", response_model=FlowRows, responses={200: {"content": {ARROW: {}}}})
 async def read(
     ports: Wired,
+    request: Request,
     flow: str,
     asked: FlowQuestion,
     caller: Annotated[Caller, Depends(AllowedFlow(READ_FLOW))],
@@ -164,13 +166,21 @@ async def read(
         asked.upto,
     )
     question = await run_in_threadpool(ports.border.question, flow, wanted, caller.id)
-    reach = Reach(ports.border.tenant)
-    answer = await ports.lake.ask(reach, SQL, question.parameters, question.limit + 1, "arrow")
+    asker = asker_of(request, caller, READ_FLOW, _reach)
+    asked_for = ports.lake.ask(asker, SQL, question.parameters, question.limit + 1, "arrow")
+    answer = await while_there(request, asked_for)
     sent = await run_in_threadpool(ports.border.let_out, question, answer.body, caller.id)
     if ARROW not in accept:
         return Response(await run_in_threadpool(_json, sent), media_type="application/json")
     headers = {"x-carcloud-next": sent.next, "x-carcloud-more": str(sent.more).lower()}
     return Response(await run_in_threadpool(_arrow, sent), media_type=ARROW, headers=headers)
+
+
+async def _reach(request: Request) -> Reach:
+    """Return what the flow is read from, for who may still read it."""
+    await AllowedFlow(READ_FLOW)(request)
+    border: Border = request.app.state.ports.border
+    return Reach(border.tenant)
 
 
 def _flow(ports: Ports, border: Border, flow: Flow, readings: list[Reading]) -> FlowShown:

@@ -4,18 +4,18 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import allowed, reached
+from carcloud.api.asking import asker_of, while_there
+from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
 from carcloud.errors import InputError
 from carcloud.safety.governance.days import COUNTS, Kept, day_of, kept_by_signal
 from carcloud.safety.governance.policy import Rule
 from carcloud.safety.grants.grant import ZONE, consents
-from carcloud.safety.grants.reach import Reach
 from carcloud.vehicle.pseudonym import Epoch
 
 LIMIT_COUNTS = 1_000_000
@@ -119,10 +119,13 @@ async def governance(ports: Wired) -> Governance:
 
 
 @routes.get("/v1/retention")
-async def retention(ports: Wired, reach: Annotated[Reach, Depends(reached("readGovernance"))]) -> Retention:
+async def retention(
+    ports: Wired, request: Request, caller: Annotated[Caller, Depends(allowed("readGovernance"))]
+) -> Retention:
     """Show how many rows the lake keeps of each signal, how old they are, and when they go; of what one may see."""
     policy, now = ports.governance(), datetime.now(UTC)
-    answer = await ports.lake.ask(reach, COUNTS, {}, LIMIT_COUNTS, "json")
+    asker = asker_of(request, caller, "readGovernance")
+    answer = await while_there(request, ports.lake.ask(asker, COUNTS, {}, LIMIT_COUNTS, "json"))
     if answer.truncated:
         do = "Ask the lake for the signals you want to know of, by POST /v1/lake/sql."
         raise InputError(f"The lake has more than {LIMIT_COUNTS} pairs of a signal and a day.", do)

@@ -3,13 +3,13 @@
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import BaseModel, Field
 
-from carcloud.api.auth import reached
+from carcloud.api.asking import asker_of, while_there
+from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
-from carcloud.safety.grants.reach import Reach
 
 ARROW = "application/vnd.apache.arrow.stream"
 LIMIT_ROWS = 1_000_000
@@ -93,16 +93,20 @@ routes = APIRouter(tags=["lake"], responses=RESPONSES)
 )
 async def sql(
     ports: Wired,
+    request: Request,
     question: Question,
-    reach: Annotated[Reach, Depends(reached("queryLake"))],
+    caller: Annotated[Caller, Depends(allowed("queryLake"))],
     accept: Annotated[str, Header()] = "application/json",
 ) -> Response:
     """Answer one read-only statement over `samples`, `signals` and `vehicles`."""
+    asker = asker_of(request, caller, "queryLake")
     if ARROW not in accept:
         limit = min(question.limit, LIMIT_JSON_ROWS)
-        answer = await ports.lake.ask(reach, question.sql, question.parameters, limit, "json")
+        answer = await while_there(request, ports.lake.ask(asker, question.sql, question.parameters, limit, "json"))
         return Response(answer.body, media_type="application/json")
-    answer = await ports.lake.ask(reach, question.sql, question.parameters, question.limit, "arrow")
+    answer = await while_there(
+        request, ports.lake.ask(asker, question.sql, question.parameters, question.limit, "arrow")
+    )
     headers = {
         "x-carcloud-truncated": str(answer.truncated).lower(),
         "x-carcloud-elapsed-s": f"{answer.elapsed_s:.6f}",
@@ -111,9 +115,10 @@ async def sql(
 
 
 @routes.get("/v1/lake/tables")
-async def tables(ports: Wired, reach: Annotated[Reach, Depends(reached("queryLake"))]) -> Tables:
+async def tables(ports: Wired, request: Request, caller: Annotated[Caller, Depends(allowed("queryLake"))]) -> Tables:
     """List the tables with their columns."""
-    answer = await ports.lake.ask(reach, COLUMNS, {}, LIMIT_JSON_ROWS, "json")
+    asker = asker_of(request, caller, "queryLake")
+    answer = await while_there(request, ports.lake.ask(asker, COLUMNS, {}, LIMIT_JSON_ROWS, "json"))
     found: dict[str, list[TableColumn]] = {}
     for table, name, kind in orjson.loads(answer.body)["rows"]:
         column = TableColumn(name=name, type=kind, description=DESCRIPTIONS.get((table, name), ""))

@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 
 from carcloud.api.auth import Caller, allowed, reach_of, reached
 from carcloud.api.errors import RESPONSES
+from carcloud.api.events import take_place
 from carcloud.api.ports import OrderDesk, Ports, Wired
 from carcloud.api.times import Time
 from carcloud.backends.records import Entry, Records
@@ -145,8 +146,7 @@ async def order_events(
     ports: Wired, request: Request, caller: Reader, reach: Seen, vehicle: str | None = None
 ) -> StreamingResponse:
     """Follow orders as they move on: data {"id", "vehicle", "state", "reason"}."""
-    desk, places = _desk(ports.orders), request.app.state.places
-    places.take(caller.tenant, ports.shares)
+    desk, give_back = _desk(ports.orders), take_place(request, ports, caller)
 
     async def told() -> AsyncGenerator[bytes, None]:
         try:
@@ -161,7 +161,7 @@ async def order_events(
                         shown = {name: change[name] for name in ("id", "vehicle", "state", "reason")}
                         yield b"event: order\ndata: " + orjson.dumps(shown) + b"\n\n"
         finally:
-            places.give_back(caller.tenant)
+            give_back()
 
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(told(), media_type="text/event-stream", headers=headers)

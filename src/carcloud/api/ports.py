@@ -12,12 +12,12 @@ from fastapi import Depends, Request
 
 from carcloud.api.history import History
 from carcloud.backends.records import QuarantineEntry, Records
+from carcloud.lake.asker import Asker
 from carcloud.lake.border import Border
 from carcloud.lake.workers import Reply
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import Policy
 from carcloud.safety.grants.grant import Ground, ground_of
-from carcloud.safety.grants.reach import Reach
 from carcloud.safety.identity import Trust
 from carcloud.safety.orders.client import OrderSignerClient
 from carcloud.safety.people.reception import Reception
@@ -63,7 +63,7 @@ class TwinReader(Protocol):
 class LakeReader(Protocol):
     """The lake's SQL. Raises InputError, NotAllowedError or TryLaterError."""
 
-    async def ask(self, reach: Reach, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
+    async def ask(self, asker: Asker, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
         """Answer one read-only statement over what is in reach in a form, "json" or "arrow"."""
 
 

@@ -1,6 +1,8 @@
 """The lake's SQL in processes of its own, which can be killed: no query outlives its time or grows in the asker.
 
-- Two processes, started before they are needed, answer one query each; more wait, and too many are sent away.
+- Two processes, started before they are needed, answer one query each; more wait (`turns`), and too many are sent
+  away (`places`).
+- What the asker reaches is looked at when their turn comes, and again before the answer goes out.
 - A question is a tenant's. It goes to a process that answered that tenant before, where one is free.
 - The engine stops a query at its limits. What it cannot stop, one endless step, ends with its process: killed a grace
   after the time is over, or when nobody waits for it any more. Another starts at once.
@@ -14,7 +16,6 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -25,11 +26,14 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from carcloud.backends.processes import die_with_parent
-from carcloud.errors import FAMILIES, CarcloudError, TryLaterError
+from carcloud.errors import FAMILIES, CarcloudError, NotAllowedError
+from carcloud.lake.asker import Asker, still_open
 from carcloud.lake.errors import failed, too_slow
 from carcloud.lake.frames import SIZES, frame
+from carcloud.lake.places import Places, Words
 from carcloud.lake.settings import LIMIT_ANSWER_BYTES, QueryLimits
 from carcloud.lake.tables import SCOPES, TIMES, TenantRows, table
+from carcloud.lake.turns import Turns
 from carcloud.safety.grants.reach import Reach
 
 WORKERS = 2
@@ -38,6 +42,14 @@ GRACE_S = 1.0
 START_S = 30.0
 LIMIT_HEAD_BYTES = 1 << 20
 READ_BYTES = 1 << 20
+WORDS = Words(
+    full=("Too many queries are waiting.", "Ask again in a few seconds."),
+    quota=(
+        "Your tenant asks the {} queries at once that its quota allows.",
+        "Ask again when one is answered, or ask who runs the zone for a larger quota.",
+    ),
+    own=("You ask {} queries at once, half of what your tenant may.", "Ask again when one is answered."),
+)
 
 
 @dataclass(frozen=True)
@@ -69,21 +81,20 @@ class LakeWorkers:
         tenant: str = "default",
         shares: Shares | None = None,
     ) -> None:
-        self._shares, self._asking = shares, Counter[str]()
+        self._shares = shares
         self._limits = limits or QueryLimits()
         self._rows: Mapping[str, TenantRows] = {"signals": signals, "vehicles": vehicles}
         command = [sys.executable, "-m", "carcloud.lake.worker", str(path), json.dumps(asdict(self._limits)), tenant]
         self._workers = [_Worker(command, tenant) for _ in range(WORKERS)]
         self._free = list(self._workers)
-        self._turns = asyncio.Semaphore(WORKERS)
-        self._own: dict[str, asyncio.Semaphore] = {}
-        self._places = WORKERS + LIMIT_WAITING
+        self._places = Places(WORKERS + LIMIT_WAITING, WORDS)
+        self._turns = Turns(WORKERS, self._several)
 
     async def start(self) -> None:
         """Start the processes, so that the first question need not wait for it; what fails, a question is told."""
         await asyncio.gather(*(worker.process() for worker in self._workers), return_exceptions=True)
 
-    async def ask(self, reach: Reach, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
+    async def ask(self, asker: Asker, sql: str, parameters: Mapping[str, Any], limit: int, form: str) -> Reply:
         """Return at most `limit` rows of one read-only statement over what is in reach; `$name` stands for parameters.
 
         Args:
@@ -91,12 +102,13 @@ class LakeWorkers:
 
         Raises:
             InputError: the statement is wrong, or met a limit.
-            NotAllowedError: the statement does more than read the lake.
+            NotAllowedError: the statement does more than read the lake, or the asker reaches less than when it began.
             TryLaterError: too many ask, or the engine failed.
         """
-        question = {"tenant": reach.tenant, "sql": sql, "parameters": parameters, "limit": limit, "form": form}
-        question["shared"] = reach.parts is not None
-        async with self._turn(reach.tenant) as worker:
+        question = {"sql": sql, "parameters": parameters, "limit": limit, "form": form}
+        async with self._turn(asker) as worker:
+            reach = await asker.reach()
+            question |= {"tenant": reach.tenant, "shared": reach.parts is not None}
             try:
                 side = partial(self._stream, reach)
                 head, body = await worker.ask(question, side, self._limits.time_s + GRACE_S)
@@ -104,6 +116,8 @@ class LakeWorkers:
                 raise too_slow(self._limits) from None
             except (EOFError, OSError) as error:
                 raise failed() from error
+        if not still_open(reach, await asker.reach()):
+            raise NotAllowedError("What you may see has changed.", "Ask again.")
         if "code" in head:
             raise FAMILIES.get(head["code"], CarcloudError)(head["message"], head["do"])
         return Reply(body, head["truncated"], head["elapsed_s"])
@@ -113,36 +127,23 @@ class LakeWorkers:
         await asyncio.gather(*(worker.end() for worker in self._workers))
 
     @asynccontextmanager
-    async def _turn(self, tenant: str) -> AsyncIterator[_Worker]:
-        self._check_share(tenant)
-        self._places -= 1
-        self._asking[tenant] += 1
+    async def _turn(self, asker: Asker) -> AsyncIterator[_Worker]:
+        quota = self._shares.queries(asker.tenant) if self._shares else None
+        self._places.take(asker.tenant, asker.name, quota, self._several())
         try:
-            async with self._own[tenant], self._turns:
-                worker = next((free for free in self._free if free.tenant == tenant), self._free[0])
+            async with self._turns.turn(asker.tenant):
+                worker = next((free for free in self._free if free.tenant == asker.tenant), self._free[0])
                 self._free.remove(worker)
-                worker.tenant = tenant
+                worker.tenant = asker.tenant
                 try:
                     yield worker
                 finally:
                     self._free.append(worker)
         finally:
-            self._places += 1
-            self._asking[tenant] -= 1
-            if not self._asking[tenant]:
-                del self._asking[tenant], self._own[tenant]
+            self._places.give_back(asker.tenant, asker.name)
 
-    def _check_share(self, tenant: str) -> None:
-        """Raise TryLaterError where too many ask; make the tenant's own queue."""
-        quota = self._shares.queries(tenant) if self._shares else None
-        several = self._shares is not None and self._shares.several()
-        if quota is not None and self._asking[tenant] >= quota:
-            message = f"Your tenant asks the {quota} queries at once that its quota allows."
-            raise TryLaterError(message, "Ask again when one is answered, or ask who runs the zone for a larger quota.")
-        if not self._places or (several and self._asking[tenant] >= (WORKERS + LIMIT_WAITING) // 2):
-            raise TryLaterError("Too many queries are waiting.", "Ask again in a few seconds.")
-        if tenant not in self._own:  # where there are several, one process is left to the others
-            self._own[tenant] = asyncio.Semaphore(WORKERS - 1 if several else WORKERS)
+    def _several(self) -> bool:
+        return self._shares is not None and self._shares.several()
 
     def _stream(self, reach: Reach, name: str) -> memoryview:
         sink, rows = pa.BufferOutputStream(), self._table(reach, name)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import httpx
 from served import CARS, MOMENT_US, Zone
 
-from carcloud.api import events
 from carcloud.api.ports import Last
 
 SPEED, NAME = "Vehicle.Speed", "Vehicle.Cabin.Name"
@@ -83,12 +82,15 @@ def test_reader_that_leaves_frees_its_place(api: httpx.Client, zone: Zone) -> No
             next(lines)
             wait_for_watchers(zone, 1)
         wait_for_watchers(zone, 0)
-    assert zone.app.state.places.free == events.LIMIT_STREAMS
+    assert zone.app.state.places.taken == 0
 
 
 def test_stream_too_many_is_sent_away(api: httpx.Client, zone: Zone) -> None:
-    zone.app.state.places.free = 0
-    answer = api.get("/v1/events")
+    zone.app.state.places.number = 1
+    with api.stream("GET", "/v1/events") as first:
+        lines = first.iter_lines()
+        next(lines)
+        answer = api.get("/v1/events")
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "try_later")
 
 
@@ -106,7 +108,7 @@ def test_twin_that_ends_the_stream_is_told_as_an_error(api: httpx.Client, zone: 
 def test_unknown_car_or_path_is_refused_before_the_stream_begins(api: httpx.Client, zone: Zone) -> None:
     assert api.get("/v1/events?vehicles=nobody").status_code == 404
     assert api.get("/v1/events?paths=Vehicle.Sped").status_code == 400
-    assert zone.app.state.places.free == events.LIMIT_STREAMS
+    assert zone.app.state.places.taken == 0
 
 
 def test_open_streams_do_not_hold_up_the_end(api: httpx.Client, zone: Zone) -> None:

@@ -18,12 +18,22 @@ import pyarrow as pa
 import pytest
 
 from carcloud.errors import InputError, NotAllowedError, TryLaterError
+from carcloud.lake.asker import Asker
 from carcloud.lake.settings import QueryLimits
 from carcloud.lake.workers import GRACE_S, WORKERS, LakeWorkers
-from carcloud.safety.grants.reach import Reach
+from carcloud.safety.grants.grant import Grain
+from carcloud.safety.grants.reach import Part, Reach
 from tests.unit.lake.test_query import Lake, samples
 
-HOME = Reach("default")
+
+def asker(tenant: str = "default", name: str = "person:a", *, reach: Reach | None = None) -> Asker:
+    async def found() -> Reach:
+        return reach or Reach(tenant)
+
+    return Asker(tenant, name, found)
+
+
+HOME = asker()
 COUNT, CARS = "SELECT count(*) FROM samples", "SELECT vehicle FROM vehicles"
 ENDLESS_STEP = "SELECT lpad('x', 2000000000, 'y')"
 OWNED = [{"vehicle": "car0000000000000", "state": "active", "enrolled_at": datetime(2026, 1, 1, tzinfo=UTC)}]
@@ -140,9 +150,9 @@ def test_a_process_answers_each_tenant_from_their_own_files_and_tables(tmp_path:
         asked = LakeWorkers(tmp_path / "samples", lambda _: [], lambda tenant: [{"vehicle": f"of {tenant}"}])
         try:
             for tenant, each in [("a", 1), ("b", 3), ("a-b", 2), ("b", 3), ("nobody", 0)] * 2:
-                ((found,),) = orjson.loads((await asked.ask(Reach(tenant), COUNT, {}, 9, "json")).body)["rows"]
+                ((found,),) = orjson.loads((await asked.ask(asker(tenant), COUNT, {}, 9, "json")).body)["rows"]
                 assert found == 10 * each
-                ((car,),) = orjson.loads((await asked.ask(Reach(tenant), CARS, {}, 9, "json")).body)["rows"]
+                ((car,),) = orjson.loads((await asked.ask(asker(tenant), CARS, {}, 9, "json")).body)["rows"]
                 assert car == f"of {tenant}"
         finally:
             await asked.close()
@@ -165,13 +175,17 @@ ASKER = f"""
 import asyncio, sys
 from pathlib import Path
 from carcloud.lake.workers import LakeWorkers
+from carcloud.lake.asker import Asker
 from carcloud.safety.grants.reach import Reach
+
+async def reach():
+    return Reach("default")
 
 async def main():
     asked = LakeWorkers(Path(sys.argv[1]), lambda _: [], lambda _: [])
     await asked.start()
     print("ready", flush=True)
-    await asked.ask(Reach("default"), "{ENDLESS_STEP}", {{}}, 1, "json")
+    await asked.ask(Asker("default", "person:a", reach), "{ENDLESS_STEP}", {{}}, 1, "json")
 
 asyncio.run(main())
 """
@@ -188,3 +202,71 @@ def test_asker_killed_in_mid_query_leaves_no_process(tmp_path: Path) -> None:
     asker.wait()
     asker.stdout.close()
     assert psutil.wait_procs(children, 5)[1] == []
+
+
+def test_what_was_revoked_while_a_question_waited_or_ran_is_not_answered(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "samples")
+    lake.write(samples(cars=2, each=3))
+    part = Part("car0000000000001", {"Vehicle.Speed": Grain()})
+    now = [Reach("default", (part,))]
+
+    async def reach() -> Reach:
+        return now.pop(0) if len(now) > 1 else now[0]
+
+    async def test(asked: LakeWorkers) -> None:
+        partner = Asker("default", "token:b", reach)
+        busy = [asyncio.create_task(rows(asked, ENDLESS_STEP)) for _ in range(WORKERS)]
+        await asyncio.sleep(0)
+        waits = asyncio.create_task(asked.ask(partner, COUNT, {}, 9, "json"))
+        await asyncio.sleep(0)
+        now[:] = [Reach("default", ())]
+        for one in busy:
+            one.cancel()
+        assert orjson.loads((await waits).body)["rows"] == [[0]]
+        now[:] = [Reach("default", (part,)), Reach("default", ())]
+        with pytest.raises(NotAllowedError, match="has changed"):
+            await asked.ask(partner, COUNT, {}, 9, "json")
+        now[:] = [Reach("default", (part,)), Reach("default", ())]
+        with pytest.raises(NotAllowedError, match="has changed"):
+            await asked.ask(partner, "SELECT error(vehicle) FROM samples", {}, 9, "json")
+        now[:] = [Reach("default", (part,)), Reach("default", (Part("other", {}), part))]
+        assert orjson.loads((await asked.ask(partner, COUNT, {}, 9, "json")).body)["rows"] == [[3]]
+
+    with_workers(tmp_path, test)
+
+
+class Several:
+    """A zone with several tenants and no quotas."""
+
+    def queries(self, tenant: str) -> int | None:
+        return None
+
+    def several(self) -> bool:
+        return True
+
+
+def test_two_greedy_tenants_do_not_keep_a_third_one_from_its_turn(tmp_path: Path) -> None:
+    async def run() -> None:
+        asked = LakeWorkers(tmp_path / "samples", lambda _: [], lambda _: [], shares=Several())
+        answered: list[str] = []
+
+        async def ask(tenant: str, caller: str) -> None:
+            await asked.ask(asker(tenant, caller), "SELECT 1", {}, 1, "json")
+            answered.append(tenant)
+
+        try:
+            await asked.start()
+            greedy = [
+                asyncio.create_task(ask(tenant, f"person:{number % 3}")) for number in range(9) for tenant in "ab"
+            ]
+            await asyncio.sleep(0)
+            for tenant in "ab":
+                with pytest.raises(TryLaterError, match="Too many"):
+                    await ask(tenant, "person:4")
+            await ask("c", "person:1")
+            assert len(answered) < 9
+            await asyncio.gather(*greedy)
+        finally:
+            await asked.close()
+
+    asyncio.run(run())
