@@ -20,6 +20,7 @@ import numpy as np
 from carcloud.safety.governance.policy import parse as parse_policy
 from carcloud.safety.governance.table import Table
 from carcloud.stream.chunk import encoded_rows
+from carcloud.stream.digest_keys import ChunkKeys, needed
 from carcloud.stream.draft import draft
 from carcloud.stream.guards import Terms
 from carcloud.stream.intake import Intake
@@ -115,7 +116,9 @@ def _governed(
     for subject, payload in batches:
         intake.take(subject, payload, now_us)
     made = draft(intake.arrivals, terms, consents, names)
-    root(made.rows, made.tenants)
+    cars, days = needed(made.rows, made.tenants)
+    keys = ChunkKeys({name: bytes(16) for name in cars}, dict.fromkeys(days, bytes(16)))
+    root(made.rows, made.tenants, 1, keys)
     encoded_rows(made.rows)
     spent = time.process_time() - began
     assert made.rows.num_rows == intake.samples, made.refused

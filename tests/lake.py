@@ -24,6 +24,7 @@ from carcloud.lake.writer import LakeWriter
 from carcloud.safety.governance.days import DaysOf, day_number
 from carcloud.safety.governance.policy import Policy
 from carcloud.safety.signer import Signature, Signer, Verifier
+from carcloud.stream.digest_keys import StoredKeys
 from tests.stream import DAY_US, NOW_US, POLICY, Row, chunk
 
 TODAY = NOW_US // DAY_US
@@ -49,7 +50,7 @@ class Lake:
     def fill(self, rows: Iterable[Row] = (), tenants: dict[str, list[str]] | None = None) -> None:
         """Commit one chunk more."""
         self.last += 1
-        self.writer._commit([chunk(self.last, list(rows), signer=self.signer, tenants=tenants)])
+        self.writer._commit([chunk(self.last, list(rows), signer=self.signer, tenants=tenants, records=self.records)])
 
     def sign(self, said: bytes) -> Signature:
         """Sign tombstones."""
@@ -60,13 +61,17 @@ class Lake:
         """Return what tells of a signature of this kind."""
         return Verifier(self.keys, kind)  # type: ignore[arg-type]
 
+    def keys_of(self) -> StoredKeys:
+        """Return the keys of digests, read anew."""
+        return StoredKeys(self.records)
+
     def table(self) -> Table:
         """Open the table anew."""
         return Table(self.folder / "samples", SCHEMA, PARTITIONS)
 
     def retention(self) -> Retention:
         """Return what lets rows expire, as after a start."""
-        return Retention(self.folder, self.sign, self.signed("erasure"), self.signed("receipt"))
+        return Retention(self.folder, self.sign, self.signed("erasure"), self.signed("receipt"), self.keys_of)
 
     def expire(self, days_of: DaysOf, today: int = TODAY) -> Pass:
         """Let rows expire; the replaced files go."""
@@ -78,17 +83,18 @@ class Lake:
 
     def expiring(self, policy: Policy) -> Expiring:
         """Return what lets rows expire under a governance, and notes it."""
-        return Expiring(self.records, self.retention(), lambda: policy, self.table, threading.Lock(), 0.0)
+        return Expiring(self.records, self.retention(), lambda: policy, self.table, threading.Lock(), 0.0, self.folder)
 
     def erase(self, vehicle: str) -> dict[str, int]:
         """Erase a car."""
         self._erasures += 1
-        eraser = Eraser(self.table(), self.folder / "erased", self.sign, self.signed("erasure"), 0.0)
+        signed = self.signed("erasure")
+        eraser = Eraser(self.table(), self.folder / "erased", self.sign, signed, 0.0, self.keys_of())
         return eraser.erase(f"e{self._erasures}", vehicle)
 
     def verdict(self) -> Verdict:
         """Check the whole lake."""
-        return verify_lake(self.folder, self.signed("receipt"), self.signed("erasure"))
+        return verify_lake(self.folder, self.signed("receipt"), self.signed("erasure"), self.keys_of)
 
     def move(self, file: LiveFile, tenant: str) -> str:
         """Put a file, as it is, into another tenant's folder, in the table's log too; return its new name."""

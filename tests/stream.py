@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import subprocess
@@ -14,13 +15,15 @@ import numpy as np
 import pyarrow as pa
 
 from carcloud.backends.nats_server import executable
+from carcloud.backends.records import Records
 from carcloud.safety.governance.policy import parse
 from carcloud.safety.governance.table import Table
 from carcloud.safety.signer import Signer
 from carcloud.stream import subjects
 from carcloud.stream.chunk import SCHEMA, Chunk, RawPosition, Record, content, encoded_rows
+from carcloud.stream.digest_keys import ChunkKeys, needed
 from carcloud.stream.guards import Terms
-from carcloud.stream.receipts import root, statement
+from carcloud.stream.receipts import Keys, root, statement
 from carcloud.stream.settings import TimeLimits
 from carcloud.vehicle.batch import Batch, IdTable, Provenance, encode
 from carcloud.vehicle.catalogue import Catalogue, Signal
@@ -121,19 +124,38 @@ def governed(rows: Sequence[Row]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
+class FixedKeys:
+    """Keys of digests that need no records: each is told by what it is the key of."""
+
+    def car(self, name: str) -> bytes:
+        """Return the key of a car's name."""
+        return hashlib.sha256(name.encode()).digest()[:16]
+
+    def day(self, tenant: str, path: str, day: int) -> bytes:
+        """Return the key of a signal's day."""
+        return hashlib.sha256(f"{tenant}/{path}/{day}".encode()).digest()[:16]
+
+
 def chunk(
     number: int,
     rows: Sequence[Row] = (),
     received_us: int = NOW_US,
     signer: Signer | None = None,
     tenants: dict[str, list[str]] | None = None,
+    records: Records | None = None,
 ) -> Chunk:
-    """Return a chunk; signed where a signer is given. `tenants`: whose the cars are; one tenant's where not said."""
+    """Return a chunk; signed where a signer is given. `tenants`: whose the cars are; one tenant's where not said.
+
+    `records`: where the keys of the receipt's digests are made; they are `FixedKeys` where not said.
+    """
     batch = governed(rows) if rows else pa.RecordBatch.from_pylist([], SCHEMA)
     record = Record(number, 0, NOW_US, RawPosition("x", number), 1, len(rows), len(rows), received_us=received_us)
     record.tenants = tenants or {"default": sorted({row[0] for row in rows})}
     if signer is not None:
-        record.receipt = receipt(number, batch, signer, content(record, encoded_rows(batch)), record.tenants)
+        keys: Keys = FixedKeys()
+        if records is not None:
+            keys = ChunkKeys(*records.digest_keys.made(*needed(batch, record.tenants), number))
+        record.receipt = receipt(number, batch, signer, content(record, encoded_rows(batch)), record.tenants, keys)
     return Chunk(record, batch)
 
 
@@ -143,11 +165,13 @@ def receipt(
     signer: Signer,
     said: str = "",
     tenants: Mapping[str, Sequence[str]] | None = None,
+    keys: Keys | None = None,
 ) -> dict[str, object]:
     """Return a signed receipt over a chunk's rows. `said`: the hash of its content; `tenants`: whose the cars are."""
     whose = {"default": rows["vehicle"].dictionary.to_pylist()} if tenants is None else tenants
-    signed = {"kept": rows.num_rows, "root": root(rows, whose).hex(), "content": said}
-    fields = {"partition": 0, "chunk": number} | signed
+    merkle_root = root(rows, whose, number, keys or FixedKeys()).hex()
+    signed = {"kept": rows.num_rows, "root": merkle_root, "content": said}
+    fields = {"partition": 0, "chunk": number, "at_us": NOW_US} | signed
     answer = signer.answer(b"\x07receipt" + statement(fields))
     return {"statement": fields, "signature": answer[17:].hex(), "key": answer[1:17].decode()}
 

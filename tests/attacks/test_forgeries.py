@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -20,15 +21,18 @@ from nats.aio.client import Client
 
 from carcloud.backends.delta import Table
 from carcloud.backends.nats import Bus
+from carcloud.backends.records import Records
 from carcloud.lake.rows import PARTITIONS, SCHEMA
 from carcloud.lake.verify import verify_lake
 from carcloud.safety.signer import Verifier
 from carcloud.safety.signer import statement as signed_statement
 from carcloud.stream import subjects
 from carcloud.stream.chunk import Chunk, content, decode, encode, encoded_rows
+from carcloud.stream.digest_keys import StoredKeys
 from carcloud.stream.receipts import root, statement
 from tests.attacks.attacker import Car, sample, seen, until_seen
 from tests.attacks.conftest import enrolled
+from tests.stream import FixedKeys
 from tests.zone import RunningZone, carcloud, until
 
 
@@ -42,7 +46,8 @@ def driven(zone: RunningZone, speed: float) -> str:
 
 def verified(data: Path) -> tuple[bool, str]:
     receipts, tombstones = (Verifier(data / "keys", kind) for kind in ("receipt", "erasure"))
-    verdict = verify_lake(data / "lake", receipts, tombstones)
+    with contextlib.closing(Records.open(f"sqlite:///{data / 'records.sqlite'}")) as records:
+        verdict = verify_lake(data / "lake", receipts, tombstones, lambda: StoredKeys(records))
     return not verdict.faults, "\n".join(verdict.faults)
 
 
@@ -155,7 +160,11 @@ def signed_with_another_key(true: Chunk) -> bytes:
     """Return a chunk with all that a genuine one has, but the governor's key."""
     rows, number = true.rows.set_column(3, "value", pa.array([199.0] * true.rows.num_rows)), true.record.number + 1
     record = replace(true.record, number=number)
-    said = {"chunk": number, "root": root(rows, record.tenants).hex(), "content": content(record, encoded_rows(rows))}
+    said = {
+        "chunk": number,
+        "root": root(rows, record.tenants, number, FixedKeys()).hex(),
+        "content": content(record, encoded_rows(rows)),
+    }
     fields = true.record.receipt["statement"] | said
     signature = Ed25519PrivateKey.generate().sign(signed_statement("receipt", statement(fields))).hex()
     record.receipt = true.record.receipt | {"statement": fields, "signature": signature}

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from carcloud.lake.rows import Part, by_day, joined, part_of_chunk
 from carcloud.lake.windows import as_chunk, cells_of_parts
 from carcloud.safety.audit.tree import root_of, tree_root
-from carcloud.stream.receipts import car_cells, car_digests, digest_of, leaf, rows_of, statement
-from carcloud.stream.receipts import root as root_of_rows
-from tests.stream import CAR, DAY_US, NOW_US, OTHER, chunk, governed
+from carcloud.stream import receipts
+from carcloud.stream.receipts import digest_of, leaf, rows_of, statement
+from tests.stream import CAR, DAY_US, NOW_US, OTHER, FixedKeys, chunk, governed
+
+KEYS = FixedKeys()
 
 VALUES = st.one_of(
     st.sampled_from([0.0, -0.0, 1.0, 5e-324]), st.floats(allow_nan=False), st.sampled_from(["", "a", "a\0", "é"])
@@ -37,6 +39,18 @@ ROWS = st.lists(
 
 def of_chunk(part: Part, number: int) -> Part:
     return part.taken(np.flatnonzero(part.chunk == number))
+
+
+def root_of_rows(rows: pa.RecordBatch, tenants: dict[str, list[str]]) -> bytes:
+    return receipts.root(rows, tenants, 7, KEYS)
+
+
+def car_cells(rows: pa.RecordBatch) -> dict[str, list[bytes]]:
+    return receipts.car_cells(rows, dict.fromkeys(rows["vehicle"].dictionary.to_pylist(), "default"), 7, KEYS)
+
+
+def car_digests(rows: pa.RecordBatch, tenant: str = "default") -> dict[str, bytes]:
+    return receipts.car_digests(rows, dict.fromkeys(rows["vehicle"].dictionary.to_pylist(), tenant), 7, KEYS)
 
 
 def root(rows: pa.RecordBatch) -> bytes:
@@ -171,13 +185,14 @@ def test_a_leaf_is_hashed_as_a_leaf():
     assert tree_root([branch]) != tree_root([b"a", b"b"])
 
 
-def by_hand(rows: list[tuple]) -> bytes:
+def by_hand(rows: list[tuple], tenant: str = "default") -> bytes:
     """Return a car's digest as the rules of receipts say it, row by row."""
     ordered = sorted(rows, key=lambda row: (row[1], row[2]))
     cells = []
     for (path, day), within in itertools.groupby(ordered, key=lambda row: (row[1], row[2] // DAY_US)):
         cell = list(within)
-        said = b"".join(
+        said = KEYS.day(tenant, path, day) + KEYS.car(cell[0][0]) + (7).to_bytes(8, "big")
+        said += b"".join(
             struct.pack("<qdB", row[2], math.nan if isinstance(row[3], str) else row[3], row[4]) for row in cell
         )
         texts = [row[3] if isinstance(row[3], str) else None for row in cell]
@@ -203,7 +218,10 @@ def test_a_cars_digest_is_what_the_rules_say(text):
         b"\0".join((b"default", OTHER.encode(), by_hand(others))),
     ]
     assert root(governed(mine + others)) == tree_root(leaves)
-    leaves = [b"\0".join((b"a", OTHER.encode(), by_hand(others))), b"\0".join((b"b", CAR.encode(), by_hand(mine)))]
+    leaves = [
+        b"\0".join((b"a", OTHER.encode(), by_hand(others, "a"))),
+        b"\0".join((b"b", CAR.encode(), by_hand(mine, "b"))),
+    ]
     assert root_of_rows(governed(mine + others), {"b": [CAR], "a": [OTHER]}) == tree_root(leaves)
 
 
@@ -217,14 +235,14 @@ def test_the_root_says_whose_each_car_is_however_files_of_tenants_are_cut(rows, 
     for at, row in enumerate(rows):  # a file a row
         part = part_of_chunk(chunk(7, [row]))
         files.append(replace(part, tenant=whose[row[0]], file=str(at)))
-    found = cells_of_parts(data.draw(st.permutations(files)))
+    found = cells_of_parts(data.draw(st.permutations(files)), 7, KEYS)
     assert root_of([leaf(car, digest_of(found[car])) for car in sorted(found)]) == expected
     moved = data.draw(st.sampled_from(cars))
     other = whose | {moved: data.draw(st.sampled_from(sorted({"a", "b", "b/", "c"} - {whose[moved]})))}
     assert root_of_rows(governed(rows), by_tenant(other)) != expected
     one = data.draw(st.integers(0, len(files) - 1))
     files[one] = replace(files[one], tenant="c")
-    found = cells_of_parts(files)
+    found = cells_of_parts(files, 7, KEYS)
     assert root_of([leaf(car, digest_of(found[car])) for car in sorted(found)]) != expected
 
 

@@ -17,7 +17,7 @@ from carcloud.stream.receipts import root
 from carcloud.stream.settings import FloodLimits, TimeLimits
 from carcloud.vehicle.batch import IdTable
 from carcloud.vehicle.catalogue import Catalogue, Signal
-from tests.stream import CAR, NOW_US, OTHER, batch, governed, up
+from tests.stream import CAR, NOW_US, OTHER, FixedKeys, batch, governed, up
 
 PLACES = ("Vehicle.Here", "Vehicle.There")
 HALVES = [f"{place}.{half}" for place in PLACES for half in ("Latitude", "Longitude")]
@@ -124,7 +124,11 @@ def test_rows_go_on_as_a_plain_reading_of_the_governance_has_them(law, sent):
     assert made.rows["vehicle"].dictionary.to_pylist() == sorted(present)
     assert {name for names in made.tenants.values() for name in names} == present
     assert all(TENANT[car] == tenant for tenant, names in made.tenants.items() for car in names if car in TENANT)
-    assert root(made.rows, made.tenants) == root(governed(found), made.tenants) if found else not made.tenants
+
+    def given_root(rows):
+        return root(rows, made.tenants, 7, FixedKeys())
+
+    assert given_root(made.rows) == given_root(governed(found)) if found else not made.tenants
 
 
 def test_halves_of_one_moment_in_two_batches_are_no_pair():

@@ -20,6 +20,7 @@ from carcloud.safety.audit.note import Key, parse_key
 from carcloud.safety.audit.verify import IndexCheck, lake_faults, verify_log
 from carcloud.safety.signer import Verifier, load_public_key
 from carcloud.settings import Folder
+from carcloud.stream.digest_keys import StoredKeys
 
 SETTLING_S = 10.0
 
@@ -30,10 +31,15 @@ app.add_typer(verify, name="verify")
 
 @verify.command("lake")
 def verify_lake_command(data: Data = DATA, config: Config = None) -> None:
-    """Check every row of the lake against the governor's signed receipts, and these against the audit log."""
-    _, folder = zone_of(data, config)
+    """Check every row of the lake against the governor's signed receipts, and these against the audit log.
+
+    The records must be there too: they have the keys of the receipts' digests.
+    """
+    settings, folder = zone_of(data, config)
     load_public_key(folder.keys / "receipt.pub")  # without the key nothing can be said, not even that rows are wrong
-    verdict = verify_lake(folder.lake, Verifier(folder.keys, "receipt"), Verifier(folder.keys, "erasure"))
+    signed, erased = Verifier(folder.keys, "receipt"), Verifier(folder.keys, "erasure")
+    with contextlib.closing(open_records(settings, folder)) as records:
+        verdict = verify_lake(folder.lake, signed, erased, lambda: StoredKeys(records))
     faults = verdict.faults
     if (folder.audit / "checkpoint").exists():
         log = verify_log(folder.audit, log_key(folder))

@@ -25,7 +25,7 @@ from carcloud.lake.rows import Part, joined, part_of_file
 from carcloud.lake.tombstones import Sign, Tombstone, counted, write, written
 from carcloud.lake.windows import DICTIONARIES, cells_of_parts, windows
 from carcloud.stream.genuine import Verify
-from carcloud.stream.receipts import digest_of, leaf, rows_of
+from carcloud.stream.receipts import Keys, digest_of, leaf, rows_of
 
 
 class Eraser:
@@ -35,11 +35,12 @@ class Eraser:
         table: the lake's. folder: where its tombstones of erased cars lie; beside it those of expired rows may.
         sign: signs tombstones. signed: tells whether the signer made a signature on tombstones.
         patience_s: how long a query may still read a file.
+        keys: of the digests in receipts.
     """
 
-    def __init__(self, table: Table, folder: Path, sign: Sign, signed: Verify, patience_s: float) -> None:
+    def __init__(self, table: Table, folder: Path, sign: Sign, signed: Verify, patience_s: float, keys: Keys) -> None:
         self._table, self._folder, self._sign, self._signed = table, folder, sign, signed
-        self._patience_s = patience_s
+        self._patience_s, self._keys = patience_s, keys
 
     def erase(self, erasure: str, vehicle: str, pseudonyms: Collection[str] = ()) -> dict[str, Any]:
         """Erase a car under all its names; return how many rows and chunks it had. May be repeated after any failure.
@@ -65,7 +66,7 @@ class Eraser:
         expired = Expired(self._folder.parent / "expired", self._signed, _unreadable)
         for by_chunk in windows(self._table, self._holding(names), lambda part: _only(part, names), _unreadable):
             for number, parts in sorted(by_chunk.items()):
-                for car, found in cells_of_parts(parts).items():
+                for car, found in cells_of_parts(parts, number, self._keys).items():
                     cells = {*found, *expired.of(number).cells.get(car, ())}
                     yield Tombstone(number, car, sum(map(rows_of, cells)), leaf(car, digest_of(cells)))
 

@@ -11,7 +11,7 @@ Rules:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from carcloud.lake.tombstones import Sign, read
 from carcloud.lake.windows import DICTIONARIES
 from carcloud.safety.governance.days import DaysOf, day_number, expired
 from carcloud.stream.genuine import Verify
-from carcloud.stream.receipts import CELL, Car, packed_cells
+from carcloud.stream.receipts import CELL, Car, Keys, opening, packed_cells
 
 LIMIT_KNOWN_FILES = 100_000
 
@@ -71,10 +71,14 @@ class Retention:
         folder: the lake's.
         sign: signs tombstones. signed: tells whether the signer made a signature on tombstones.
         receipt_signed: the same of receipts.
+        keys: returns those of the digests in receipts.
     """
 
-    def __init__(self, folder: Path, sign: Sign, signed: Verify, receipt_signed: Verify) -> None:
+    def __init__(
+        self, folder: Path, sign: Sign, signed: Verify, receipt_signed: Verify, keys: Callable[[], Keys]
+    ) -> None:
         self._folder, self._sign, self._signed, self._receipt_signed = folder, sign, signed, receipt_signed
+        self._keys = keys
         self._journal = folder / "expired" / "pass.jsonl"
         self._signals: dict[str, frozenset[str]] = {}
 
@@ -124,7 +128,7 @@ class Retention:
         leaving = pc.is_in(rows["signal"].cast(pa.string()), pa.array(sorted(gone)))
         going, others = rows.filter(leaving), rows.filter(pc.invert(leaving))
         tenant, day = file.partition
-        touched = self._entomb(cells_of(going, tenant), stones)
+        touched = self._entomb(cells_of(going, tenant, self._keys()), stones)
         self._note(Step(file.name, tenant, day, going.num_rows, touched))
         new = []
         if others.num_rows:
@@ -173,21 +177,23 @@ class Retention:
         return Pass(list(steps.values()))
 
 
-def cells_of(rows: pa.Table, tenant: str) -> dict[int, dict[Car, set[bytes]]]:
+def cells_of(rows: pa.Table, tenant: str, keys: Keys) -> dict[int, dict[Car, set[bytes]]]:
     """Return the cells of rows of one file: chunk → car → cells."""
     table = joined([part_of_file(rows)]).combine_chunks().to_batches()[0]
     chunk, cars = table["chunk"].to_numpy(), table["vehicle"].dictionary.to_pylist()
     order = np.argsort(chunk, kind="stable")
     place, text = pa.array(order), table["text"]
     owner = chunk[order] * len(cars) + table["vehicle"].indices.to_numpy()[order]
+    paths = table["signal"].dictionary.to_pylist()
     of_cell, packed = packed_cells(
         owner,
         table["signal"].indices.to_numpy()[order],
-        table["signal"].dictionary.to_pylist(),
+        paths,
         table["time"].cast(pa.int64()).to_numpy()[order],
         table["value"].to_numpy(zero_copy_only=False)[order],
         table["provenance"].indices.to_numpy()[order].astype(np.uint8),
         None if text.null_count == len(text) else text.take(place),
+        opening(keys, paths, lambda code: ((tenant, cars[code % len(cars)]), code // len(cars))),
     )
     found: dict[int, dict[Car, set[bytes]]] = {}
     for at, both in enumerate(of_cell.tolist()):

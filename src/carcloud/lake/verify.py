@@ -13,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from carcloud.lake.rows import PARTITIONS, SCHEMA, Part
 from carcloud.lake.tombstones import Tombstone, read
 from carcloud.lake.windows import cells_of_parts, windows
 from carcloud.safety.audit.tree import root_of
+from carcloud.stream.digest_keys import StoredKeys
 from carcloud.stream.genuine import Verify
 from carcloud.stream.receipts import Car, digest_of, leaf, rows_of, statement
 
@@ -52,8 +53,12 @@ class Verdict:
             self.faults.append(text)
 
 
-def verify_lake(folder: Path, signed: Verify, erased: Verify, partition: int = 0) -> Verdict:
+def verify_lake(
+    folder: Path, signed: Verify, erased: Verify, stored: Callable[[], StoredKeys], partition: int = 0
+) -> Verdict:
     """Check the whole lake. `signed`, `erased`: whether the signer made a signature on a receipt, on tombstones.
+
+    `stored` returns the keys of digests that the records have, read anew.
 
     Where rows left while it was read, what was found wrong may be that; then it is read again.
 
@@ -65,7 +70,7 @@ def verify_lake(folder: Path, signed: Verify, erased: Verify, partition: int = 0
     table = Table(folder / "samples", SCHEMA, PARTITIONS)
     for _ in range(TRIES):
         before = _leaving(folder, table)
-        verdict = _verdict(folder, table, signed, erased, partition)
+        verdict = _verdict(folder, table, signed, erased, stored(), partition)
         if not verdict.faults or _leaving(folder, table) == before:
             break
     return verdict
@@ -77,7 +82,7 @@ def _leaving(folder: Path, table: Table) -> tuple[int, dict[str, int]]:
     return table.position(REPLACING), {str(file): file.stat().st_mtime_ns for file in stones if file.exists()}
 
 
-def _verdict(folder: Path, table: Table, signed: Verify, erased: Verify, partition: int) -> Verdict:
+def _verdict(folder: Path, table: Table, signed: Verify, erased: Verify, keys: StoredKeys, partition: int) -> Verdict:
     verdict, application = Verdict(), f"lake/{partition}"
     position, live = table.position(application), table.live()  # in this order, for a lake that is being written to
     receipts = verdict.receipts = receipts_of(folder, verdict.fault)
@@ -85,12 +90,12 @@ def _verdict(folder: Path, table: Table, signed: Verify, erased: Verify, partiti
     checked = set[int]()
     for by_chunk in windows(table, live, lambda part: part, verdict.fault):
         for number, parts in sorted(by_chunk.items()):
-            _check(number, parts, receipts.get(number), stones, signed, verdict)
+            _check(number, parts, receipts.get(number), stones, signed, keys, verdict)
         checked |= by_chunk.keys()
     after = _settled(table, application, max(receipts, default=0))
     behind = {number for number in receipts if number > after}
     for number in sorted((set(range(1, position + 1)) | behind) - checked):
-        _check(number, [], receipts.get(number), stones, signed, verdict)
+        _check(number, [], receipts.get(number), stones, signed, keys, verdict)
     return verdict
 
 
@@ -116,8 +121,10 @@ def _check(
     receipt: dict[str, Any] | None,
     stones: _Stones,
     signed: Verify,
+    keys: StoredKeys,
     verdict: Verdict,
 ) -> None:
+    missing = keys.missing
     rows = sum(len(part.value) for part in parts)
     verdict.chunks += 1
     verdict.rows += rows
@@ -132,7 +139,7 @@ def _check(
         leaves, erased, expired = dict[Car, bytes](), 0, int(fields["kept"])
     else:
         leaves, erased, expired = _leaves(
-            cells_of_parts(parts), stones.erased.get(number, {}), stones.expired.of(number)
+            cells_of_parts(parts, number, keys), stones.erased.get(number, {}), stones.expired.of(number)
         )
     verdict.erased += erased
     verdict.expired += expired
@@ -140,7 +147,8 @@ def _check(
         also = "".join(f" and {gone} {how}" for gone, how in ((erased, "erased"), (expired, "expired")) if gone)
         verdict.fault(f"chunk {number}: {rows} rows{also}, the receipt says {fields['kept']}")
     elif fields["kept"] and not whole and _root(leaves).hex() != fields["root"]:
-        verdict.fault(f"chunk {number}: the rows are not those the governor signed{_where(parts)}")
+        no_key = "; the records have no key of some" if keys.missing > missing else ""
+        verdict.fault(f"chunk {number}: the rows are not those the governor signed{_where(parts)}{no_key}")
 
 
 def _leaves(

@@ -11,7 +11,7 @@ import pyarrow as pa
 from carcloud.backends.delta import LiveFile, Table
 from carcloud.lake.rows import DAY_US, PROVENANCES, Part, joined, part_of_file
 from carcloud.stream.chunk import SCHEMA as CHUNK_SCHEMA
-from carcloud.stream.receipts import Car, car_cells
+from carcloud.stream.receipts import Car, Keys, car_cells
 
 DICTIONARIES = ["vehicle", "signal", "provenance"]
 Fault = Callable[[str], None]
@@ -41,16 +41,17 @@ def windows(
         yield done
 
 
-def cells_of_parts(parts: Iterable[Part]) -> dict[Car, list[bytes]]:
+def cells_of_parts(parts: Iterable[Part], number: int, keys: Keys) -> dict[Car, list[bytes]]:
     """Return the cells of each car of one chunk; whose it is, is said by the files its rows are in."""
     by_tenant: dict[str, list[Part]] = {}
     for part in parts:
         by_tenant.setdefault(part.tenant, []).append(part)
-    return {
-        (tenant, vehicle): cells
-        for tenant, mine in by_tenant.items()
-        for vehicle, cells in car_cells(as_chunk(joined(mine))).items()
-    }
+    found: dict[Car, list[bytes]] = {}
+    for tenant, mine in by_tenant.items():
+        rows = as_chunk(joined(mine))
+        whose = dict.fromkeys(rows["vehicle"].dictionary.to_pylist(), tenant)
+        found |= {(tenant, car): cells for car, cells in car_cells(rows, whose, number, keys).items()}
+    return found
 
 
 def as_chunk(rows: pa.Table) -> pa.RecordBatch:

@@ -37,6 +37,7 @@ from carcloud.lake.windows import DICTIONARIES
 from carcloud.safety.governance.policy import Policy
 from carcloud.stream.chunk import Chunk
 from carcloud.stream.delays import Delays
+from carcloud.stream.digest_keys import StoredKeys
 from carcloud.stream.follower import Follower
 from carcloud.stream.genuine import FORGED, ForgedError, Verify
 
@@ -77,8 +78,9 @@ class LakeWriter:
         self._sign, self._buried, self._patience_s = sign, buried, patience_s
         self._replacing = threading.Lock()
         self._erasing: dict[str, str] | None = None
-        retention = Retention(folder, sign, buried, signed)
-        self._expiring = Expiring(records, retention, governance, self._opened, self._replacing, patience_s)
+        retention = Retention(folder, sign, buried, signed, lambda: StoredKeys(records))
+        opened, replacing = self._opened, self._replacing
+        self._expiring = Expiring(records, retention, governance, opened, replacing, patience_s, folder, partition)
         self._delays = Delays()
         self._alarm: dict[str, str] | None = None
         self._position = 0
@@ -223,7 +225,8 @@ class LakeWriter:
 
     def _erase(self, erasure: Erasure) -> dict[str, Any]:
         with self._replacing:
-            eraser = Eraser(self._opened(), self._folder / "erased", self._sign, self._buried, self._patience_s)
+            folder, keys = self._folder / "erased", StoredKeys(self._records)
+            eraser = Eraser(self._opened(), folder, self._sign, self._buried, self._patience_s, keys)
             facts = eraser.erase(erasure.id, erasure.vehicle, erasure.names)
         names = (erasure.vehicle, *erasure.names)
         return facts | {"exports": erase_exports(self._records, erasure.id, erasure.tenant, names)}

@@ -51,7 +51,8 @@ class Record:
     `marks`: (vehicle, queue as 16 hex digits, number) moved by this chunk. `refused`: rows or batches by cause.
     `lost`: numbers of queues that are gone with a restore.
     `received_us`: broker's receive time of the oldest batch in it, µs UTC. `tenants`: tenant → names of its cars that
-    have rows. `receipt`: see receipts.py.
+    have rows. `receipt`: see receipts.py. `salt`: random, so that nobody can tell by the content's hash, which the
+    receipt keeps, what a chunk said that is gone.
     """
 
     number: int
@@ -68,6 +69,7 @@ class Record:
     marks: list[tuple[str, str, int]] = field(default_factory=list)
     tenants: dict[str, list[str]] = field(default_factory=dict)
     receipt: dict[str, Any] = field(default_factory=dict)
+    salt: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Rules:
 * A chunk is written with the expected last sequence of its subject. On any doubt the governor forgets everything and
   starts again from the last chunk: what was not acknowledged is sent again by the cars, and marks drop what came twice.
 * A chunk that it did not sign, or that repeats one, it takes out of GOVERNED, keeps as evidence, and raises an alarm.
-* A car is told of a batch only after the chunk is flushed. Quarantine, id tables and pseudonyms are stored before it.
+* A car is told of a batch only after the chunk is flushed. Quarantine, id tables, names and keys are stored before it.
 * Little room on the disk is a state, not a crash: reading stops, an alarm stands, cars are held back, later it goes on.
 * GOVERNED is purged to the lowest position of the folds named here, never by age; its last chunk always stays.
 * Where the governance lets rows expire, each UTC day begins a new block of the broker's file, so that older ones go.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import shutil
 import time
 from collections import Counter
@@ -37,6 +38,7 @@ from carcloud.safety.signer import SignerClient
 from carcloud.stream import subjects
 from carcloud.stream.chunk import RawPosition, Record, assembled, content, encoded_rows
 from carcloud.stream.consents import Standing
+from carcloud.stream.digest_keys import MakingKeys
 from carcloud.stream.draft import Draft, draft
 from carcloud.stream.evidence import Evidence
 from carcloud.stream.genuine import FORGED, Verify
@@ -120,6 +122,7 @@ class Governor:
         self._terms = Terms(catalogue, settings.time, table)
         self._consents = Standing(records, table, ground_of(zone, table.policy, catalogue))
         self._pseudonyms = Pseudonyms(records, table)
+        self._keys = MakingKeys(records)
         self._evidence = Evidence(cloud, folder / "forged", partition, signed)
         self._subject = subjects.governed(partition)
         self._snapshot = folder / f"marks-{partition}.json"
@@ -260,7 +263,9 @@ class Governor:
             made = draft(intake.arrivals, self._terms, self._consents.now(), names)
             refusals = [*intake.refusals, *self._row_refusals(made.refused)]
             record, rows = self._record(made, refusals), encoded_rows(made.rows)
-            record.receipt = await self._receipt(record, root(made.rows, made.tenants), content(record, rows))
+            keys = await self._keys.of(made.rows, made.tenants, record.number, record.at_us)
+            merkle_root = root(made.rows, made.tenants, record.number, keys)
+            record.receipt = await self._receipt(record, merkle_root, content(record, rows))
             await self._store_first(refusals)
             self._stream_last = self._sequence = await self._cloud.append(
                 self._subject, assembled(record, rows, least_bytes), expected_last=self._sequence
@@ -304,6 +309,7 @@ class Governor:
             refused=dict(refused),
             marks=[(vehicle, f"{queue:016x}", number) for (vehicle, queue), number in intake.moved.items()],
             tenants=made.tenants,
+            salt=secrets.token_hex(16),
         )
 
     async def _receipt(self, record: Record, merkle_root: bytes, said: str) -> dict[str, Any]:
@@ -374,6 +380,7 @@ class Governor:
                 self._consents.forget(erasure.vehicle)
                 self._intake.drop(erasure.vehicle)
                 self._pseudonyms.forget(erasure.vehicle)
+                self._keys.forget((erasure.vehicle, *erasure.names))
                 for name in (erasure.vehicle, *erasure.names):
                     await asyncio.to_thread(self._evidence.erase, name)
             await self._close_chunk(BLOCK_BYTES)

@@ -20,6 +20,7 @@ from carcloud.lake.settings import LakeSettings
 from carcloud.lake.verify import Verdict, verify_lake
 from carcloud.lake.writer import LakeWriter
 from carcloud.safety.signer import Signature, Signer, Verifier
+from carcloud.stream.digest_keys import StoredKeys
 from tests.stream import CAR, DAY_US, NOW_US, OTHER, POLICY, chunk
 from tests.unpacked import holding
 
@@ -55,7 +56,7 @@ class Lake:
             for path in ("A.b", "B.a")
             for at in range(3)
         ]
-        self.writer._commit([chunk(number, rows, signer=self.signer)])
+        self.writer._commit([chunk(number, rows, signer=self.signer, records=self.records)])
 
     def sign(self, said: bytes) -> Signature:
         answer = self.signer.answer(b"\x07erasure" + said)
@@ -66,10 +67,13 @@ class Lake:
 
     def eraser(self) -> Eraser:
         table = Table(self.folder / "samples", SCHEMA, PARTITIONS)
-        return Eraser(table, self.folder / "erased", self.sign, self.signed("erasure"), 0.0)
+        keys = StoredKeys(self.records)
+        return Eraser(table, self.folder / "erased", self.sign, self.signed("erasure"), 0.0, keys)
 
     def verdict(self) -> Verdict:
-        return verify_lake(self.folder, self.signed("receipt"), self.signed("erasure"))
+        return verify_lake(
+            self.folder, self.signed("receipt"), self.signed("erasure"), lambda: StoredKeys(self.records)
+        )
 
     def cars(self) -> list[str]:
         return sorted(set(deltalake.DeltaTable(self.folder / "samples").to_pyarrow_table()["vehicle"].to_pylist()))
@@ -164,8 +168,9 @@ def test_nothing_is_deleted_while_the_signer_is_away(lake: Lake) -> None:
 
     before = lake.verdict()
     table = Table(lake.folder / "samples", SCHEMA, PARTITIONS)
+    keys = StoredKeys(lake.records)
     with pytest.raises(TryLaterError):
-        Eraser(table, lake.folder / "erased", away, lake.signed("erasure"), 0.0).erase("e1", CAR)
+        Eraser(table, lake.folder / "erased", away, lake.signed("erasure"), 0.0, keys).erase("e1", CAR)
     assert lake.verdict() == before
     assert CAR in lake.cars()
 

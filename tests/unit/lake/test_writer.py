@@ -23,6 +23,7 @@ from carcloud.lake.writer import LakeWriter
 from carcloud.safety.signer import Signature, Signer, Verifier
 from carcloud.stream import subjects
 from carcloud.stream.chunk import Chunk, encode
+from carcloud.stream.digest_keys import StoredKeys
 from tests.stream import CAR, DAY_US, NOW_US, OTHER, POLICY, Broker, chunk, receipt, running_broker
 
 QUICK = LakeSettings(rhythm_s=0.05)
@@ -54,7 +55,7 @@ class Lake:
             for path in ("A.b", "B.a")
             for at in range(3)
         ]
-        return chunk(number, [] if empty else rows, signer=self.signer)
+        return chunk(number, [] if empty else rows, signer=self.signer, records=self.records)
 
     def rows(self) -> list[dict]:
         return deltalake.DeltaTable(self.folder / "samples").to_pyarrow_table().to_pylist()
@@ -73,7 +74,7 @@ class Lake:
         )
 
     def verdict(self) -> Verdict:
-        return verify_lake(self.folder, self._signed, self._signed)
+        return verify_lake(self.folder, self._signed, self._signed, lambda: StoredKeys(self.records))
 
 
 @pytest.fixture
@@ -278,7 +279,7 @@ def test_tenants_rows_lie_in_files_of_their_own_that_name_no_other_car_and_are_j
     writer, tenants = lake.writer(), {"acme": [CAR], "beta": [OTHER]}
     for number in range(1, 4):
         rows = [(car, "A.b", NOW_US + number * 100 + at, float(at), 0) for car in (CAR, OTHER) for at in range(3)]
-        writer._commit([chunk(number, rows, signer=lake.signer, tenants=tenants)])
+        writer._commit([chunk(number, rows, signer=lake.signer, tenants=tenants, records=lake.records)])
     assert len(lake.files()) == 6
     assert lake.verdict() == Verdict(3, 18, [])
     assert writer.compact() == 6
@@ -557,5 +558,5 @@ def test_a_file_moved_to_another_day_is_found(proven):
 
 def test_where_there_is_no_lake_there_is_nothing_to_check_and_none_is_made(tmp_path):
     with pytest.raises(MissingError, match="no lake"):
-        verify_lake(tmp_path, lambda *_: True, lambda *_: True)
+        verify_lake(tmp_path, lambda *_: True, lambda *_: True, lambda: StoredKeys(lake.records))
     assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from tests.stream import CAR, NOW_US, OTHER, chunk
 
 ROWS = [(car, path, NOW_US + at, float(at), 0) for car in (CAR, OTHER) for path in ("A.b", "B.a") for at in range(9)]
 CHANGED = {
+    "salt": "ab" * 16,
     "number": 8,
     "partition": 1,
     "at_us": NOW_US + 1,

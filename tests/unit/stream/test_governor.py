@@ -21,6 +21,7 @@ from carcloud.safety.signer import Signer, SignerClient, Verifier, load_public_k
 from carcloud.stream import governor as rooms
 from carcloud.stream import subjects
 from carcloud.stream.chunk import Chunk, decode, encode
+from carcloud.stream.digest_keys import StoredKeys
 from carcloud.stream.governor import Governor
 from carcloud.stream.quarantine import Quarantine
 from carcloud.stream.receipts import root, statement
@@ -123,7 +124,10 @@ def test_batches_become_signed_chunks_and_are_answered_once_with_what_was_lost(z
         key = load_public_key(zone.folder / "keys" / "receipt.pub")
         for made in chunks:
             fields = made.record.receipt["statement"]
-            assert fields["root"] == root(made.rows, made.record.tenants).hex()
+            assert (
+                fields["root"]
+                == root(made.rows, made.record.tenants, made.record.number, StoredKeys(zone.records)).hex()
+            )
             assert verify(key, "receipt", statement(fields), bytes.fromhex(made.record.receipt["signature"]))
         assert len(zone.records.quarantine_entries(10)) == 2
 

@@ -17,6 +17,7 @@ from carcloud.backends.records.approvals import Approvals
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.claims import Claim, Claims, put
 from carcloud.backends.records.database import Database, Named
+from carcloud.backends.records.digest_keys import DigestKeys
 from carcloud.backends.records.erasures import Erasures
 from carcloud.backends.records.export_files import ExportFiles
 from carcloud.backends.records.exports import Exports
@@ -63,6 +64,7 @@ class Records(Database):
         self.export_files = ExportFiles(self, self.audit)
         self.erasures = Erasures(self, self.audit)
         self.pseudonyms = Pseudonyms(self)
+        self.digest_keys = DigestKeys(self)
         self.orders = Orders(self, self.audit)
         self.requests = Requests(self, self.audit)
         self.replicas = Replicas(self, self.audit)

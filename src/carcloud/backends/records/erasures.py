@@ -5,6 +5,7 @@ Rules:
   a person is gone with that. The log itself keeps salted hashes only, which say nothing without them.
 * Another zone's car is kept away from then on, else it would come again with the next row that zone lets out.
 * The ledger keeps the car's random id and its pseudonyms, sealed, so that a restored backup can be told; nothing else.
+* The keys of the digests of the car's rows go once its rows have left the lake: what stands for them needs them first.
 * Each part does its share and says so once; the last one completes the erasure, which is noted for the audit log.
 """
 
@@ -36,6 +37,7 @@ from sqlalchemy import (
 
 from carcloud.backends.records.audit import Audit, Entry
 from carcloud.backends.records.database import Database, Instant, Sealed, metadata
+from carcloud.backends.records.digest_keys import forget_names
 from carcloud.backends.records.orders import end_open
 from carcloud.backends.records.replicas import bar
 from carcloud.errors import MissingError, TryLaterError
@@ -194,6 +196,8 @@ class Erasures:
             row = {"erasure": id, "part": part, "at": now, "facts": orjson.dumps(facts).decode()}
             db.execute(insert(erasure_parts).values(**row))
             done = db.execute(mine).all()
+            if any(found.part == "lake" for found in done):  # no row needs them any more, see digest_keys.py
+                _forget_keys(db, id)
             if {found.part for found in done} == set(PARTS):
                 db.execute(update(erasures).where(erasures.c.id == id).values(done_at=now))
                 about = db.execute(select(erasures).where(erasures.c.id == id)).one()
@@ -228,6 +232,13 @@ def _keep_names(db: Connection, erasure: str, vehicle: str, more: Sequence[str] 
     names -= set(db.execute(select(erasure_names.c.name).where(erasure_names.c.erasure == erasure)).scalars().all())
     if names:
         db.execute(insert(erasure_names), [{"erasure": erasure, "name": name} for name in names])
+
+
+def _forget_keys(db: Connection, erasure: str) -> None:
+    """Delete the keys of the digests of the car's rows, under all its names."""
+    car = select(erasures.c.vehicle).where(erasures.c.id == erasure)
+    names = select(erasure_names.c.name).where(erasure_names.c.erasure == erasure)
+    forget_names(db, [*db.execute(car).scalars(), *db.execute(names).scalars()])
 
 
 def _delete(db: Connection, vehicle: str) -> None:
