@@ -155,7 +155,7 @@ class _Backup:
         positions = await asyncio.to_thread(self._records.positions)
         low = min(positions.get((name, PARTITION), 0) for name in FOLDS)
         follower = Follower(self._bus, Verifier(self._folder.keys, "receipt"), PARTITION)
-        reading = asyncio.create_task(self._chunks(draft, follower.messages(low)))
+        reading = asyncio.create_task(self._chunks(draft, follower.messages(low), low))
         try:
             found = await asyncio.to_thread(self._state, draft)
             seen = await asyncio.to_thread(self._records_and_log, draft)
@@ -171,18 +171,18 @@ class _Backup:
         stand = {name: positions.get((name, PARTITION), 0) for name in names if name != "stream"}
         return stand | {"lake": found.position}, seen, found
 
-    async def _chunks(self, draft: Taking, messages: AsyncGenerator[tuple[int, bytes], None]) -> int:
-        """Write the chunks up to the end, once that is known."""
+    async def _chunks(self, draft: Taking, messages: AsyncGenerator[tuple[int, bytes], None], low: int) -> int:
+        """Write the chunks behind `low` up to the end, once that is known; where all folds are level there are none."""
         count = 0
         with draft.piece("chunks") as piece:
             async with aclosing(_until_idle(messages)) as coming:
-                number = 0
+                number = low
                 async for message in coming:
                     if message is not None:
                         number, data = message
                         await asyncio.to_thread(piece.write, LENGTH.pack(len(data)) + data)
                         count += 1
-                    if self._end is not None and (number >= self._end or (self._end == 0 and not number)):
+                    if self._end is not None and number >= self._end:
                         break
         return count
 
