@@ -42,18 +42,18 @@ class Allowed:
         caller: Caller = request.state.caller
         ports: Ports = request.app.state.ports
         resource = self.resource(request)
-        vehicle = request.path_params.get("vehicle")
-        if vehicle is not None:
+        vehicle, known = request.path_params.get("vehicle"), True
+        if vehicle is not None:  # one that is not there, or another tenant's, is asked for as one's own would be
             found = await run_in_threadpool(_vehicle, ports, vehicle)
-            if found is not None and found.tenant == caller.tenant:
-                resource = found
+            known = found is not None and found.tenant == caller.tenant
+            resource = found if found is not None and known else Resource("Vehicle", vehicle, caller.tenant)
         policy = ports.reception.policy
         if not policy.allows(caller, self.action, resource):
             if resource.tenant == caller.tenant:
                 resource = await run_in_threadpool(_granted, ports, caller, resource)
             if not policy.allows(caller, self.action, resource):
-                await self._deny(ports, caller, resource)
-        if vehicle is not None and resource.kind == "Zone":
+                await self._deny(ports, caller, resource, known)
+        if vehicle is not None and not known:
             raise _no_vehicle(vehicle)
         return caller
 
@@ -62,16 +62,14 @@ class Allowed:
         caller: Caller = request.state.caller
         return zone_of(caller.tenant)
 
-    async def _deny(self, ports: Ports, caller: Caller, resource: Resource) -> None:
+    async def _deny(self, ports: Ports, caller: Caller, resource: Resource, known: bool) -> None:
         policy, own = ports.reception.policy, zone_of(caller.tenant, granted=resource.granted)
-        object_ = f"vehicle:{resource.id}" if resource.kind == "Vehicle" else "zone"
+        object_ = f"vehicle:{resource.id}" if resource.kind == "Vehicle" and known else "zone"
         entry = Entry(caller.id, self.action, object_, "denied", tenant=caller.tenant)
         await run_in_threadpool(ports.reception.denials.note, entry)
         opened = replace(resource, tenant=caller.tenant, granted=True, owned=True)
         hidden = resource.kind == "Vehicle" and (resource.tenant != caller.tenant or not resource.granted)
         if hidden and policy.allows(caller, self.action, opened):
-            if resource.kind != "Vehicle":
-                raise NotAllowedError("This is for the tenant that the zone is run for.", "Ask who runs the zone.")
             raise _no_vehicle(resource.id)
         if not caller.mfa and policy.allows(caller, self.action, own, mfa=True):
             raise FactorNeededError(
