@@ -149,7 +149,7 @@ class Governor:
                 await self._govern()
             except TryLaterError as error:
                 log.warning("starting again from the last chunk", extra={"reason": str(error)})
-                if self._cloud.unanswered >= UNANSWERED:
+                if self._cloud.unanswered >= UNANSWERED or self._free_bytes() < RENEWAL_BYTES:
                     await self._renew_broker()
                 await asyncio.sleep(0.2)
             except ConflictError as error:
@@ -410,7 +410,7 @@ class Governor:
         log.error("the broker stores nothing; it is started again once there is room")
         self._raise_alarm(
             "stream_stopped",
-            "The broker stores nothing, as after a full disk: ingestion has stopped.",
+            "The disk is full, so broker or records store nothing: ingestion has stopped.",
             "Make room on the zone's disk; the broker is then started again, and cars send what they kept.",
         )
         while self._free_bytes() < RENEWAL_BYTES:  # noqa: ASYNC110 (a disk tells nobody)
