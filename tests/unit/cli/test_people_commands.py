@@ -95,7 +95,7 @@ def test_token_is_made_shown_once_listed_and_revoked(folder: Folder) -> None:
     ("arguments", "kind"),
     [
         (("person", "add", "ann", "--role", "root"), InputError),
-        (("person", "add", "a b", "--role", "fleet"), InputError),
+        (("person", "add", "a b", "--role", "fleet"), ConflictError),
         (("person", "add", "admin", "--role", "fleet"), ConflictError),
         (("person", "suspend", "nobody"), MissingError),
         (("token", "make", "x", "--role", "fleet", "--days", "9999"), InputError),
