@@ -151,8 +151,8 @@ class RunningZone:
         return found
 
     def kill(self, part: str) -> None:
-        """End a part with SIGKILL."""
-        os.kill(self.children()[part], signal.SIGKILL)
+        """End a part with SIGKILL, as soon as it runs."""
+        os.kill(until(lambda: self.children().get(part), f"{part} does not run"), signal.SIGKILL)
 
     def last_words(self) -> str:
         """Return the standing alarms and the end of every log: what one asks first when a test has failed."""
