@@ -16,7 +16,7 @@ FILE = ExportFile(AT, "default", "machine", PATH, "csv", "ab" * 32, 7)
 
 def test_a_file_is_known_until_one_is_written_in_its_place(records: Records) -> None:
     first = records.export_files.add(FILE)
-    other = records.export_files.add(ExportFile(AT, "other", "machine", "/tmp/x", "arrow", "cd" * 32, 1))
+    other = records.export_files.add(ExportFile(AT, "other", "machine", "/data/x", "arrow", "cd" * 32, 1))
     assert records.export_files.all() == sorted([first, other], key=lambda file: file.id)
     assert records.export_files.all("default") == [first]
     records.export_files.change(first.id, "ef" * 32, 5)
@@ -55,7 +55,7 @@ def test_what_an_erasure_missed_is_what_it_missed_last(records: Records) -> None
     records.add_vehicle(Vehicle("a" * 16, "default", "WVWZZZ1JZXW000001", None, "active", AT))
     erasure = records.erasures.begin("a" * 16, "person:dpo").id
     assert records.export_files.missed(erasure) == {}
-    records.export_files.miss(erasure, {PATH: "gone", "/tmp/x": "changed"})
+    records.export_files.miss(erasure, {PATH: "gone", "/data/x": "changed"})
     records.export_files.miss(erasure, {PATH: "changed"})
     assert records.export_files.missed(erasure) == {PATH: "changed"}
 
