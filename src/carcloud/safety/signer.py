@@ -234,8 +234,8 @@ class SignerClient:
 
     def _exchange(self, connection: socket.socket, request: bytes) -> bytes:
         connection.sendall(_LENGTH.pack(len(request)) + request)
-        (length,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
-        return _receive(connection, min(length, LIMIT_ANSWER_BYTES))
+        (length,) = _LENGTH.unpack(sockets.receive(connection, _LENGTH.size))
+        return sockets.receive(connection, min(length, LIMIT_ANSWER_BYTES))
 
     def _hang_up(self) -> None:
         if self._connection is not None:
@@ -266,13 +266,3 @@ def _answered(other: Answer, payload: bytes) -> bytes:
 
 def _send(writer: asyncio.StreamWriter, answer: bytes) -> None:
     writer.write(_LENGTH.pack(len(answer)) + answer)
-
-
-def _receive(connection: socket.socket, size: int) -> bytes:
-    parts = b""
-    while len(parts) < size:
-        part = connection.recv(size - len(parts))
-        if not part:
-            raise ConnectionError("it hung up")
-        parts += part
-    return parts

@@ -44,3 +44,14 @@ def remove_socket(run: Path, name: str) -> None:
     path.unlink(missing_ok=True)
     if path.parent != run:
         path.parent.rmdir()
+
+
+def receive(connection: socket.socket, size: int) -> bytes:
+    """Return exactly so many bytes; raise ConnectionError where the other end hung up."""
+    parts = b""
+    while len(parts) < size:
+        part = connection.recv(size - len(parts))
+        if not part:
+            raise ConnectionError("it hung up")
+        parts += part
+    return parts

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from carcloud.errors import FAMILIES, CarcloudError, InputError, TryLaterError
-from carcloud.safety.orders.frames import LENGTH, LIMIT_REQUEST_BYTES, read_bytes, receive, send, written
+from carcloud.safety import sockets
+from carcloud.safety.orders.frames import LENGTH, LIMIT_REQUEST_BYTES, read_bytes, send, written
 from carcloud.safety.orders.ledger import Finished
 from carcloud.safety.orders.signer import Outcome
 
@@ -118,5 +119,5 @@ class OrderSignerClient:
 
 def _exchange(connection: socket.socket, request: bytes) -> bytes:
     send(connection, request)
-    (length,) = LENGTH.unpack(receive(connection, LENGTH.size))
-    return receive(connection, min(length, LIMIT_REQUEST_BYTES))
+    (length,) = LENGTH.unpack(sockets.receive(connection, LENGTH.size))
+    return sockets.receive(connection, min(length, LIMIT_REQUEST_BYTES))

@@ -15,17 +15,6 @@ def send(connection: socket.socket, data: bytes) -> None:
     connection.sendall(LENGTH.pack(len(data)) + data)
 
 
-def receive(connection: socket.socket, size: int) -> bytes:
-    """Return exactly so many bytes; raise ConnectionError where the other end hung up."""
-    parts = b""
-    while len(parts) < size:
-        part = connection.recv(size - len(parts))
-        if not part:
-            raise ConnectionError("it hung up")
-        parts += part
-    return parts
-
-
 def read_bytes(text: str) -> bytes:
     """Return bytes that travel as base64; raise ValueError."""
     return base64.b64decode(text, validate=True)

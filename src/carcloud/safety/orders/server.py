@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from carcloud.errors import CarcloudError, ConflictError, InputError, NotAllowedError
+from carcloud.safety import sockets
 from carcloud.safety.orders.authorisation import Signature
-from carcloud.safety.orders.frames import LENGTH, LIMIT_REQUEST_BYTES, read_bytes, receive, send, written
+from carcloud.safety.orders.frames import LENGTH, LIMIT_REQUEST_BYTES, read_bytes, send, written
 from carcloud.safety.orders.keys import OrderKeys, is_certified
 from carcloud.safety.orders.ledger import Finished, Ledger
 from carcloud.safety.orders.people import People
@@ -128,11 +129,11 @@ class OrderServer:
         try:
             while True:
                 connection.settimeout(None)
-                (length,) = LENGTH.unpack(receive(connection, LENGTH.size))
+                (length,) = LENGTH.unpack(sockets.receive(connection, LENGTH.size))
                 if length > LIMIT_REQUEST_BYTES:
                     break
                 connection.settimeout(ANSWER_TIMEOUT_S)
-                send(connection, self.answer(receive(connection, length)))
+                send(connection, self.answer(sockets.receive(connection, length)))
         except OSError:
             pass  # the client left, which is how each conversation ends
         finally:
