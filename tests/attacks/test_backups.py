@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -195,6 +196,7 @@ def test_restore_that_fails_empties_the_database_again_and_the_next_one_finds_it
     async def fails(*_: object) -> None:
         raise TryLaterError("No broker.", "Wait.")
 
+    before = [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)]
     config, found = tmp_path / "zone.toml", copy.plan(copy.names[0])
     config.write_text(f'records = "sqlite:///{tmp_path}/elsewhere.sqlite"\n')
     monkeypatch.setattr(restoring, "settle", fails)
@@ -204,6 +206,7 @@ def test_restore_that_fails_empties_the_database_again_and_the_next_one_finds_it
         ):
             restore(found, config, tmp_path / "new", copy.said.append)
     assert not [path for path in tmp_path.iterdir() if "new" in path.name]
+    assert [handler for handler in logging.getLogger().handlers if isinstance(handler, logging.FileHandler)] == before
 
 
 def test_two_restores_to_one_folder_do_not_meet(copy: Backups, tmp_path: Path) -> None:

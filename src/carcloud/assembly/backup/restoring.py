@@ -21,7 +21,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,7 +115,8 @@ def restore(plan: Plan, config: Path | None, target: Path, said: Said) -> None:
             shutil.rmtree(draft.path)
         try:
             _unpack(plan, draft, said)
-            _settle(plan, settings, draft, said)
+            with _log_to(draft.logs / "restore.log"):
+                _settle(plan, settings, draft, said)
         except BaseException:
             shutil.rmtree(draft.path, ignore_errors=True)
             raise
@@ -167,10 +168,28 @@ def _let_marks_find_the_new_stream(file: Path) -> None:
         write_flushed(file, orjson.dumps(orjson.loads(file.read_bytes()) | {"sequence": 0}))
 
 
+@contextmanager
+def _log_to(file: Path) -> Iterator[None]:
+    """Have what the parts log written to a file for a while: the caller's own logging comes back."""
+    root, chatty = logging.getLogger(), [logging.getLogger(name) for name in ("httpx", "uvicorn.error", "numexpr")]
+    before = root.handlers[:], root.level, [logger.level for logger in chatty]
+    handler = logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter(logging.BASIC_FORMAT))
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    for logger in chatty:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        root.handlers[:] = before[0]
+        root.setLevel(before[1])
+        for logger, level in zip(chatty, before[2], strict=True):
+            logger.setLevel(level)
+        handler.close()
+
+
 def _settle(plan: Plan, settings: Settings, folder: Folder, said: Said) -> None:
-    logging.basicConfig(filename=folder.logs / "restore.log", level=logging.INFO, force=True)
-    for chatty in ("httpx", "uvicorn.error", "numexpr"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
     manifest, records = plan.manifest, open_records(settings, folder)
     try:
         with plan.store.opened(manifest, manifest.piece("records"), plan.key) as piece:
@@ -192,8 +211,7 @@ def _settle(plan: Plan, settings: Settings, folder: Folder, said: Said) -> None:
         facts = {"backup": manifest.name, "leaves": manifest.leaves, "known": plan.known, "erasures": erased}
         facts |= {"chunk": manifest.chunk, "lake": manifest.lake_version, "ledger": plan.ledger is not None}
         records.audit.add(Entry("machine", "restore", "zone", facts=facts, tenant=settings.tenant))
-        with ExitStack() as open_, plan.store.opened(manifest, manifest.piece("chunks"), plan.key) as piece:
-            open_.callback(logging.shutdown)
+        with plan.store.opened(manifest, manifest.piece("chunks"), plan.key) as piece:
             asyncio.run(settle(settings, folder, records, _chunks(piece), said))
     except BaseException as error:
         if settings.records:  # those in the folder go with it
