@@ -1,0 +1,1 @@
+"""Conditions: one language for "when", in the car, over the lake, and over the twin."""

@@ -1,0 +1,64 @@
+"""A condition: what its text says, and how it is told where it becomes true.
+
+Source: docs/conditions.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from carcloud.errors import InputError
+from carcloud.vehicle.conditions.tree import Aggregate, Changed, Held, Node, Rate
+
+Truth = bool | None
+STALE_US = 60_000_000
+"""How long a value holds where the condition does not say `stale after`."""
+
+
+class Change(NamedTuple):
+    """What a condition is at an instant, and after it until its next change; microseconds since 1970 UTC."""
+
+    time_us: int
+    now: Truth
+    after: Truth
+
+
+class ConditionError(InputError):
+    """A text that is no condition. `at`, `length`: where in it, in characters."""
+
+    def __init__(self, message: str, do: str, at: int, length: int) -> None:
+        super().__init__(message, do)
+        self.at, self.length = at, length
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition that was read and checked. Two of the same text and catalogue are equal.
+
+    initial: what it is before any sample.
+    """
+
+    text: str
+    tree: Node
+    stale_us: int
+    initial: Truth
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """Return the signals it asks about, sorted."""
+        return tuple(sorted({n.path for n in self.tree.all() if isinstance(n, Held | Rate | Aggregate | Changed)}))
+
+
+def firings(changes: Iterable[Change], initial: Truth, min_interval_us: int = 0) -> list[int]:
+    """Return when a condition becomes true, in µs; what comes sooner after a firing than the interval is left out."""
+    fired: list[int] = []
+    before = initial
+    for change in changes:
+        becomes = (change.now and not before) or (change.after and not change.now)
+        if becomes and (not fired or change.time_us - fired[-1] >= min_interval_us):
+            fired.append(change.time_us)
+        before = change.after
+    return fired
