@@ -10,7 +10,7 @@ from carcloud.safety.orders.certificates import ORDER_PURPOSE
 from carcloud.safety.orders.keys import ROLE_AGE
 from carcloud.safety.orders.people import PAIRING_PURPOSE
 from carcloud.safety.orders.signer import LIMIT_ALONE, SESSION_LIFE_S, SIGNED_LIFE_S
-from carcloud.vehicle.commands import COMMANDS, REASONS
+from carcloud.vehicle.commands import COMMANDS, REASONS, Bounds
 from carcloud.vehicle.order import KINDS, LIMIT_MESSAGE_BYTES, Fault, SignatureType, Tag
 
 PAGE = (Path(__file__).parents[2] / "docs/orders.md").read_text()
@@ -29,8 +29,9 @@ def test_commands_with_their_domains_roles_and_bounds():
         command = COMMANDS[name]
         assert domain == f"{int(command.domain)} {command.domain.name.lower()}"
         assert set(roles.split(", ")) == command.roles
-        for parameter, bounds in command.parameters.items():
-            assert f"`{parameter}` {bounds.low:g} to {bounds.high:g}" in parameters
+        for parameter, kind in command.parameters.items():
+            wanted = f"{kind.low:g} to {kind.high:g}" if isinstance(kind, Bounds) else "SHA-256, 64 hexadecimal digits"
+            assert f"`{parameter}` {wanted}" in parameters
         assert bool(parameters) == bool(command.parameters)
 
 

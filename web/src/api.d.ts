@@ -2543,7 +2543,7 @@ export interface components {
             command: string;
             /** Parameters */
             parameters: {
-                [key: string]: number;
+                [key: string]: number | string;
             };
             /** Role */
             role: string;

@@ -51,7 +51,7 @@ class OrderShown(BaseModel):
     authorisation: str
     vehicle: str
     command: str
-    parameters: dict[str, float]
+    parameters: dict[str, float | str]
     role: str
     keys: list[str]
     state: str

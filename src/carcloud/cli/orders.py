@@ -28,7 +28,7 @@ from carcloud.safety.orders.keyring import load_key
 from carcloud.settings import Folder, Settings
 from carcloud.stream import subjects
 from carcloud.twin.reader import TwinReader
-from carcloud.vehicle.commands import COMMANDS, FLEET, REASONS, Command
+from carcloud.vehicle.commands import COMMANDS, FLEET, REASONS, Bounds, Command, Domain
 
 PATIENCE_S = 5.0
 ACTOR = "machine"
@@ -49,7 +49,7 @@ app.add_typer(order, name="order")
 def _sender(command: Command) -> Callable[..., None]:
     """Return the command of the command line that gives this order."""
     if command.parameters:
-        ((name, bounds),) = command.parameters.items()
+        ((name, kind),) = command.parameters.items()
 
         def send_value(
             vehicles: Vehicles,
@@ -64,7 +64,7 @@ def _sender(command: Command) -> Callable[..., None]:
         ) -> None:
             _send(command, {name: value}, vehicles, key, role, within, wait, zone_of(data, config, tenant))
 
-        said = f"{name}: {bounds.low:g} to {bounds.high:g} {bounds.unit}, in steps of {bounds.step:g}."
+        said = f"{name}: {kind.wanted}."
         send_value.__annotations__["value"] = Annotated[float, typer.Option("--value", help=said)]
         return send_value
 
@@ -84,12 +84,14 @@ def _sender(command: Command) -> Callable[..., None]:
 
 
 def _told(command: Command) -> str:
-    bounds = [f" {one.low:g} to {one.high:g} {one.unit}" for one in command.parameters.values()]
+    kinds = command.parameters.values()
+    bounds = [f" {one.low:g} to {one.high:g} {one.unit}" for one in kinds if isinstance(one, Bounds)]
     return f"Order cars: {command.name}{''.join(bounds)}."
 
 
 for _command in COMMANDS.values():
-    order.command(_command.name, help=_told(_command))(_sender(_command))
+    if _command.domain != Domain.COLLECTION:  # plans have their own: carcloud plan deploy, carcloud plan drop
+        order.command(_command.name, help=_told(_command))(_sender(_command))
 
 
 @order.command("list")

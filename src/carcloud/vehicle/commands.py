@@ -2,6 +2,7 @@
 
 Rules:
 * Commands, their parameters and their bounds are a closed set; what is not in it is refused.
+* A collection plan travels beside its order, which names it by its SHA-256: what is signed is the document itself.
 * An interlock is a pure function of command, parameters and the car's state. A state that is not known locks nothing
   here: the car knows its own, and asks again.
 """
@@ -9,14 +10,16 @@ Rules:
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from carcloud.errors import InputError
 
-Parameters = Mapping[str, int | float]
+Parameters = Mapping[str, int | float | str]
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 UNLOCK_LIMIT_KMH = 5.0
 CLIMATE_RESERVE_PCT = 10.0
 
@@ -27,6 +30,7 @@ class Domain(IntEnum):
     ACCESS = 1
     COMFORT = 2
     CHARGING = 3
+    COLLECTION = 4
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,25 @@ class Bounds:
             return False
         return self.low <= value <= self.high and (value - self.low) % self.step == 0
 
+    @property
+    def wanted(self) -> str:
+        """Return what to give, for people."""
+        return f"{self.low:g} to {self.high:g} {self.unit} in steps of {self.step:g}"
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A document that a command takes, named by its SHA-256."""
+
+    def holds(self, value: object) -> bool:
+        """Say whether this is such a name."""
+        return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+    @property
+    def wanted(self) -> str:
+        """Return what to give, for people."""
+        return "the 64 hexadecimal digits of a SHA-256"
+
 
 @dataclass(frozen=True)
 class Command:
@@ -52,7 +75,7 @@ class Command:
     name: str
     domain: Domain
     roles: frozenset[str]
-    parameters: Mapping[str, Bounds] = field(default_factory=dict)
+    parameters: Mapping[str, Bounds | Digest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,6 +108,8 @@ COMMANDS = {
         Command("charge-start", Domain.CHARGING, _MOST),
         Command("charge-stop", Domain.CHARGING, _MOST),
         Command("charge-limit", Domain.CHARGING, _MOST, {"limit_pct": Bounds(50, 100, 1, "%")}),
+        Command("plan-take", Domain.COLLECTION, frozenset({FLEET}), {"plan": Digest()}),
+        Command("plan-drop", Domain.COLLECTION, frozenset({FLEET}), {"plan": Digest()}),
     )
 }
 
@@ -95,12 +120,15 @@ REASONS = {
     "low_charge": "the battery is almost empty",
     "unsupported": "the car cannot do this",
     "not_allowed": "the role may not order this",
-    "full": "the car has too many orders on record",
+    "full": "the car has no room for it",
     "malformed": "the order does not say a command",
     "interrupted": "the car stopped while it did this; whether it acted is not known",
     "broken": "the car tried and could not",
     "no_result": "no word came before the order's time was over; whether the car acted is not known",
     "not_delivered": "the car was not reached in the order's time",
+    "expired_plan": "the plan's time is over",
+    "withdrawn_plan": "the plan was withdrawn",
+    "wrong_plan": "the car cannot do what the plan says",
     "not_authorised": "the order signer does not take the authorisation",
 }
 """Why an order was not done, for people. A closed set: it reaches the audit log as it is."""
@@ -114,10 +142,9 @@ def command_of(name: object, parameters: object) -> Command:
     if not isinstance(parameters, Mapping) or parameters.keys() != command.parameters.keys():
         wanted = ", ".join(command.parameters) or "none"
         raise InputError(f"{command.name} has other parameters.", f"Give exactly these: {wanted}.")
-    for key, bounds in command.parameters.items():
-        if not bounds.holds(parameters[key]):
-            do = f"Give {bounds.low:g} to {bounds.high:g} {bounds.unit} in steps of {bounds.step:g}."
-            raise InputError(f"{command.name}: {key} is out of bounds.", do)
+    for key, kind in command.parameters.items():
+        if not kind.holds(parameters[key]):
+            raise InputError(f"{command.name}: {key} is out of bounds.", f"Give {kind.wanted}.")
     return command
 
 

@@ -68,6 +68,7 @@ class Fault(IntEnum):
     COUNTER = 4
     ROLE = 5
     EXPIRED = 6
+    DOCUMENT = 7
 
 
 def u8(value: int) -> bytes:

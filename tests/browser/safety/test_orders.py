@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from carcloud.vehicle.commands import COMMANDS, REASONS
+from carcloud.vehicle.commands import COMMANDS, REASONS, Bounds, Domain
 from tests.browser.safety.conftest import Human, Visit, come_in, fits
 from tests.zone import RunningZone, carcloud, simulated_fleet
 
+BUTTONS = [command for command in COMMANDS.values() if command.domain != Domain.COLLECTION]
+"""Plans have a page of their own."""
 WEB = Path(__file__).parents[3] / "web" / "src"
 
 
@@ -45,9 +47,9 @@ def test_order_is_signed_in_the_browser_and_done_by_the_car(visit: Visit, fred: 
     expect(page.get_by_text("Paired as fred")).to_be_visible()
 
     dialog = chosen(page, "climate-temperature", "family-car")
-    assert set(
-        dialog.get_by_label("Order").locator("option").evaluate_all("all => all.map((one) => one.value)")
-    ) == set(COMMANDS)
+    assert set(dialog.get_by_label("Order").locator("option").evaluate_all("all => all.map((one) => one.value)")) == {
+        command.name for command in BUTTONS
+    }
     dialog.get_by_role("spinbutton").fill("21.5")
     expect(dialog).to_contain_text("family-car sets the temperature of its cabin (21.5 °C)")
     dialog.get_by_role("button", name="Sign and send").click()
@@ -72,10 +74,11 @@ def test_who_may_not_order_is_told_so(visit: Visit, admin: Human, car: str) -> N
 
 def test_commands_and_reasons_of_the_console_are_those_of_the_cars() -> None:
     source = (WEB / "orders" / "commands.ts").read_text(encoding="utf-8")
-    for command in COMMANDS.values():
+    for command in BUTTONS:
         line = next(line for line in source.splitlines() if re.match(rf'  "?{command.name}"?: ', line))
         assert ("ALL" if "operator" in command.roles else "MOST") in line
         for name, bounds in command.parameters.items():
+            assert isinstance(bounds, Bounds)
             low, high, step = (f"{value:g}" for value in (bounds.low, bounds.high, bounds.step))
             assert f'{name}: {{ low: {low}, high: {high}, step: {step}, unit: "{bounds.unit}" }}' in line
     words = (WEB / "words" / "orders.ts").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-/** What a car can be ordered to do, as src/carcloud/vehicle/commands.py has it; a test holds this to it. */
+/** What a car can be ordered to do, as src/carcloud/vehicle/commands.py has it, without plans; a test holds this to it. */
 export interface Bounds {
   low: number;
   high: number;
