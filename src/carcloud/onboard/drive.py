@@ -17,11 +17,11 @@ from pathlib import Path
 
 from carcloud.errors import InputError
 from carcloud.onboard.agent import Agent
-from carcloud.onboard.batching import LONGEST_WINDOW_US, WINDOW_US, Batcher, Packed
 from carcloud.onboard.credentials import Credentials
 from carcloud.onboard.orders import Body
 from carcloud.onboard.queue import DEFAULT_LIMIT_BYTES, Place, Queue
 from carcloud.onboard.source import Block, Slice, Source
+from carcloud.vehicle.batching import LONGEST_WINDOW_US, WINDOW_US, Batcher, Packed
 
 MAX = float("inf")
 LONGEST_SILENCE_S = 30.0  # of wall time, between two samples of a recording whose times are kept

@@ -24,8 +24,9 @@ from carcloud.onboard.electric_car import (
     ElectricCar,
 )
 from carcloud.onboard.roads import Edge, altitude_m, build, place
-from carcloud.onboard.source import Block, Column, Slice
+from carcloud.onboard.source import Block, Slice
 from carcloud.vehicle.batch import IdTable, Provenance
+from carcloud.vehicle.batching import Column
 
 STEP_S = 0.25
 STEPS = 4  # a second

@@ -13,27 +13,7 @@ from numpy.typing import NDArray
 
 from carcloud.onboard.mapping import Signal, cell
 from carcloud.vehicle.batch import LIMIT_TEXT_BYTES, IdTable, Provenance
-
-
-@dataclass(frozen=True)
-class Column:
-    """Samples of one signal, `signal` being its index in the id table.
-
-    `times_us`: (n,) int64, microseconds since 1970 UTC; `values`: (n,) float64, NaN where `texts` has the value.
-    """
-
-    signal: int
-    times_us: NDArray[np.int64]
-    values: NDArray[np.float64]
-    texts: list[str] | None = None
-
-    def __len__(self) -> int:
-        return len(self.times_us)
-
-    def part(self, start: int, end: int) -> Column:
-        """Return rows `start` to `end`."""
-        texts = self.texts[start:end] if self.texts is not None else None
-        return Column(self.signal, self.times_us[start:end], self.values[start:end], texts)
+from carcloud.vehicle.batching import Column
 
 
 @dataclass(frozen=True)

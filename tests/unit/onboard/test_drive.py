@@ -17,9 +17,10 @@ from carcloud.onboard.agent import backoff_s
 from carcloud.onboard.drive import MAX, drive
 from carcloud.onboard.link import Ack
 from carcloud.onboard.queue import Queue
-from carcloud.onboard.source import Block, Column, Slice
+from carcloud.onboard.source import Block, Slice
 from carcloud.onboard.sources.table import Table
 from carcloud.vehicle.batch import IdTable, Provenance, decode
+from carcloud.vehicle.batching import Column
 
 MAPPING = """
 source: table

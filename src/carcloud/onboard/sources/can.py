@@ -26,8 +26,9 @@ import numpy as np
 
 from carcloud.errors import InputError, MissingError, TryLaterError
 from carcloud.onboard.mapping import DriveMapping, Signal
-from carcloud.onboard.source import Block, Column, Slice, mapped_column, number_column, recording_name
+from carcloud.onboard.source import Block, Slice, mapped_column, number_column, recording_name
 from carcloud.vehicle.batch import IdTable, Provenance
+from carcloud.vehicle.batching import Column
 
 CANDUMP = re.compile(r"\((\d+\.\d+)\)\s+(\S+)\s+([0-9A-Fa-f]{3,8})#(#[0-9A-Fa-f])?([0-9A-Fa-f]*)(?:\s+[RT])?")
 CANDUMP_REMOTE = re.compile(r"\(\d+\.\d+\)\s+\S+\s+[0-9A-Fa-f]{3,8}#R\d*(?:\s+[RT])?")

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from carcloud.errors import InputError, MissingError
 from carcloud.onboard.mapping import EPOCH, DriveMapping, Signal
-from carcloud.onboard.source import Block, Column, Slice, mapped_column, number_column, recording_name
+from carcloud.onboard.source import Block, Slice, mapped_column, number_column, recording_name
 from carcloud.vehicle.batch import IdTable, Provenance
+from carcloud.vehicle.batching import Column
 
 SLICE_US = 10_000_000
 

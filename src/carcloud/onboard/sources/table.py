@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from carcloud.errors import InputError, MissingError
 from carcloud.onboard.mapping import TIME_UNITS_US, DriveMapping, Signal, Time
-from carcloud.onboard.source import Block, Column, Slice, mapped_column, number_column, recording_name
+from carcloud.onboard.source import Block, Slice, mapped_column, number_column, recording_name
 from carcloud.vehicle.batch import IdTable, Provenance
+from carcloud.vehicle.batching import Column
 
 ROWS = 65_536
 NO_TIME = np.iinfo(np.int64).min

@@ -4,9 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carcloud.onboard.batching import LIMIT_SAMPLES, LONGEST_WINDOW_US, Batcher
-from carcloud.onboard.source import Column
 from carcloud.vehicle.batch import LIMIT_PAYLOAD_BYTES, IdTable, Provenance, decode
+from carcloud.vehicle.batching import LIMIT_SAMPLES, LONGEST_WINDOW_US, Batcher, Column
 
 TABLE = IdTable((("Vehicle.Speed", "km/h"), ("Vehicle.LowVoltageSystemState", None), ("Vehicle.IsMoving", None)))
 

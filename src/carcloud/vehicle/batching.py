@@ -8,12 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from carcloud.onboard.source import Column
 from carcloud.vehicle.batch import Batch, BatchError, IdTable, Provenance, encode
 
 WINDOW_US = 2_000_000
 LONGEST_WINDOW_US = 1_800_000_000  # a batch's times are 32-bit microseconds after its base: 35 minutes
 LIMIT_SAMPLES = 2_400
+
+
+@dataclass(frozen=True)
+class Column:
+    """Samples of one signal, `signal` being its index in the id table.
+
+    `times_us`: (n,) int64, microseconds since 1970 UTC; `values`: (n,) float64, NaN where `texts` has the value.
+    """
+
+    signal: int
+    times_us: NDArray[np.int64]
+    values: NDArray[np.float64]
+    texts: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.times_us)
+
+    def part(self, start: int, end: int) -> Column:
+        """Return rows `start` to `end`."""
+        texts = self.texts[start:end] if self.texts is not None else None
+        return Column(self.signal, self.times_us[start:end], self.values[start:end], texts)
 
 
 @dataclass(frozen=True)
