@@ -37,6 +37,8 @@ from carcloud.backends.records.tables import (
     Vehicle,
 )
 from carcloud.backends.records.tenants import Tenants, check_room
+from carcloud.backends.records.terminals import Terminals
+from carcloud.backends.records.terminals import put as put_terminal
 from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.vehicle.life import LIVE, State
 from carcloud.vehicle.pseudonym import PREFIX, is_pseudonym
@@ -69,6 +71,7 @@ class Records(Database):
         self.requests = Requests(self, self.audit)
         self.replicas = Replicas(self, self.audit)
         self.tenants = Tenants(self, self.audit)
+        self.terminals = Terminals(self, self.audit)
 
     # vehicles
 
@@ -78,8 +81,11 @@ class Records(Database):
         certificate: Certificate | None = None,
         claim: Claim | None = None,
         entries: Sequence[Entry] = (),
+        terminal: bool = False,
     ) -> None:
         """Enrol a vehicle, with its first certificate or claim and what is noted of it, at once or not at all.
+
+        terminal: let it come in by GB/T 32960.
 
         Raises:
             InputError: the id could be taken for a pseudonym.
@@ -106,6 +112,8 @@ class Records(Database):
                 db.execute(insert(t.certificates).values(**vars(certificate)))
             if claim is not None:
                 put(db, claim)
+            if terminal:
+                put_terminal(db, vehicle, vehicle.enrolled_at)
             self.audit.note(db, *entries)
 
     def vehicle(self, id: str) -> Vehicle:  # noqa: A002
