@@ -37,6 +37,9 @@ from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.catalogue import Catalogue, parse
 
 CORE = Path(__file__).parent / "vehicle" / "core.yaml"
+OWN = Path(__file__).parent / "vehicle" / "own.yaml"
+"""Signals that VSS does not have; every catalogue gets them."""
+
 RECORDS = "records.sqlite"
 LABORATORY = "laboratory"
 """The governance of a new zone whose settings name none."""
@@ -353,12 +356,12 @@ def load_catalogue(settings: Settings, previous: Path, overlays: Iterable[Catalo
 
 
 def home_catalogue(settings: Settings) -> Catalogue:
-    """Return the signals that every tenant has; raise as `load_catalogue`."""
+    """Return the signals that every tenant has, our own among them; raise as `load_catalogue`."""
     catalogue = read_catalogue(Path(settings.catalogue or CORE))
-    for overlay in settings.overlays:
-        catalogue = catalogue.overlaid(read_catalogue(Path(overlay)))
     if not catalogue:
         raise InputError(f"{settings.catalogue}: No signals.", "A zone needs at least one.")
+    for overlay in (OWN, *settings.overlays):
+        catalogue = catalogue.overlaid(read_catalogue(Path(overlay)))
     return catalogue
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carcloud.errors import ConflictError, InputError, MissingError
-from carcloud.settings import Folder, Settings, load, load_catalogue
+from carcloud.settings import OWN, Folder, Settings, load, load_catalogue, read_catalogue
 
 
 @pytest.fixture
@@ -186,6 +186,8 @@ def test_a_data_folder_that_is_a_file_is_said(tmp_path):
 
 # catalogue
 
+OURS = read_catalogue(OWN)
+
 
 def written(path: Path, *lines: str) -> str:
     path.write_text("signals:\n" + "".join(f"  {line}\n" for line in lines), "utf-8")
@@ -196,7 +198,15 @@ def test_the_core_profile_is_the_catalogue_unless_another_is_named(tmp_path):
     core = load_catalogue(Settings(), tmp_path / "none")
     assert "Vehicle.Speed" in core
     own = written(tmp_path / "own.yaml", "Vehicle.Mine: {type: float, unit: km}")
-    assert list(load_catalogue(Settings(catalogue=own), tmp_path / "none")) == ["Vehicle.Mine"]
+    assert set(load_catalogue(Settings(catalogue=own), tmp_path / "none")) == {"Vehicle.Mine", *OURS}
+
+
+def test_every_catalogue_has_our_own_signals_and_may_not_bend_them(tmp_path):
+    assert "Vehicle.Collection.Fired" in OURS
+    assert set(load_catalogue(Settings(), tmp_path / "none")) >= set(OURS)
+    bent = written(tmp_path / "bent.yaml", "Vehicle.Collection.Fired: {type: float}")
+    with pytest.raises(ConflictError, match="new path"):
+        load_catalogue(Settings(catalogue=bent), tmp_path / "none")
 
 
 def test_overlays_come_on_top_in_their_order(tmp_path):
@@ -206,7 +216,7 @@ def test_overlays_come_on_top_in_their_order(tmp_path):
         written(tmp_path / "two.yaml", "Vehicle.A: {type: float, max: 4}"),
     )
     made = load_catalogue(Settings(catalogue=own, overlays=overlays), tmp_path / "none")
-    assert (list(made), made["Vehicle.A"].max) == (["Vehicle.A", "Vehicle.B"], 4)
+    assert (set(made), made["Vehicle.A"].max) == ({"Vehicle.A", "Vehicle.B", *OURS}, 4)
     with pytest.raises(ConflictError, match="narrow"):
         load_catalogue(Settings(catalogue=own, overlays=overlays[::-1]), tmp_path / "none")
 
@@ -217,12 +227,12 @@ def test_a_successor_retires_what_it_leaves_out_and_never_changes_a_meaning(tmp_
     in_force.write_bytes(load_catalogue(Settings(catalogue=old), in_force).dump())
     new = written(tmp_path / "new.yaml", "Vehicle.C: {type: boolean}", "Vehicle.A: {type: float, unit: km}")
     in_force.write_bytes((made := load_catalogue(Settings(catalogue=new), in_force)).dump())
-    assert {path: entry.retired for path, entry in made.items()} == {
+    assert {path: entry.retired for path, entry in made.items() if path not in OURS} == {
         "Vehicle.C": False,
         "Vehicle.A": False,
         "Vehicle.B": True,
     }
-    assert set(load_catalogue(Settings(catalogue=new), in_force)) == {"Vehicle.A", "Vehicle.B", "Vehicle.C"}
+    assert set(load_catalogue(Settings(catalogue=new), in_force)) == {"Vehicle.A", "Vehicle.B", "Vehicle.C", *OURS}
     for entry in ("Vehicle.A: {type: float, unit: m}", "Vehicle.B: {type: float}"):
         with pytest.raises(ConflictError, match="new path"):
             load_catalogue(Settings(catalogue=written(tmp_path / "bent.yaml", entry)), in_force)

@@ -6,7 +6,7 @@ from carcloud.errors import InputError
 from carcloud.safety.governance.masks import masked
 from carcloud.safety.governance.policy import BASES, pack, packs, parse
 from carcloud.safety.governance.table import Table
-from carcloud.settings import CORE, read_catalogue
+from carcloud.settings import CORE, OWN, read_catalogue
 from carcloud.vehicle.catalogue import Catalogue, Signal
 
 HEAD = "name: a\npurposes:\n  run: {basis: contract, why: Running.}\n  know: {basis: consent, why: Knowing.}\nrules:\n"
@@ -180,7 +180,9 @@ def test_cells_are_for_both_halves_of_a_place_under_one_rule_only(paths, signals
 @pytest.mark.parametrize("name", packs())
 def test_packs_fit_the_core_profile_and_say_why(name):
     law = pack(name)
-    table = Table(law, read_catalogue(CORE))
+    catalogue = read_catalogue(CORE).overlaid(read_catalogue(OWN))
+    table = Table(law, catalogue)
+    assert all(table.kept[catalogue.index[path]] for path in catalogue if path.startswith("Vehicle.Collection."))
     assert law.name == name
     assert law.about
     assert table.kept.sum() > 100
