@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tokenize
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pint
@@ -75,6 +75,19 @@ def conversion(source: str, target: str) -> tuple[float, float]:
         do = "State the unit the source really has, or another signal."
         raise InputError(f"{source!r} cannot be turned into {target!r}.", do) from None
     return float((one - zero) * _hundreds(source) / _hundreds(target)), float(zero)
+
+
+@lru_cache(maxsize=1024)
+def root(name: str) -> tuple[Decimal, Decimal, tuple[tuple[str, int], ...]]:
+    """Return how a unit lies to the base units: value * scale + zero is in them; and which they are, with powers.
+
+    An angle's base is the radian. Raise InputError for what is no unit.
+    """
+    unit = _unit(name)
+    scale, base = _registry().get_root_units(unit)
+    zero = _registry().Quantity(Decimal(0), unit).to(base).magnitude
+    dimension = sorted((str(part), int(power)) for part, power in dict(base._units).items())
+    return Decimal(scale) * _hundreds(name), Decimal(zero), tuple(dimension)
 
 
 def _hundreds(name: str) -> Decimal:
