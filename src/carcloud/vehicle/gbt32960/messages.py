@@ -1,0 +1,249 @@
+"""Messages of GB/T 32960.3: what the payload of a frame says, read from frames and written to them.
+
+Rules:
+* `read` raises nothing: what cannot be read is a `Fault`. A sealed payload is opened first, by `sealing.unseal`.
+* A report keeps the units that could be read. At the first that cannot (a type without a known length, or one that does
+  not fit) the rest is refused, with the reason in `fault`: nothing behind it can be found, and nothing is skipped
+  silently. What stands behind a signature is not signed, and is refused likewise.
+* A signature signs the bytes from the time to the last unit, without the 0xFF before it.
+* Times are written in UTC+8, and are aware times in UTC here.
+* An answer carries the time of what it answers and may carry more.
+
+Source: GB/T 32960.3-2016 and -2025, 7 and annex B, as public implementations cite them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from carcloud.vehicle.gbt32960.forms import (
+    CHIP_BYTES,
+    CODE_BYTES_2025,
+    ICCID_BYTES,
+    PASSWORD_BYTES,
+    USER_BYTES,
+    VIN_BYTES,
+    Activation,
+    ActivationAnswer,
+    Answer,
+    Control,
+    Heartbeat,
+    KeyExchange,
+    Login,
+    Logout,
+    Message,
+    Parameters,
+    PlatformLogin,
+    PlatformLogout,
+    Query,
+    Report,
+    Reserved,
+    Signature,
+    TimeSync,
+)
+from carcloud.vehicle.gbt32960.frames import Cause, Command, Edition, Encryption, Fault, Frame
+from carcloud.vehicle.gbt32960.layout import Abnormal, StructureError, read_count
+from carcloud.vehicle.gbt32960.parameters import read_ids, read_values
+from carcloud.vehicle.gbt32960.times import TIME_BYTES, read_time
+from carcloud.vehicle.gbt32960.units import SIGNATURE_TYPE, Unit, read_unit
+from carcloud.vehicle.gbt32960.writing import Sign, write
+
+__all__ = [
+    "Activation",
+    "ActivationAnswer",
+    "Answer",
+    "Control",
+    "Heartbeat",
+    "KeyExchange",
+    "Login",
+    "Logout",
+    "Message",
+    "Parameters",
+    "PlatformLogin",
+    "PlatformLogout",
+    "Query",
+    "Report",
+    "Reserved",
+    "Sign",
+    "Signature",
+    "TimeSync",
+    "read",
+    "read_parameters",
+    "write",
+]
+
+
+class _Reader:
+    """Takes a payload from front to back. Raises StructureError where it ends too soon."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def take(self, size: int, name: str) -> bytes:
+        part = self.data[self.at : self.at + size]
+        if len(part) < size:
+            raise StructureError(f"{name}: {len(part)} bytes are left of {size}")
+        self.at += size
+        return part
+
+    def number(self, size: int, name: str) -> int:
+        return int.from_bytes(self.take(size, name), "big")
+
+    def text(self, size: int, name: str) -> str:
+        text = self.take(size, name).rstrip(b"\0").decode("latin-1")
+        if text and not (text.isascii() and text.isprintable()):
+            raise StructureError(f"{name}: no printable ASCII")
+        return text
+
+    def block(self, name: str) -> bytes:
+        return self.take(self.number(2, name), name)
+
+    def time(self) -> datetime:
+        return read_time(self.take(TIME_BYTES, "time"))
+
+    def end(self) -> None:
+        if (left := len(self.data) - self.at) > 0:
+            raise StructureError(f"{left} bytes too many")
+
+
+def read(frame: Frame) -> Message | Fault:
+    """Return what a frame says, or why it cannot be read."""
+    if frame.encryption != Encryption.NONE and frame.payload:
+        return Fault(Cause.ENCRYPTED, f"the payload is sealed (encryption {frame.encryption:#04x}): open it first")
+    reader = _Reader(frame.payload)
+    try:
+        return _message(frame, reader)
+    except StructureError as error:
+        return Fault(Cause.STRUCTURE, str(error), reader.at)
+
+
+def _message(frame: Frame, reader: _Reader) -> Message:
+    if frame.command == Command.ACTIVATION_ANSWER and frame.edition is Edition.E2025:
+        result, info = reader.number(1, "result"), reader.number(1, "info")
+        reader.end()
+        return ActivationAnswer(frame.vin, result, info, frame.answer)
+    if not frame.is_command:
+        at = reader.time() if len(frame.payload) >= TIME_BYTES else None
+        return Answer(frame.vin, frame.command, frame.answer, at, frame.payload[reader.at :])
+    known = _READERS[frame.edition].get(frame.command)
+    if known is None:
+        return Reserved(frame.vin, frame.command, frame.payload)
+    message = known(frame, reader)
+    reader.end()
+    return message
+
+
+def _read_login(frame: Frame, reader: _Reader) -> Login:
+    at, serial, iccid = reader.time(), reader.number(2, "serial"), reader.text(ICCID_BYTES, "iccid")
+    count, reader.at = read_count(reader.data, reader.at, 1, "batteries")
+    packs: list[int | Abnormal | None] = []
+    if frame.edition is Edition.E2016:
+        size = reader.number(1, "code length")
+        total = count if isinstance(count, int) else 0
+    else:
+        size = CODE_BYTES_2025
+        for _ in range(count if isinstance(count, int) else 0):
+            pack, reader.at = read_count(reader.data, reader.at, 1, "packs")
+            packs.append(pack)
+        total = sum(pack for pack in packs if isinstance(pack, int))
+    if total * size > len(reader.data) - reader.at:
+        raise StructureError(f"{total} codes of {size} bytes, but {len(reader.data) - reader.at} bytes are left")
+    codes = tuple(reader.text(size, "code") for _ in range(total))
+    return Login(frame.vin, at, serial, iccid, codes, size, tuple(packs) if isinstance(count, int) else count)
+
+
+def _read_report(frame: Frame, reader: _Reader) -> Report:
+    at, data = reader.time(), reader.data
+    units: list[Unit] = []
+    signature, signed, fault = None, b"", None
+    place = reader.at
+    try:
+        while place < len(data):
+            if data[place] == SIGNATURE_TYPE and frame.edition is Edition.E2025:
+                reader.at = place + 1
+                signature, signed = _read_signature(reader), data[:place]
+                place = reader.at
+                reader.end()
+                break
+            found = read_unit(frame.edition, data, place)
+            if found is None:
+                what = f"unit {data[place]:#04x} is unknown; with it {len(data) - place} bytes are refused"
+                fault = Fault(Cause.UNKNOWN_UNIT, what, place)
+                break
+            units.append(found[0])
+            place = found[1]
+    except StructureError as error:
+        fault = Fault(Cause.STRUCTURE, f"{error}; {len(data) - place} bytes are refused", place)
+    reader.at = len(data)
+    return Report(frame.vin, at, tuple(units), frame.command == Command.RESENT, signature, signed, fault)
+
+
+def _read_signature(reader: _Reader) -> Signature:
+    return Signature(reader.number(1, "algorithm"), reader.block("signature r"), reader.block("signature s"))
+
+
+def _read_platform_login(frame: Frame, reader: _Reader) -> PlatformLogin:
+    at, serial = reader.time(), reader.number(2, "serial")
+    user, password = reader.text(USER_BYTES, "user"), reader.text(PASSWORD_BYTES, "password")
+    return PlatformLogin(frame.vin, at, serial, user, password, reader.number(1, "encryption"))
+
+
+def _read_activation(frame: Frame, reader: _Reader) -> Activation:
+    at, chip, key = reader.time(), reader.text(CHIP_BYTES, "chip"), reader.block("key")
+    vin, signed = reader.text(VIN_BYTES, "vin"), reader.data[: reader.at]
+    return Activation(frame.vin, at, chip, key, vin, _read_signature(reader), signed)
+
+
+def _read_key_exchange(frame: Frame, reader: _Reader) -> KeyExchange:
+    encryption, key = reader.number(1, "encryption"), reader.block("key")
+    return KeyExchange(frame.vin, encryption, key, reader.time(), reader.time())
+
+
+def _read_query(frame: Frame, reader: _Reader) -> Query:
+    at = reader.time()
+    ids, reader.at = read_ids(reader.data, reader.at)
+    return Query(frame.vin, at, ids)
+
+
+def _read_set(frame: Frame, reader: _Reader) -> Parameters:
+    at = reader.time()
+    values, reader.at = read_values(frame.edition, reader.data, reader.at)
+    return Parameters(frame.vin, at, values)
+
+
+def _read_control(frame: Frame, reader: _Reader) -> Control:
+    at, control = reader.time(), reader.number(1, "control")
+    return Control(frame.vin, at, control, reader.take(len(reader.data) - reader.at, "content"))
+
+
+_READERS_2016: dict[int, Callable[[Frame, _Reader], Message]] = {
+    Command.LOGIN: _read_login,
+    Command.LIVE: _read_report,
+    Command.RESENT: _read_report,
+    Command.LOGOUT: lambda frame, reader: Logout(frame.vin, reader.time(), reader.number(2, "serial")),
+    Command.PLATFORM_LOGIN: _read_platform_login,
+    Command.PLATFORM_LOGOUT: lambda frame, reader: PlatformLogout(frame.vin, reader.time(), reader.number(2, "serial")),
+    Command.HEARTBEAT: lambda frame, _: Heartbeat(frame.vin),
+    Command.TIME_SYNC: lambda frame, _: TimeSync(frame.vin),
+    Command.QUERY: _read_query,
+    Command.SET: _read_set,
+    Command.CONTROL: _read_control,
+}
+_READERS = {
+    Edition.E2016: _READERS_2016,
+    Edition.E2025: _READERS_2016 | {Command.ACTIVATION: _read_activation, Command.KEY_EXCHANGE: _read_key_exchange},
+}
+
+
+def read_parameters(answer: Answer, edition: Edition) -> Parameters | Fault:
+    """Return what a terminal answered to a query."""
+    if answer.at is None:
+        return Fault(Cause.STRUCTURE, "the answer has no time")
+    try:
+        values, end = read_values(edition, answer.content, 0)
+        if end != len(answer.content):
+            raise StructureError(f"{len(answer.content) - end} bytes too many")
+    except StructureError as error:
+        return Fault(Cause.STRUCTURE, str(error))
+    return Parameters(answer.vin, answer.at, values, answer.answer)
