@@ -9,7 +9,9 @@ Rules:
 * A signal holds a value from its sample's time, inclusive, until `stale_us` later, exclusive, or its next sample.
   Before and after that it is unknown. What is no finite number, or divided by zero, is unknown.
 * A window at `t` is (t - us, t].
-* Numbers are float64. An aggregate's mean is taken over floor(value * 1e6 + 0.5), as integers, and divided once.
+* Numbers are float64. An aggregate's mean is taken over floor(value * 1e6 + 0.5), as integers, and divided once:
+  float(sum) / (count * 1e6). It is unknown where a sample in the window is LIMIT_MEAN or more in size.
+* Every sample's number is finite; what is none never gets this far.
 * All numbers of a tree are in the units of their signals: whoever made it converted them, by `Scaled` where need be.
 
 Source: docs/conditions.md, which says the same to people.
@@ -22,6 +24,8 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 MICRO = 1_000_000
+LIMIT_MEAN = 1e18
+"""From this size on a sample makes a mean unknown, so that sums of millionths fit 128 bits."""
 
 
 class Node:
