@@ -26,6 +26,7 @@ from carcloud.backends.records.life import Life
 from carcloud.backends.records.orders import Orders
 from carcloud.backends.records.passes import Passes
 from carcloud.backends.records.people import People
+from carcloud.backends.records.plans import Plans
 from carcloud.backends.records.pseudonyms import Pseudonyms
 from carcloud.backends.records.replicas import Replicas
 from carcloud.backends.records.requests import Requests
@@ -68,6 +69,7 @@ class Records(Database):
         self.pseudonyms = Pseudonyms(self)
         self.digest_keys = DigestKeys(self)
         self.orders = Orders(self, self.audit)
+        self.plans = Plans(self, self.audit)
         self.requests = Requests(self, self.audit)
         self.replicas = Replicas(self, self.audit)
         self.tenants = Tenants(self, self.audit)
