@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
 
 import numpy as np
@@ -106,11 +106,15 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True)
 class Fault:
-    """What could not be read, and why; `at` is the place in the payload, or the number of bytes passed by as noise."""
+    """What could not be read, and why; `at` is the place in the payload, or the number of bytes passed by as noise.
+
+    `about`: the frame whose check byte is wrong, as it came: good for an answer, and for nothing else.
+    """
 
     cause: Cause
     detail: str
     at: int = 0
+    about: Frame | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,9 @@ class FrameReader:
         if len(buffer) <= end:
             return int(HEADER.size + length + 1)
         if checksum(memoryview(buffer)[at + 2 : end]) != buffer[end]:
-            return Fault(Cause.CHECKSUM, f"the check byte of a frame of {length} bytes of payload does not match")
+            what = f"the check byte of a frame of {length} bytes of payload does not match"
+            about = Frame(_EDITIONS[start], command, answer, name, encryption, buffer[at + HEADER.size : end])
+            return Fault(Cause.CHECKSUM, what, about=about)
         return Frame(_EDITIONS[start], command, answer, name, encryption, buffer[at + HEADER.size : end])
 
 

@@ -1,0 +1,141 @@
+"""Who comes in by GB/T 32960: asked at every login, of the records.
+
+Rules:
+* A VIN has to be a terminal's whose vehicle is active, of a tenant that is not suspended; else it is refused.
+* A platform shows its password; checking is dear on purpose, and who guesses is refused for a while, by address.
+* What the records said is believed for a few seconds, and forgotten at once when a vehicle or a tenant was changed.
+* Few are looked up at once and few wait, so that a storm of logins does not take the records from others.
+* Whatever cannot be decided is refused. A VIN is never logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from carcloud.backends.records import Records
+from carcloud.backends.records.terminals import Platform, Terminal
+from carcloud.errors import CarcloudError, TryLaterError
+from carcloud.safety.people.passwords import fits
+from carcloud.vehicle.gbt32960.frames import AnswerCode
+
+BELIEVE_S = 15.0
+LIMIT_BELIEVED = 100_000
+AT_ONCE, LIMIT_WAITING = 8, 4_000
+GUESSES, GUESSES_S = 10, 600.0
+LIMIT_GUESSERS = 10_000
+
+
+T = TypeVar("T")
+
+
+class Refused(Exception):  # noqa: N818 (an expected outcome)
+    """Why somebody does not come in, and the answer byte that says it."""
+
+    def __init__(self, code: AnswerCode, cause: str) -> None:
+        super().__init__(cause)
+        self.code, self.cause = code, cause
+
+
+class Admission:
+    """Decides who comes in. `clock`: seconds, of any clock that does not go back."""
+
+    def __init__(self, records: Records, clock: Callable[[], float] = time.monotonic) -> None:
+        self._records, self._clock = records, clock
+        self._believed: dict[str, tuple[Terminal | None, float]] = {}
+        self._notices = 0
+        self._turns, self._waiting = asyncio.Semaphore(AT_ONCE), 0
+        self._barred: dict[str, float] = {}
+        self._guesses: dict[str, tuple[int, float]] = {}
+
+    async def terminal(self, vin: str, tenant: str | None = None) -> Terminal:
+        """Return the terminal of a VIN, of this tenant if one is named; raise Refused."""
+        known = self._believed.get(vin)
+        if known is None or known[1] < self._clock():
+            known = await self._look_up(vin)
+        found = known[0]
+        if found is None or (tenant is not None and found.vehicle.tenant != tenant):
+            raise Refused(AnswerCode.UNKNOWN, "unknown_vin")
+        if found.vehicle.state != "active":
+            raise Refused(AnswerCode.ERROR, "not_active")
+        if self._barred.get(found.vehicle.id, 0.0) > self._clock():
+            raise Refused(AnswerCode.ERROR, "flood")
+        return found
+
+    async def platform(self, name: str, password: str, address: str) -> Platform:
+        """Return the platform of this name and password; raise Refused."""
+        count, until = self._guesses.get(address, (0, 0.0))
+        if count >= GUESSES and until > self._clock():
+            raise Refused(AnswerCode.ERROR, "guessing")
+
+        def check() -> Platform | None:
+            found = self._records.terminals.platform(name)
+            right = fits(password, found.password if found else None)
+            return found if right and found is not None and self._records.tenants.stands(found.tenant) else None
+
+        found = await self._asked(check)
+        if found is None:
+            self._guess(address)
+            raise Refused(AnswerCode.ERROR, "wrong_password")
+        return found
+
+    async def may_stay(self, vehicle: str) -> bool:
+        """Tell, of the records as they are now, whether a vehicle may go on."""
+
+        def look() -> bool:
+            found = self._records.terminals.get(vehicle)
+            return (
+                found is not None
+                and found.vehicle.state == "active"
+                and self._records.tenants.stands(found.vehicle.tenant)
+            )
+
+        return await asyncio.to_thread(look)
+
+    def bar(self, vehicle: str, seconds: float) -> None:
+        """Keep a vehicle out for a while."""
+        now = self._clock()
+        self._barred = {car: until for car, until in self._barred.items() if until > now}
+        self._barred[vehicle] = now + seconds
+
+    def forget(self) -> None:
+        """Ask the records again about everybody: somebody was changed."""
+        self._notices += 1  # so that an answer on its way from before the notice is not believed
+        self._believed.clear()
+
+    async def _look_up(self, vin: str) -> tuple[Terminal | None, float]:
+        notices = self._notices
+
+        def look() -> Terminal | None:
+            found = self._records.terminals.find(vin)
+            return found if found is not None and self._records.tenants.stands(found.vehicle.tenant) else None
+
+        found = await self._asked(look), self._clock() + BELIEVE_S
+        if len(self._believed) >= LIMIT_BELIEVED:
+            self._believed.clear()
+        if notices == self._notices:
+            self._believed[vin] = found
+        return found
+
+    async def _asked(self, look: Callable[[], T]) -> T:
+        if self._waiting >= LIMIT_WAITING:
+            raise Refused(AnswerCode.ERROR, "login_storm")
+        self._waiting += 1
+        try:
+            async with self._turns:
+                return await asyncio.to_thread(look)
+        except TryLaterError:
+            raise Refused(AnswerCode.ERROR, "login_storm") from None
+        except CarcloudError:
+            raise Refused(AnswerCode.ERROR, "not_ready") from None
+        finally:
+            self._waiting -= 1
+
+    def _guess(self, address: str) -> None:
+        now = self._clock()
+        count, until = self._guesses.get(address, (0, 0.0))
+        if len(self._guesses) >= LIMIT_GUESSERS:
+            self._guesses = {who: known for who, known in self._guesses.items() if known[1] > now}
+        self._guesses[address] = (count + 1 if until > now else 1, now + GUESSES_S)

@@ -1,0 +1,51 @@
+"""A car that has logged in by GB/T 32960, and what is known of its session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from carcloud.backends.records.terminals import Terminal
+from carcloud.gateway.gbt32960.delivery import Lane
+from carcloud.vehicle.gbt32960.frames import Edition, Frame
+
+
+@dataclass
+class Car:
+    """One logged-in car. Times are seconds since 1970 UTC. `asked`: what was sent down and is not answered yet."""
+
+    terminal: Terminal
+    vin: str
+    edition: Edition
+    lane: Lane
+    since: float
+    platform: str | None = None
+    frames: int = 0
+    last_at: float = 0.0
+    faults: Counter[str] = field(default_factory=Counter)
+    asked: dict[int, asyncio.Future[Frame]] = field(default_factory=dict)
+
+    @property
+    def vehicle(self) -> str:
+        """Return the vehicle's id."""
+        return self.terminal.vehicle.id
+
+    @property
+    def tenant(self) -> str:
+        """Return whose it is."""
+        return self.terminal.vehicle.tenant
+
+    def shown(self) -> dict[str, Any]:
+        """Return the session as it is shown to people: no VIN."""
+        return {
+            "vehicle": self.vehicle,
+            "label": self.terminal.vehicle.label,
+            "edition": self.edition.year,
+            "since": self.since,
+            "frames": self.frames,
+            "last_at": self.last_at or None,
+            "faults": sum(self.faults.values()),
+            "platform": self.platform,
+        }

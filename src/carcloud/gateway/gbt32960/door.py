@@ -1,0 +1,385 @@
+"""The door: connections of terminals and platforms, over TCP and TLS, and the cars that are logged in.
+
+Rules:
+* What a connection may do its session decides (`session.py`); here is its socket, and what has to be looked up.
+* A VIN has one session. A second login is answered 03 while the first has spoken in the last `ALIVE_S`; else the first
+  is dead, and is closed for it: a car that lost its network comes in again with its next try, a minute later.
+* A report is answered once it is durable, or with what is wrong with it. What it says that can be read is kept.
+* No connection waits for another: a lookup, a password, a full disk hold up whom they are about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+from carcloud.backends.records.terminals import Terminal
+from carcloud.errors import CarcloudError, NotAllowedError
+from carcloud.gateway.gate import Gate
+from carcloud.gateway.gbt32960.admission import Admission, Refused
+from carcloud.gateway.gbt32960.car import Car
+from carcloud.gateway.gbt32960.columns import Samples
+from carcloud.gateway.gbt32960.delivery import Delivery
+from carcloud.gateway.gbt32960.numbers import DIGEST_BYTES
+from carcloud.gateway.gbt32960.session import (
+    Act,
+    Admit,
+    AdmitPlatform,
+    Close,
+    Heard,
+    Leave,
+    Send,
+    Session,
+    Take,
+    answer,
+    code_of,
+)
+from carcloud.gateway.gbt32960.settings import Gbt32960Settings
+from carcloud.vehicle.gbt32960.forms import Login, PlatformLogin, Report
+from carcloud.vehicle.gbt32960.frames import AnswerCode, Cause, Command, Fault, Frame
+from carcloud.vehicle.gbt32960.frames import encode as encode_frame
+from carcloud.vehicle.gbt32960.messages import read
+from carcloud.vehicle.gbt32960.times import write_time
+
+log = logging.getLogger(__name__)
+
+ALIVE_S = 30.0
+LOOK_EVERY_S = 1.0
+LIMIT_UNSENT_BYTES = 256 * 1024
+"""Answers that a connection does not take; beyond, it is closed."""
+FLOOD_S = 30.0
+
+Readings = Callable[[Report], Samples]
+
+
+class Door:
+    """All connections. `readings` turns a report into samples; `gate` knows cars' certificates."""
+
+    def __init__(
+        self, settings: Gbt32960Settings, admission: Admission, delivery: Delivery, readings: Readings, gate: Gate
+    ) -> None:
+        self.settings, self.admission, self.delivery = settings, admission, delivery
+        self.readings, self.gate = readings, gate
+        self.connections: set[Connection] = set()
+        self.cars: dict[str, tuple[Connection, Car]] = {}
+        self.ended: Counter[str] = Counter()
+        self.frames = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._coming: set[str] = set()
+
+    def connection(self) -> Connection:
+        """Return the protocol of a new connection."""
+        return Connection(self)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something beside the connections, and hold on to it until it is done."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def run(self) -> None:
+        """Look at the clock for all connections, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            now = time.monotonic()
+            for connection in list(self.connections):
+                connection.look(now)
+
+    async def log_in(self, connection: Connection, frame: Frame) -> Car:
+        """Let a car in on a connection; raise Refused."""
+        session = connection.session
+        terminal = await self.admission.terminal(frame.vin, connection.tenant)
+        vehicle = terminal.vehicle.id
+        connection.check_certificate(terminal)
+        self._give_way(connection, vehicle)
+        self._coming.add(vehicle)
+        try:
+            lane = await self.delivery.open(vehicle, terminal.vehicle.tenant)
+        except CarcloudError as error:
+            log.warning("a terminal waits for its queue", extra={"vehicle": vehicle, "reason": str(error)})
+            raise Refused(AnswerCode.ERROR, "not_ready") from None
+        finally:
+            self._coming.discard(vehicle)
+        car = Car(terminal, frame.vin, frame.edition, lane, time.time(), session.platform)
+        if connection.closed:
+            self.delivery.leave(lane)
+            raise Refused(AnswerCode.ERROR, "gone")
+        connection.cars[frame.vin] = car
+        self.cars[vehicle] = connection, car
+        return car
+
+    def _give_way(self, connection: Connection, vehicle: str) -> None:
+        """Refuse a second session of a car, or end its first where that is dead."""
+        if vehicle in self._coming:
+            raise Refused(AnswerCode.DUPLICATE, "duplicate_vin")
+        known = self.cars.get(vehicle)
+        if known is None:
+            return
+        other, car = known
+        if other is connection or time.monotonic() - other.session.last < ALIVE_S:
+            raise Refused(AnswerCode.DUPLICATE, "duplicate_vin")
+        if other.session.platform is None:
+            other.close("taken_over")
+        else:
+            other.drop(car)
+
+    def close_car(self, vehicle: str, cause: str) -> None:
+        """End a car's session and what waits of it: it may not speak any more."""
+        known = self.cars.get(vehicle)
+        if known is not None:
+            connection, car = known
+            connection.drop(car)
+            connection.session.faults[cause] += 1
+            if connection.session.platform is None:
+                connection.close("")
+        self.delivery.close(vehicle)
+
+    def flooding(self, vehicle: str) -> None:
+        """End the session of a car that the governor found flooding, and refuse it for a while."""
+        self.admission.bar(vehicle, FLOOD_S)
+        self.close_car(vehicle, "flood")
+
+    def faults(self, tenant: str | None = None) -> Counter[str]:
+        """Return the faults by cause, of all connections there were, or of a tenant's now."""
+        found = Counter(self.ended) if tenant is None else Counter()
+        for connection in self.connections:
+            if tenant is None:
+                found.update(connection.session.faults)
+        if tenant is not None:
+            for _, car in self.cars.values():
+                if car.tenant == tenant:
+                    found.update(car.faults)
+        return found
+
+
+class Connection(asyncio.Protocol):
+    """One socket, and the cars that came in by it."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.session = Session(door.settings, time.monotonic())
+        self.cars: dict[str, Car] = {}
+        self.tenant: str | None = None
+        self.since = time.time()
+        self.closed = False
+        self.address = ""
+        self._certificate: bytes | None = None
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+
+    # the socket
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection in, where there is room."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
+        channel = transport.get_extra_info("ssl_object")
+        self._certificate = channel.getpeercert(True) if channel is not None else None
+        if len(self.door.connections) >= self.door.settings.sessions:
+            self.door.ended["too_many_connections"] += 1
+            self.closed = True
+            transport.abort()
+            return
+        self.door.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in."""
+        now = time.monotonic()
+        self._do(self.session.take(data, now))
+        if not self._paused and not self.closed and (pause_s := self.session.slow_down_s(now)) > 0:
+            self._pause(pause_s)
+
+    def _pause(self, pause_s: float) -> None:
+        assert self._transport is not None
+        self._paused = True
+        self.session.faults["slowed_down"] += 1
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(pause_s, self._resume)
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self.closed or self._transport is None or self._transport.is_closing():
+            return
+        pause_s = self.session.slow_down_s(time.monotonic())
+        if pause_s > 0:
+            self._paused = True
+            asyncio.get_running_loop().call_later(pause_s, self._resume)
+        else:
+            self._transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection and its cars; what waits of them goes on."""
+        self.session.ended()
+        self._leave_all()
+        if self in self.door.connections:
+            self.door.connections.discard(self)
+            self.door.ended.update(self.session.faults)
+        self.closed = True
+
+    def look(self, now: float) -> None:
+        """Look at the clock."""
+        if not self.closed:
+            self._do(self.session.look(now))
+
+    def close(self, cause: str) -> None:
+        """End the connection."""
+        if cause:
+            self.session.faults[cause] += 1
+        self._leave_all()
+        self.closed = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def send(self, data: bytes) -> None:
+        """Put bytes on the wire; a connection that takes none is closed."""
+        if self.closed or self._transport is None or self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._transport.get_write_buffer_size() > LIMIT_UNSENT_BYTES:
+            self.session.faults["answers_not_taken"] += 1
+            self._leave_all()
+            self.closed = True
+            self._transport.abort()
+
+    # acts
+
+    def _do(self, acts: list[Act]) -> None:
+        for act in acts:
+            if self.closed:
+                return
+            if isinstance(act, Take):
+                self._take(act.frame)
+            elif isinstance(act, Send):
+                self.send(act.data)
+            elif isinstance(act, Close):
+                self.close("")
+            elif isinstance(act, Admit):
+                self.door.start(self._admit(act.frame))
+            elif isinstance(act, AdmitPlatform):
+                self.door.start(self._admit_platform(act.frame))
+            elif isinstance(act, Leave):
+                if (car := self.cars.get(act.vin)) is not None:
+                    self.drop(car)
+            elif isinstance(act, Heard):
+                self._heard(act.frame)
+
+    async def _admit(self, frame: Frame) -> None:
+        try:
+            if frame.command == Command.LOGIN and not isinstance(message := read(frame), Login):
+                raise Refused(code_of(_cause(message), frame.edition), _cause(message))
+            await self.door.log_in(self, frame)
+        except Refused as refused:
+            self._do(self.session.refused(refused.code, refused.cause))
+        else:
+            self._do(self.session.admitted())
+
+    async def _admit_platform(self, frame: Frame) -> None:
+        message = read(frame)
+        try:
+            if not isinstance(message, PlatformLogin):
+                raise Refused(code_of(_cause(message), frame.edition), _cause(message))
+            found = await self.door.admission.platform(message.user, message.password, self.address)
+        except Refused as refused:
+            self._do(self.session.refused(refused.code, refused.cause))
+        else:
+            self.tenant = found.tenant
+            self._do(self.session.admitted())
+
+    def check_certificate(self, terminal: Terminal) -> None:
+        """Refuse a car that comes with another's certificate; a platform's connection carries many."""
+        if self._certificate is None or self.session.platform is not None:
+            return
+        try:
+            vehicle = self.door.gate.admit(self._certificate).vehicle
+        except (NotAllowedError, CarcloudError):
+            vehicle = ""
+        if vehicle != terminal.vehicle.id:
+            raise Refused(AnswerCode.ERROR, "wrong_certificate")
+
+    def _take(self, frame: Frame) -> None:
+        if frame.command == Command.TIME_SYNC:
+            self.send(answer(frame, AnswerCode.OK, write_time(datetime.now(UTC))))
+            return
+        car = self.cars.get(frame.vin)
+        if car is None:
+            return
+        car.last_at, car.edition = time.time(), frame.edition
+        car.frames += 1
+        if frame.command in (Command.LIVE, Command.RESENT):
+            self._report(car, frame)
+        else:
+            self._wrong(car, frame, Cause.UNSUPPORTED)
+
+    def _report(self, car: Car, frame: Frame) -> None:
+        """Take a report in, to be answered when it is durable."""
+        message = read(frame)
+        if not isinstance(message, Report):
+            self._wrong(car, frame, _cause(message))
+            return
+        code = AnswerCode.OK
+        if message.fault is not None:
+            car.faults[message.fault.cause] += 1
+            self.session.faults[message.fault.cause] += 1
+            code = code_of(message.fault.cause, frame.edition)
+        said = answer(frame, code)
+
+        def done(durable: bool) -> None:
+            if durable:
+                self.door.frames += 1
+                self.send(said)
+
+        digest = hashlib.blake2b(frame.payload, digest_size=DIGEST_BYTES).digest()
+        if not self.door.delivery.take(car.lane, digest, self.door.readings(message), done):
+            self.session.faults["no_room"] += 1
+            car.faults["no_room"] += 1
+
+    def _wrong(self, car: Car, frame: Frame, cause: str) -> None:
+        car.faults[cause] += 1
+        self._do(self.session.wrong(frame, cause))
+
+    def _heard(self, frame: Frame) -> None:
+        car = self.cars.get(frame.vin)
+        waiting = car.asked.get(frame.command) if car is not None else None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(frame)
+        else:
+            self.session.faults["not_asked"] += 1
+
+    def drop(self, car: Car) -> None:
+        """End one car's session on this connection."""
+        self.cars.pop(car.vin, None)
+        self.session.cars.discard(car.vin)
+        if self.door.cars.get(car.vehicle, (None,))[0] is self:
+            del self.door.cars[car.vehicle]
+        for waiting in car.asked.values():
+            waiting.cancel()
+        self.door.delivery.leave(car.lane)
+
+    def _leave_all(self) -> None:
+        for car in list(self.cars.values()):
+            self.drop(car)
+
+    # downwards
+
+    async def ask(self, car: Car, frame: Frame, timeout_s: float) -> Frame | None:
+        """Send a terminal a command, and return its answer; None where it gives none in time."""
+        waiting: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
+        car.asked[frame.command] = waiting
+        try:
+            self.send(encode_frame(frame))
+            await asyncio.wait({waiting}, timeout=timeout_s)
+            return waiting.result() if waiting.done() and not waiting.cancelled() else None
+        finally:
+            car.asked.pop(frame.command, None)
+
+
+def _cause(message: object) -> str:
+    return str(message.cause) if isinstance(message, Fault) else str(Cause.STRUCTURE)

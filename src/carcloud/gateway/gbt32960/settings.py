@@ -1,0 +1,32 @@
+"""How terminals that speak GB/T 32960 come in. Light, since every process reads the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Gbt32960Settings:
+    """The door for GB/T 32960. A port of 0: not there; `listen.host` says on which address.
+
+    `port`: without encryption, as most terminals speak. `tls_port`: under the zone's server certificate;
+    `tls_clients`: it lets in only who shows a certificate of the zone's vehicle authority, each for its own car.
+    `idle_s`: a connection that says nothing for so long is closed. `sessions`: connections at once.
+    `frames_per_s`: of one connection; a platform that carries many cars needs more.
+    `frame_bytes`: the longest frame that is read; the standard's own limit is 65,556.
+    `signatures`: take reports of the 2025 edition only where they are signed by the key the terminal activated with.
+    """
+
+    port: int = 0
+    tls_port: int = 0
+    tls_clients: bool = False
+    idle_s: float = 90.0
+    sessions: int = 10_000
+    frames_per_s: int = 200
+    frame_bytes: int = 65_556
+    signatures: bool = False
+
+    @property
+    def on(self) -> bool:
+        """Tell whether the door is there at all."""
+        return bool(self.port or self.tls_port)
