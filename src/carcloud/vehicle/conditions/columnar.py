@@ -32,7 +32,18 @@ from carcloud.vehicle.conditions.columnar_terms import (
     term,
 )
 from carcloud.vehicle.conditions.condition import Condition
-from carcloud.vehicle.conditions.tree import Aggregate, Always, Changed, Falling, Held, Node, Once, Rate, Rising
+from carcloud.vehicle.conditions.tree import (
+    LIMIT_MEAN,
+    Aggregate,
+    Always,
+    Changed,
+    Falling,
+    Held,
+    Node,
+    Once,
+    Rate,
+    Rising,
+)
 
 BY_ARRIVAL = "(PARTITION BY vehicle ORDER BY t, chunk)"
 CODES = {False: 0, None: 1, True: 2}
@@ -196,7 +207,7 @@ class _Statement:
 
     def _of_window(self, node: Node, path: str, us: int) -> _Part:
         """Tell what depends on a signal's samples in a window: at samples, and when each leaves it."""
-        scaled = "TRY_CAST(floor(v * 1e6 + 0.5) AS BIGINT) AS q"
+        scaled = f"CASE WHEN abs(v) < {real(LIMIT_MEAN)} THEN CAST(floor(v * 1e6 + 0.5) AS HUGEINT) END AS q"
         samples = self._add(f"SELECT vehicle, t, v, {scaled}, 1 AS k FROM ({self._samples(path)})", stored=True)  # noqa: S608
         leaving = f"SELECT vehicle, t + {us}, NULL, NULL, NULL FROM {samples}"  # noqa: S608
         frame = f"f AS (PARTITION BY vehicle ORDER BY t RANGE BETWEEN {us - 1} PRECEDING AND CURRENT ROW)"
@@ -277,7 +288,8 @@ def _over_window(one: Node) -> Term:
         case Aggregate("count"):
             return Term("CAST(xcount AS DOUBLE)", True)
         case Aggregate("mean"):
-            mean = "CAST(TRY_CAST(xsum AS BIGINT) AS DOUBLE) / (xwhole * 1e6)"
+            small, great = "CAST(TRY_CAST(xsum AS BIGINT) AS DOUBLE)", "CAST(CAST(xsum AS VARCHAR) AS DOUBLE)"
+            mean = f"coalesce({small}, {great}) / (xwhole * 1e6)"  # a HUGEINT would not be rounded to the nearest
             return Term(f"CASE WHEN xwhole = xnumbers AND xwhole > 0 THEN {mean} END", True)
         case Aggregate("min" | "max" as kind):
             return Term(f"x{kind}", True)
