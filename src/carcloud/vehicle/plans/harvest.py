@@ -11,18 +11,49 @@ Rules:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from carcloud.vehicle.batch import IdTable, Provenance
-from carcloud.vehicle.batching import Column, Packed
-from carcloud.vehicle.plans.packing import Budget, packed
+from carcloud.vehicle.batching import LONGEST_WINDOW_US, Batcher, Column, Packed
 from carcloud.vehicle.plans.plan import Plan
 from carcloud.vehicle.plans.sampling import Sampler
 from carcloud.vehicle.plans.windows import Piece
+
+DAY_US = 86_400_000_000
+LIMIT_DAYS = 8
+"""A budget remembers so many days; a clock that jumps there and back finds what it had used."""
+
+
+class Budget:
+    """The bytes a plan may send, for each UTC day of the car's sample time.
+
+    A batch that does not fit any more into the day of its first sample is cut; a smaller one after it may fit.
+    """
+
+    def __init__(self, limit_bytes: int, used: dict[int, int] | None = None) -> None:
+        self.limit_bytes = limit_bytes
+        self.used: dict[int, int] = dict(used or {})
+        """Day since 1970 → bytes."""
+
+    def take(self, first_us: int, size_bytes: int) -> bool:
+        """Count a batch in, if it fits; say whether it does."""
+        day = first_us // DAY_US
+        used = self.used.get(day, 0) + size_bytes
+        if used > self.limit_bytes:
+            return False
+        self.used.pop(day, None)  # the days in use are the last ones
+        self.used[day] = used
+        while len(self.used) > LIMIT_DAYS:
+            self.used.pop(next(iter(self.used)))
+        return True
+
+    def of(self, time_us: int) -> int:
+        """Return the bytes used on the day of a time."""
+        return self.used.get(time_us // DAY_US, 0)
 
 
 class Yield(NamedTuple):
@@ -66,12 +97,19 @@ class Harvest:
         if piece.first:
             self._samplers[index] = {}
         chosen = [self._choose(index, column) for column in columns if column.signal in self.wanted[index]]
-        batches = packed(self._table, self._provenance, [one for one in chosen if len(one)], self._skipped)
+        batcher = Batcher(self._table, self._provenance, self._skipped, LONGEST_WINDOW_US)
+        batcher.add([one for one in chosen if len(one)])
         found = Yield([], [])
-        for batch in batches:
+        for batch in batcher.rest():
             fits = self.budgets[index].take(batch.first_us, len(batch.payload))
             (found.sent if fits else found.cut).append(batch)
         return found
+
+    def follow(self, before: Harvest, places: Mapping[int, int]) -> None:
+        """Go on where a harvest with other plans stood. `places`: of plans that both have, the place here → there."""
+        self._taken = before._taken
+        for here, there in places.items():
+            self.spent[here], self._samplers[here] = before.spent[there], before._samplers[there]
 
     def forget(self, before_us: int) -> None:
         """Forget which samples before this were taken: no piece to come has any of them."""
