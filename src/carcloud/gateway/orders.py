@@ -6,6 +6,8 @@ Rules:
 * An order is offered when it is given, on every hello, and again with growing pauses until result or expiry. The car's
   journal makes that harmless.
 * A session is opened where the signer needs one, and anew where the car says that the old one does not fit.
+* A plan's document goes right before each message of an order to take it; what the car takes is what the order names. A
+  plan that was withdrawn, or is over, is not delivered.
 * An order whose time is over has ended: not delivered, or without a result. A result that comes later still counts.
 """
 
@@ -24,10 +26,11 @@ from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.backends.records.orders import NO_RESULT, OPEN, Order, OrderState
 from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError, TryLaterError
+from carcloud.gateway.delivery import plan_of, undeliverable
 from carcloud.safety.orders.client import OrderSignerClient
 from carcloud.safety.orders.ledger import Finished
 from carcloud.stream import subjects
-from carcloud.vehicle.commands import COMMANDS, CarState, interlock
+from carcloud.vehicle.commands import COMMANDS, PLAN_TAKE, CarState, interlock
 from carcloud.vehicle.order import Fault, OrderError, Refused, Result, SessionInfo, SessionRequest, SignedOrder, read
 
 log = logging.getLogger(__name__)
@@ -127,6 +130,13 @@ class Courier:
                 return
         if (await asyncio.to_thread(self._records.orders.order, order.id)).state not in OPEN:
             return  # it ended while others were offered: its car changed hands
+        document = None
+        if order.command == PLAN_TAKE:
+            found = await asyncio.to_thread(plan_of, self._records, order.tenant, orjson.loads(order.parameters))
+            if (reason := undeliverable(found, datetime.now(UTC))) is not None or found is None:
+                await self._advance(order.id, "rejected", reason)
+                return
+            document = found.document
         given = await asyncio.to_thread(self._records.orders.given, order.authorisation)
         text, signatures = given.text.decode(), orjson.loads(given.signatures)
         signer = self._signer.of(order.tenant)
@@ -144,7 +154,7 @@ class Courier:
             if made is None:
                 if not await self._handshake(order):
                     return
-            elif await self._give(order, made):
+            elif await self._give(order, made, document):
                 return
 
     async def _forbids(self, order: Order) -> str | None:
@@ -168,9 +178,11 @@ class Courier:
         await self._advance(order.id, "delivered", None)
         return True
 
-    async def _give(self, order: Order, message: bytes) -> bool:
-        """Give a signed order; False where the car could not take it as it was signed."""
+    async def _give(self, order: Order, message: bytes, document: bytes | None) -> bool:
+        """Give a signed order, and before it what it names; False where the car could not take it as it was signed."""
         signed = SignedOrder.decode(message)
+        if document is not None:
+            await self._vehicles.publish(subjects.plan(order.tenant, order.vehicle), document)
         answer = await self._exchange(order, signed.order, message)
         if answer is None:
             return True
@@ -180,6 +192,8 @@ class Courier:
         log.info("a car could not take an order", extra={"order": order.id, "fault": Fault(refused.fault).name})
         if refused.fault == Fault.COUNTER:
             return True  # it has heard this very message before
+        if refused.fault == Fault.DOCUMENT:
+            return False  # the document was lost on the way: once more, in the same session
         await asyncio.to_thread(self._signer.of(order.tenant).forget, order.vehicle, signed.domain, signed.role)
         return False
 

@@ -16,11 +16,12 @@ import orjson
 from carcloud.backends.records import Entry, Records
 from carcloud.backends.records.orders import Given, Order
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, NotAllowedError
+from carcloud.gateway.delivery import check_deliverable, plan_of
 from carcloud.gateway.orders import Look
 from carcloud.safety.grants.reach import Reach
 from carcloud.safety.orders.authorisation import Authorisation, parse
 from carcloud.safety.orders.client import OrderSignerClient
-from carcloud.vehicle.commands import REASONS, interlock
+from carcloud.vehicle.commands import PLAN_TAKE, REASONS, interlock
 
 LOOKS_AT_ONCE = 100
 
@@ -43,8 +44,8 @@ async def give(
         InputError: it is no authorisation.
         NotAllowedError: its signers may not order this, it is for another tenant or one that is suspended, no grant
             opens it, or the cars' state forbids it now.
-        MissingError: there is no such car.
-        ConflictError: a car is not active.
+        MissingError: there is no such car, or no such plan.
+        ConflictError: a car is not active, or a plan does not go to cars any more.
     """
     given = parse(_bytes(text))
     try:
@@ -101,6 +102,8 @@ def _check(
             raise NotAllowedError(message, "Ask the car's owner, or who runs the zone, for one.")
         if found.state != "active":
             raise ConflictError(f"Vehicle {vehicle} is {found.state}.", "Only an active car takes orders.")
+    if given.command.name == PLAN_TAKE:
+        check_deliverable(plan_of(records, reach.tenant, given.parameters), datetime.now(UTC))
     signer.of(reach.tenant).check(given.text.decode(), signatures)
 
 

@@ -31,6 +31,8 @@ ORDERED = "zone.ordered"
 ORDER_CHANGED = "zone.order"
 CHUNK = "zone.chunk"
 STUCK = "zone.stuck"
+TERMINALS = "zone.terminals"
+TERMINAL_ASKED = "zone.terminal"
 TENANT = "zone.tenant"  # one was suspended or resumed, or has other quotas
 TWIN_GET = "twin.get"
 TWIN_FLEET = "twin.fleet"
@@ -71,6 +73,11 @@ def ack(tenant: str, vehicle: str) -> str:
 def order(tenant: str, vehicle: str) -> str:
     """Return the subject of a car's orders."""
     return f"cc.1.{tenant}.{vehicle}.dn.order"
+
+
+def plan(tenant: str, vehicle: str) -> str:
+    """Return the subject on which a car is given a plan's document, before the order that names it."""
+    return f"cc.1.{tenant}.{vehicle}.dn.plan"
 
 
 def order_results(tenant: str, vehicle: str) -> str:

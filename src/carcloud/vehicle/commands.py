@@ -88,6 +88,7 @@ class CarState:
     door_open: bool | None = None
 
 
+PLAN_TAKE, PLAN_DROP = "plan-take", "plan-drop"
 OWNER, FLEET, OPERATOR = "owner", "fleet", "operator"
 ROLES = (OWNER, FLEET, OPERATOR)
 """Owners and fleets order all; an operator, who helps on the telephone, nothing that opens, warms or charges."""
@@ -108,8 +109,8 @@ COMMANDS = {
         Command("charge-start", Domain.CHARGING, _MOST),
         Command("charge-stop", Domain.CHARGING, _MOST),
         Command("charge-limit", Domain.CHARGING, _MOST, {"limit_pct": Bounds(50, 100, 1, "%")}),
-        Command("plan-take", Domain.COLLECTION, frozenset({FLEET}), {"plan": Digest()}),
-        Command("plan-drop", Domain.COLLECTION, frozenset({FLEET}), {"plan": Digest()}),
+        Command(PLAN_TAKE, Domain.COLLECTION, frozenset({FLEET}), {"plan": Digest()}),
+        Command(PLAN_DROP, Domain.COLLECTION, frozenset({FLEET}), {"plan": Digest()}),
     )
 }
 

@@ -7,6 +7,7 @@ import base64
 import socket
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from sqlalchemy import select
 from carcloud.backends.records import Records, Vehicle
 from carcloud.backends.records.audit import pending
 from carcloud.backends.records.orders import Order
+from carcloud.backends.records.plans import KeptPlan
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, NotAllowedError, TryLaterError
 from carcloud.gateway.outbox import give
 from carcloud.safety.grants.reach import Part, Reach
@@ -105,6 +107,23 @@ def test_what_is_denied_is_noted_and_not_queued(desk: Desk) -> None:
         desk.give(*desk.pair.authorise("ada", "lock", "a1"), tenant="other")
     assert [row[3] for row in desk.noted()] == ["denied"] * 4
     assert desk.records.orders.listed("default") == []
+
+
+def test_a_plan_goes_to_cars_while_it_is_kept_not_withdrawn_and_not_over(desk: Desk) -> None:
+    until = datetime(2099, 1, 1, tzinfo=UTC)
+    plan = KeptPlan("default", "steering", 1, "a" * 64, b"{}", until, "person:p1", datetime.now(UTC))
+    desk.records.plans.add(plan, replace(plan, version=2, digest="b" * 64, until=datetime(2026, 1, 1, tzinfo=UTC)))
+    with pytest.raises(MissingError, match="No such plan"):
+        desk.give(*desk.pair.authorise("ada", "plan-take", "a1", plan="c" * 64))
+    with pytest.raises(ConflictError, match="time is over"):
+        desk.give(*desk.pair.authorise("ada", "plan-take", "a1", plan="b" * 64))
+    (queued,) = desk.give(*desk.pair.authorise("ada", "plan-take", "a1", plan="a" * 64))
+    assert orjson.loads(queued.parameters) == {"plan": "a" * 64}
+    desk.records.plans.withdraw("default", "steering", 1, "person:p1", datetime.now(UTC))
+    with pytest.raises(ConflictError, match="withdrawn"):
+        desk.give(*desk.pair.authorise("ada", "plan-take", "a1", plan="a" * 64))
+    (queued,) = desk.give(*desk.pair.authorise("ada", "plan-drop", "a1", plan="a" * 64))
+    assert queued.command == "plan-drop"
 
 
 def test_suspended_tenant_and_one_without_keys_give_no_orders(desk: Desk) -> None:

@@ -92,7 +92,13 @@ class Pair:
         return Orders(place, Journal(place / "journal"), body, self.clock, self.clock)
 
     def authorise(
-        self, name: str, command: str, *vehicles: str, role: str = "fleet", lasts_s: int = 600, **parameters: float
+        self,
+        name: str,
+        command: str,
+        *vehicles: str,
+        role: str = "fleet",
+        lasts_s: int = 600,
+        **parameters: float | str,
     ) -> tuple[bytes, list[Signature]]:
         """Sign an authorisation as a person."""
         now = int(self.clock())
