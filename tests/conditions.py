@@ -1,8 +1,9 @@
 """Conditions by their definition, slow and plain, and random conditions and samples to hold evaluators against it.
 
-The timeline is cut at every time at which anything could change. Each cut has two places: the instant itself, and the
-open stretch after it, in which nothing changes. A node's value at a place is worked out as `tree.py` says, from the
-samples and from the values of the nodes below at all places that a window meets.
+The timeline is cut at every time at which anything could change; the first cut lies before all of them and stands for
+the time before any sample. A cut has two places: the instant itself, and the open stretch after it, in which nothing
+changes. A node's value at a place is worked out as `tree.py` says, from the samples and from the values of the nodes
+below at all places that a window meets.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ class _Definition:
         start = self.cuts[cut] - us
         met: list[Place] = []
         for each in range(cut + 1):
-            if self.cuts[each] > start and (each < cut or after or not before):
+            if each and self.cuts[each] > start and (each < cut or after or not before):
                 met.append((each, False))
             following = self.cuts[each + 1] if each + 1 < len(self.cuts) else math.inf
             if following > start and (each < cut or after):

@@ -152,12 +152,14 @@ class Evaluator:
         route = self._routes.get(path)
         if route is None:
             return True
-        if type(value) is not float:
-            value = value if isinstance(value, str) else float(value)
-        if route.is_text is not None and isinstance(value, str) is not route.is_text:
-            self.unfit += 1
-            return False
-        if not isinstance(value, str) and not math.isfinite(value):
+        if type(value) is float:
+            fits = value - value == 0.0 and not route.is_text
+        elif isinstance(value, str):
+            fits = route.is_text is not False
+        else:
+            value = float(value)
+            fits = math.isfinite(value) and not route.is_text
+        if not fits:
             self.unfit += 1
             return False
         if len(self._waiting) >= LIMIT_WAITING:
@@ -243,10 +245,11 @@ class Evaluator:
             asked.last = after
             told.append((asked.index, Change(time_us, now, after)))
         if asked.waits:
-            deadline_us = min(each.deadline for each in asked.waits)
-            if deadline_us < asked.armed_us:
-                asked.armed_us = deadline_us
-                heappush(self._timers, (deadline_us, asked.key, asked))
+            for waiting in asked.waits:
+                deadline_us = waiting.deadline
+                if deadline_us < asked.armed_us:
+                    asked.armed_us = deadline_us
+                    heappush(self._timers, (deadline_us, asked.key, asked))
 
 
 def _wake(some: list[_Asked], time_us: int, woken: list[_Asked]) -> None:

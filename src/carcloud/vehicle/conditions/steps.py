@@ -98,27 +98,28 @@ class Span:
         self._always = isinstance(node, tree.Always)
         self._before = isinstance(node, tree.Once) and node.before
         self._true_us = self._unknown_us = -NEVER
-        self._last = self._seen(initial(node.x))
+        self._follows = initial(node)
+        self._last = negated(initial(node.x)) if self._always else initial(node.x)
         self.deadline = NEVER
 
     def step(self, time_us: int) -> tuple[Truth, Truth]:
         """Return what it is at an instant, and after it."""
-        self._note(self._last, time_us)
         now, after = self._x(time_us)
-        now, after = self._seen(now), self._seen(after)
-        if self._before:
-            happens = self._told(None if self._last is None else bool(self._last), time_us)
-            self._note(now, time_us)
-        else:
-            self._note(now, time_us)
-            happens = self._told(now, time_us)
+        if self._always:
+            now, after = negated(now), negated(after)
+        last = self._last
+        if now is last and after is last and time_us < self.deadline:  # nothing moved: what followed then is so still
+            return self._follows, self._follows
+        self._note(last, time_us)
+        happens = self._told(last if self._before else now, time_us)
+        self._note(now, time_us)
         self._last = after
         follows = self._told(after, time_us)
         self.deadline = self._next(time_us)
-        return self._seen(happens), self._seen(follows)
-
-    def _seen(self, x: Truth) -> Truth:
-        return negated(x) if self._always else x
+        if self._always:
+            happens, follows = negated(happens), negated(follows)
+        self._follows = follows
+        return happens, follows
 
     def _note(self, x: Truth, time_us: int) -> None:
         if x is True:
