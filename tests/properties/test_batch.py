@@ -205,7 +205,7 @@ def test_what_does_not_fit_a_payload_is_refused_at_both_ends():
     with pytest.raises(BatchError, match="too_large"):
         decode(encode(sample()) + bytes(LIMIT_PAYLOAD_BYTES))
     with pytest.raises(BatchError, match="too_large"):
-        encode(sample(texts={1: "x" * 1025}))
+        encode(sample(texts={1: "x" * (8 * 1024 + 1)}))
 
 
 def test_threads_may_encode_and_decode_at_once():
@@ -259,7 +259,7 @@ def test_deeply_nested_json_raises_nothing_but_batch_error(depth):
         if isinstance(found, BatchError):
             assert found.cause in ("bad_json", "too_large")
         else:
-            assert depth == 100
+            assert depth in (100, 900)
 
 
 def test_json_in_another_encoding_is_refused():

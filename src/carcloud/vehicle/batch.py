@@ -33,7 +33,7 @@ CODEC_COLUMNS = 1
 FLAG_TEXTS = 1
 LIMIT_PAYLOAD_BYTES = 128 * 1024
 LIMIT_BODY_BYTES = 4 * 1024 * 1024
-LIMIT_TEXT_BYTES = 1024
+LIMIT_TEXT_BYTES = 8 * 1024
 LIMIT_TABLE = 4096
 JSON_WEIGHT = 32
 """A byte of JSON rows costs about as much to read as this many bytes of columns."""

@@ -155,7 +155,7 @@ def bad_columns() -> list[dict[str, Any]]:
         with_texts("text that is not UTF-8", [(0, b"\xff")]),
         with_texts("text split inside a character", [(0, b"\xc3"), (1, b"\xa9")]),
         with_texts("text and number in one row", [(0, b"a")], (1.0, NAN)),
-        with_texts("text too long", [(0, b"a" * 1025)], cause="too_large"),
+        with_texts("text too long", [(0, b"a" * (8 * 1024 + 1))], cause="too_large"),
     ]  # fmt: skip
 
 
@@ -199,7 +199,7 @@ def json_batches() -> list[dict[str, Any]]:
         refused(sample(time="yesterday")),
         refused(sample(time=1.5)),
         refused(sample(time=2**63)),
-        refused(sample(value="a" * 1025), "too_large"),
+        refused(sample(value="a" * (8 * 1024 + 1)), "too_large"),
         refused('{"provenance":"guessed","samples":[]}'),
         refused('{"queue":"0123456789abcdef","samples":[]}'),
         refused('{"number":1,"samples":[]}'),

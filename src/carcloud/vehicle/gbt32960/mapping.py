@@ -1,0 +1,274 @@
+"""Reports as samples, and samples as reports: `mapping.yaml` says which field is which signal.
+
+Rules:
+* A missing value gives no sample. An abnormal one gives none either, but is named in `Vehicle.GBT32960.Abnormal`.
+* Arrays are JSON lists; null stands for what is missing or abnormal in them.
+* Places are kept in WGS 84. Those of 2025 that say GCJ-02 are turned; of another datum, or of none, they are left
+  out. Those of 2016 say none, and are taken as they are. What the car says is not valid is no place.
+* What has no signal (a motor beyond the fourth, a text beyond what a batch holds) is left out and counted.
+* On the way back, what a field cannot say is missing; a unit of which nothing is known is not sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from carcloud.vehicle.batch import LIMIT_TEXT_BYTES, IdTable
+from carcloud.vehicle.document import load
+from carcloud.vehicle.gbt32960.forms import Report
+from carcloud.vehicle.gbt32960.frames import Edition
+from carcloud.vehicle.gbt32960.layout import ABNORMAL, Readings
+from carcloud.vehicle.gbt32960.units import ALARMS, OEM, Unit, alarms_of, gear_of
+from carcloud.vehicle.gcj02 import from_gcj02
+
+FILE = Path(__file__).parent / "mapping.yaml"
+NUMBERS = range(1, 5)
+"""Of motors, batteries and stacks, these have signals."""
+LISTS = {"motors": ("motors", "number"), "cells": ("packs", "pack"), "temperatures": ("packs", "pack")}
+LISTS["stacks"] = ("stacks", "number")
+"""Units that are lists: the field with the rows, and the field of a row that numbers it."""
+
+WGS84, GCJ02 = 1, 2
+NOT_VALID, SOUTH, WEST = 1, 2, 4
+DRIVING, BRAKING = 0x20, 0x10
+
+Sampled = float | str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the mapping, for one number where its unit is a list. `place` is that of the signal in `TABLE`."""
+
+    signal: str
+    form: str
+    factor: float = 1.0
+    whole: bool = False
+    values: Mapping[int, Sampled] | None = None
+    back_only: bool = False
+    place: int = -1
+
+
+@dataclass
+class Samples:
+    """What a report says: its time in microseconds since 1970 UTC, and (place in `TABLE`, value), sorted, each once.
+
+    `left` counts what has no signal, by cause.
+    """
+
+    time_us: int
+    rows: list[tuple[int, Sampled]]
+    left: Counter[str] = field(default_factory=Counter)
+
+
+Rules = dict[str, tuple[Rule, ...]]
+
+
+@cache
+def rules() -> Mapping[tuple[str, int], Rules]:
+    """Return the mapping: (unit, number or 0) → field → rules."""
+    found: dict[tuple[str, int], Rules] = {}
+    places = {path: place for place, (path, _) in enumerate(table().signals)}
+    for unit, fields in _document().items():
+        for number in NUMBERS if unit in LISTS else (0,):
+            found[unit, number] = {
+                name: tuple(
+                    _rule(line, number, places) for line in _lines(given) if line.get("number", number) == number
+                )
+                for name, given in fields.items()
+            }
+    return found
+
+
+@cache
+def table() -> IdTable:
+    """Return the id table of all that reports say."""
+    paths: dict[str, None] = {}
+    for unit, fields in _document().items():
+        for given in fields.values():
+            for line in _lines(given):
+                numbers = NUMBERS if unit in LISTS and "{}" in line["signal"] else (0,)
+                if line.get("only") != "back":
+                    paths |= dict.fromkeys(line["signal"].format(number) for number in numbers)
+    return IdTable(tuple((path, None) for path in paths))
+
+
+def _document() -> dict[str, dict[str, Any]]:
+    document: dict[str, dict[str, Any]] = load(FILE.read_text())
+    return document
+
+
+def _lines(given: Any) -> list[dict[str, Any]]:
+    return given if isinstance(given, list) else [given]
+
+
+def _rule(line: Mapping[str, Any], number: int, places: Mapping[str, int]) -> Rule:
+    signal = line["signal"].format(number)
+    form = line.get("as", "values" if "values" in line else "number")
+    factor, whole = float(line.get("factor", 1)), bool(line.get("whole"))
+    return Rule(signal, form, factor, whole, line.get("values"), line.get("only") == "back", places.get(signal, -1))
+
+
+def samples(report: Report, edition: Edition) -> Samples:
+    """Return what a report says, as samples."""
+    taking = _Taking()
+    for unit in report.units:
+        taking.unit(unit, edition)
+    taking.derive({unit.name for unit in report.units})
+    if taking.abnormal:
+        taking.put("report", 0, {"abnormal": taking.abnormal})
+    time_us = int(report.at.timestamp()) * 1_000_000
+    return Samples(time_us, sorted(taking.rows.items()), taking.left)
+
+
+class _Taking:
+    """Collects the samples of one report."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Sampled] = {}
+        self.left: Counter[str] = Counter()
+        self.abnormal: list[str] = []
+        self.oem: dict[str, str] = {}
+        self.cells: list[Readings] = []
+        self.probes: list[Readings] = []
+
+    def unit(self, unit: Unit, edition: Edition) -> None:
+        if unit.name in LISTS:
+            self._list(unit)
+        elif unit.name == OEM:
+            self.oem[f"{unit.fields['type']:02x}"] = unit.fields["content"].hex()
+            self.put(OEM, 0, {"content": self.oem})
+        else:
+            self.put(unit.name, 0, self._place(unit, edition) if unit.name == "position" else unit.fields)
+
+    def _list(self, unit: Unit) -> None:
+        rows_field, number_field = LISTS[unit.name]
+        rows = unit.fields[rows_field]
+        if rows is ABNORMAL:
+            self.abnormal.append(f"{unit.name}.{rows_field}")
+        for at, row in enumerate(rows if isinstance(rows, tuple) else ()):
+            number = row[number_field] if isinstance(row[number_field], int) else at + 1
+            if number not in NUMBERS:
+                self.left[f"{unit.name}: number {number}"] += 1
+                continue
+            if unit.name == "cells" and isinstance(row.get("first"), int) and row["first"] > 1:
+                row = self._continued(number, row)
+            self.put(unit.name, number, row)
+            for seen, name in ((self.cells, "cells"), (self.probes, "probes")):
+                if unit.name in ("cells", "temperatures") and isinstance(row.get(name), Readings):
+                    seen.append(row[name])
+
+    def _continued(self, number: int, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a row whose cells go on where those of the last row of this battery in the same report ended."""
+        rule = rules()["cells", number]
+        before = self.rows.get(rule["cells"][0].place)
+        first = self.rows.get(rule["first"][0].place)
+        told = json.loads(before) if isinstance(before, str) and isinstance(row["cells"], Readings) else None
+        if told is None or not isinstance(first, float) or first + len(told) != row["first"]:
+            return row
+        whole = [None if value is None else round(value * 1000) for value in told]
+        raw = np.array([0xFFFF if value is None else value for value in whole], ">u2")
+        joined = Readings(np.concatenate([raw, row["cells"].raw]), row["cells"].per, row["cells"].less)
+        return {**row, "first": first, "cells": joined}
+
+    def _place(self, unit: Unit, edition: Edition) -> dict[str, Any]:
+        """Return the fields of a position with signed degrees in WGS 84, or without a place."""
+        fields = dict(unit.fields)
+        latitude, longitude, flags = fields.pop("latitude"), fields.pop("longitude"), fields["flags"]
+        for name, value in (("latitude", latitude), ("longitude", longitude)):
+            if value is ABNORMAL:
+                fields[name] = ABNORMAL
+        datum = fields.get("datum") if edition is Edition.E2025 else WGS84
+        if flags & NOT_VALID or not isinstance(latitude, float) or not isinstance(longitude, float):
+            return fields
+        if datum not in (WGS84, GCJ02):
+            self.left["position: another datum"] += 1
+            return fields
+        latitude, longitude = -latitude if flags & SOUTH else latitude, -longitude if flags & WEST else longitude
+        if datum == GCJ02:
+            north, east = from_gcj02(np.array([latitude]), np.array([longitude]))
+            latitude, longitude = round(float(north[0]), 7), round(float(east[0]), 7)
+        return fields | {"latitude": latitude, "longitude": longitude}
+
+    def derive(self, units: set[str]) -> None:
+        """Take the extremes from cells and probes where no unit says them."""
+        if "extremes" in units:
+            return
+        for seen, name in ((self.cells, "voltage"), (self.probes, "temperature")):
+            values = np.concatenate([one.values for one in seen]) if seen else np.empty(0)
+            values = values[~np.isnan(values)]
+            if len(values):
+                extremes = {f"highest_{name}": float(values.max()), f"lowest_{name}": float(values.min())}
+                self.put("extremes", 0, extremes)
+
+    def put(self, unit: str, number: int, fields: Mapping[str, Any]) -> None:
+        """Take fields of one unit, or of one row of it."""
+        known = rules()[unit, number]
+        for name, value in fields.items():
+            if value is None:
+                continue
+            if value is ABNORMAL:
+                self.abnormal.append(f"{unit}{number or ''}.{name}")
+                continue
+            for rule in known.get(name, ()):
+                if not rule.back_only and (sampled := _sampled(rule, value)) is not None:
+                    if isinstance(sampled, str) and len(sampled) > LIMIT_TEXT_BYTES:
+                        self.left[f"{rule.signal}: too long"] += 1
+                    else:
+                        self.rows[rule.place] = sampled
+
+
+def _sampled(rule: Rule, value: Any) -> Sampled | None:
+    """Return a field's value as its signal's, or None where it has none."""
+    if rule.form == "values":
+        return rule.values.get(value) if rule.values else None
+    if rule.form == "number":
+        if isinstance(value, int | float):
+            if rule.factor == 1 and not rule.whole:
+                return float(value)
+            return float(round(value * rule.factor)) if rule.whole else round(value * rule.factor, 6)
+        data = value.values.tolist() if isinstance(value, Readings) else value
+        return orjson.dumps(data).decode()
+    told: Sampled | None = _FORMS[rule.form](value)
+    return told
+
+
+def _gear(bits: int) -> Sampled | None:
+    gear = gear_of(bits)
+    return None if gear is None else float(gear)
+
+
+def _levels(rows: tuple[dict[str, Any], ...]) -> str:
+    levels = {}
+    for row in rows:
+        alarm, level = row["alarm"], row["level"]
+        if isinstance(alarm, int):
+            name = ALARMS[alarm] if alarm < len(ALARMS) else f"BIT_{alarm}"
+            levels[name] = level if isinstance(level, int) else None
+    return orjson.dumps(levels).decode()
+
+
+_FORMS: Mapping[str, Any] = {
+    "gear": _gear,
+    "driving": lambda bits: float(bool(bits & DRIVING)),
+    "braking": lambda bits: float(bool(bits & BRAKING)),
+    "valid": lambda flags: float(not flags & NOT_VALID),
+    "alarms": lambda flags: orjson.dumps(alarms_of(flags)).decode(),
+    "levels": _levels,
+    "oem": lambda contents: orjson.dumps(contents).decode(),
+    "abnormal": lambda names: orjson.dumps(names).decode(),
+}
+
+
+def time_of(time_us: int) -> datetime:
+    """Return a sample's time as a report says it: to the second."""
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC)
