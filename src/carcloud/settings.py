@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from carcloud.errors import ConflictError, InputError, MissingError
+from carcloud.gateway.gbt32960.settings import Gbt32960Settings
 from carcloud.lake.settings import LakeSettings, QueryLimits
 from carcloud.safety.audit.settings import AuditSettings
 from carcloud.safety.flows.flow import NOTHING, Flows
@@ -112,6 +113,7 @@ class Settings:
     orders: OrderSettings = field(default_factory=OrderSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     controller: ControllerSettings = field(default_factory=ControllerSettings)
+    gbt32960: Gbt32960Settings = field(default_factory=Gbt32960Settings)
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,11 @@ class Folder:
     def witness(self) -> Path:
         """Key and memory of the zone's own witness."""
         return self.path / "witness"
+
+    @property
+    def terminals(self) -> Path:
+        """The numbers that the door for GB/T 32960 gives to what terminals report."""
+        return self.path / "gbt32960" / "numbers.sqlite"
 
     @property
     def zone_file(self) -> Path:

@@ -1,5 +1,6 @@
 """Runs one process of a zone: `python -m carcloud.assembly NAME DATA [CONFIG]`. `carcloud up` does this."""
 
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -14,5 +15,5 @@ if __name__ == "__main__":
     name, data, *config = sys.argv[1:]
     folder = Folder(Path(data))
     context = Context(name, settings_of(Path(config[0]) if config else None, folder), folder, ZoneFile.read(folder))
-    module = name.rstrip("-0123456789").replace("-", "_")  # gateway-1 is a gateway
+    module = re.sub(r"-\d+$", "", name).replace("-", "_")  # gateway-1 is a gateway
     run_process(context, import_module(f"carcloud.assembly.processes.{module}").run)

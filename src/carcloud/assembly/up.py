@@ -36,7 +36,7 @@ REPORT_EVERY_S = 5.0
 ANSWER_FIRST_S = 0.5
 PROCESSES = (
     *("order-signer", "orders", "signer", "witness", "audit", "governor"),
-    *("gateway", "twin", "lake", "api", "replicas"),
+    *("gateway", "twin", "lake", "api", "replicas", "gbt32960"),
 )
 
 OBEYING = ("governor", "twin", "lake", "api")
@@ -78,6 +78,8 @@ async def up(
             if name == "order-signer" and settings.orders.signer_socket:
                 continue  # another user runs it
             if name == "replicas" and not flows_in_force(folder).replicas:
+                continue
+            if name == "gbt32960" and not settings.gbt32960.on:
                 continue
             count = settings.gateways if name == "gateway" else 1
             for number in range(1, count + 1):

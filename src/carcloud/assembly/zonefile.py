@@ -22,7 +22,7 @@ PORTS = ("api", "mqtt", "https", "claims", "nats")
 
 @dataclass(frozen=True)
 class ZoneFile:
-    """Ports of a running zone, the API's token, and the broker's passwords by account."""
+    """Ports of a running zone, 0 where it does not listen; the API's token, and the broker's passwords by account."""
 
     pid: int
     host: str
@@ -34,6 +34,8 @@ class ZoneFile:
     nats: int
     token: str
     passwords: dict[str, str]
+    gbt32960: int = 0
+    gbt32960_tls: int = 0
 
     @property
     def url(self) -> str:
@@ -67,22 +69,33 @@ def new_zone_file(settings: Settings, folder: Folder, *, free_ports: bool) -> Zo
     """Choose ports, make passwords, and read or make the API's token."""
     listen = settings.listen
     hosts = dict.fromkeys(PORTS, listen.host) | {"api": listen.api_host, "nats": "127.0.0.1"}
-    ports = {name: _port(hosts[name], 0 if free_ports else getattr(listen, name), name) for name in PORTS}
+    ports = {name: _port(hosts[name], 0 if free_ports else getattr(listen, name), f"listen.{name}") for name in PORTS}
+    terminals = {
+        "gbt32960": _optional_port(listen.host, settings.gbt32960.port, "gbt32960.port", free_ports),
+        "gbt32960_tls": _optional_port(listen.host, settings.gbt32960.tls_port, "gbt32960.tls_port", free_ports),
+    }
     token = read_or_make_key(folder.keys / "api.token", lambda: secrets.token_urlsafe(24).encode()).decode()
     passwords = {account: secrets.token_hex(16) for account in ACCOUNTS}
-    return ZoneFile(os.getpid(), listen.host, listen.api_host, **ports, token=token, passwords=passwords)
+    return ZoneFile(os.getpid(), listen.host, listen.api_host, **ports, token=token, passwords=passwords, **terminals)
+
+
+def _optional_port(host: str, wanted: int, name: str, free_ports: bool) -> int:
+    """Choose a port of a door that need not be there: 0 where it is not wanted."""
+    return _port(host, 0 if free_ports else wanted, name) if wanted else 0
 
 
 def _port(host: str, wanted: int, name: str) -> int:
     if not 0 <= wanted <= 65535:
-        raise InputError(f"{wanted} is no port.", f"Set listen.{name} to one from 1 to 65535, or 0 for any free one.")
+        raise InputError(f"{wanted} is no port.", f"Set {name} to one from 1 to 65535, or 0 for any free one.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, wanted))
         except OSError as error:
-            do = f"Stop what uses it, set listen.{name} in the configuration, or use --free-ports."
-            raise ConflictError(f"Port {wanted} ({name}) on {host} is not free: {error.strerror}.", do) from None
+            do = f"Stop what uses it, set {name} in the configuration, or use --free-ports."
+            raise ConflictError(
+                f"Port {wanted} ({name.removeprefix('listen.')}) on {host} is not free: {error.strerror}.", do
+            ) from None
         return int(probe.getsockname()[1])
 
 

@@ -67,6 +67,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "flow": ("flows", "What may leave the zone for another."),
     "zone": ("zones", "What the zone is: region, tenants, rules, keys, what leaves and comes."),
     "catalogue": ("catalogue", "The signals the zone knows."),
+    "gbt32960": ("gbt32960", "Terminals that speak GB/T 32960: who may come in, and who is there."),
     "import": ("imports", "Move in from another cloud."),
 }
 """Each command: the file it lives in, and its line of help."""

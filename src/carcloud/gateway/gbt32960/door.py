@@ -15,16 +15,15 @@ import hashlib
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from carcloud.backends.records.terminals import Terminal
-from carcloud.errors import CarcloudError, NotAllowedError
+from carcloud.errors import CarcloudError
 from carcloud.gateway.gate import Gate
 from carcloud.gateway.gbt32960.admission import Admission, Refused
 from carcloud.gateway.gbt32960.car import Car
-from carcloud.gateway.gbt32960.columns import Samples
 from carcloud.gateway.gbt32960.delivery import Delivery
 from carcloud.gateway.gbt32960.numbers import DIGEST_BYTES
 from carcloud.gateway.gbt32960.session import (
@@ -44,6 +43,7 @@ from carcloud.gateway.gbt32960.settings import Gbt32960Settings
 from carcloud.vehicle.gbt32960.forms import Login, PlatformLogin, Report
 from carcloud.vehicle.gbt32960.frames import AnswerCode, Cause, Command, Fault, Frame
 from carcloud.vehicle.gbt32960.frames import encode as encode_frame
+from carcloud.vehicle.gbt32960.mapping import samples
 from carcloud.vehicle.gbt32960.messages import read
 from carcloud.vehicle.gbt32960.times import write_time
 
@@ -55,17 +55,13 @@ LIMIT_UNSENT_BYTES = 256 * 1024
 """Answers that a connection does not take; beyond, it is closed."""
 FLOOD_S = 30.0
 
-Readings = Callable[[Report], Samples]
-
 
 class Door:
-    """All connections. `readings` turns a report into samples; `gate` knows cars' certificates."""
+    """All connections. `gate` knows cars' certificates."""
 
-    def __init__(
-        self, settings: Gbt32960Settings, admission: Admission, delivery: Delivery, readings: Readings, gate: Gate
-    ) -> None:
+    def __init__(self, settings: Gbt32960Settings, admission: Admission, delivery: Delivery, gate: Gate) -> None:
         self.settings, self.admission, self.delivery = settings, admission, delivery
-        self.readings, self.gate = readings, gate
+        self.gate = gate
         self.connections: set[Connection] = set()
         self.cars: dict[str, tuple[Connection, Car]] = {}
         self.ended: Counter[str] = Counter()
@@ -96,7 +92,7 @@ class Door:
         session = connection.session
         terminal = await self.admission.terminal(frame.vin, connection.tenant)
         vehicle = terminal.vehicle.id
-        connection.check_certificate(terminal)
+        await connection.check_certificate(terminal)
         self._give_way(connection, vehicle)
         self._coming.add(vehicle)
         try:
@@ -177,8 +173,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection in, where there is room."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by class
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
         channel = transport.get_extra_info("ssl_object")
@@ -186,7 +181,7 @@ class Connection(asyncio.Protocol):
         if len(self.door.connections) >= self.door.settings.sessions:
             self.door.ended["too_many_connections"] += 1
             self.closed = True
-            transport.abort()
+            self._transport.abort()
             return
         self.door.connections.add(self)
 
@@ -293,13 +288,13 @@ class Connection(asyncio.Protocol):
             self.tenant = found.tenant
             self._do(self.session.admitted())
 
-    def check_certificate(self, terminal: Terminal) -> None:
+    async def check_certificate(self, terminal: Terminal) -> None:
         """Refuse a car that comes with another's certificate; a platform's connection carries many."""
         if self._certificate is None or self.session.platform is not None:
             return
         try:
-            vehicle = self.door.gate.admit(self._certificate).vehicle
-        except (NotAllowedError, CarcloudError):
+            vehicle = (await asyncio.to_thread(self.door.gate.admit, self._certificate)).vehicle
+        except CarcloudError:
             vehicle = ""
         if vehicle != terminal.vehicle.id:
             raise Refused(AnswerCode.ERROR, "wrong_certificate")
@@ -337,7 +332,11 @@ class Connection(asyncio.Protocol):
                 self.send(said)
 
         digest = hashlib.blake2b(frame.payload, digest_size=DIGEST_BYTES).digest()
-        if not self.door.delivery.take(car.lane, digest, self.door.readings(message), done):
+        said_of = samples(message, frame.edition)
+        if said_of.left:
+            car.faults["no_signal"] += sum(said_of.left.values())
+            self.session.faults["no_signal"] += sum(said_of.left.values())
+        if not self.door.delivery.take(car.lane, digest, (said_of.time_us, said_of.rows), done):
             self.session.faults["no_room"] += 1
             car.faults["no_room"] += 1
 

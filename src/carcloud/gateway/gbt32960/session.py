@@ -118,7 +118,8 @@ class Session:
         """Return for how many seconds the connection shall not be read: it has sent what it may in this one."""
         if len(self._later) > LIMIT_LATER:
             return 0.05
-        over = int(now) == self._second and self._in_second >= self.settings.frames_per_s
+        limit = self.settings.frames_per_s * max(len(self.cars), 1)
+        over = int(now) == self._second and self._in_second >= limit
         return self._second + 1 - now if over else 0.0
 
     def take(self, data: bytes, now: float) -> list[Act]:

@@ -12,7 +12,7 @@ class Gbt32960Settings:
     `port`: without encryption, as most terminals speak. `tls_port`: under the zone's server certificate;
     `tls_clients`: it lets in only who shows a certificate of the zone's vehicle authority, each for its own car.
     `idle_s`: a connection that says nothing for so long is closed. `sessions`: connections at once.
-    `frames_per_s`: of one connection; a platform that carries many cars needs more.
+    `frames_per_s`: of one car; a connection that has sent so many for each of its cars is read on in the next second.
     `frame_bytes`: the longest frame that is read; the standard's own limit is 65,556.
     `signatures`: take reports of the 2025 edition only where they are signed by the key the terminal activated with.
     """

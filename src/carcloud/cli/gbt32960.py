@@ -1,0 +1,184 @@
+"""`carcloud gbt32960`: terminals that speak GB/T 32960, and platforms that bring them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from carcloud.assembly.records import open_records
+from carcloud.assembly.zonefile import ZoneFile
+from carcloud.backends.records import Records
+from carcloud.cli.notices import tell
+from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
+from carcloud.cli.terminal import harmless
+from carcloud.errors import FAMILIES, CarcloudError, InputError, TryLaterError
+from carcloud.gateway.gbt32960.downwards import CONTROLS
+from carcloud.gateway.gbt32960.terminals import add_platform, add_terminal, remove_platform, remove_terminal
+from carcloud.settings import Folder, Settings
+from carcloud.stream import subjects
+
+MACHINE = "machine"
+PATIENCE_S = 20.0
+
+app = typer.Typer()
+gbt32960 = typer.Typer(no_args_is_help=True, help="Terminals that speak GB/T 32960: who may come in, and who is there.")
+platform = typer.Typer(no_args_is_help=True, help="Other platforms that bring cars.")
+gbt32960.add_typer(platform, name="platform")
+app.add_typer(gbt32960, name="gbt32960")
+
+
+@gbt32960.command("add")
+def terminal_add(
+    vin: Annotated[str, typer.Argument(help="The vehicle identification number, 17 characters.")],
+    data: Data = DATA,
+    config: Config = None,
+    tenant: OfTenant = None,
+    label: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+) -> None:
+    """Let a car come in by GB/T 32960 under its VIN."""
+    with _open(data, config, tenant) as (settings, _, records):
+        vehicle = add_terminal(records, vin, label, settings.tenant, MACHINE)
+    typer.echo(vehicle.id)
+    if not settings.gbt32960.on:
+        typer.echo("The zone has no door for it: set gbt32960.port or gbt32960.tls_port.", err=True)
+
+
+@gbt32960.command("list")
+def terminal_list(data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
+    """List the cars that may come in by GB/T 32960."""
+    with _open(data, config, tenant) as (settings, _, records):
+        for one in records.terminals.all(settings.tenant):
+            car, activated = one.vehicle, "activated" if one.key is not None else ""
+            said = f"{car.id}  {car.state:11}  {car.vin:17}  {one.added_at:%Y-%m-%d}  {car.label or ''}  {activated}"
+            typer.echo(said.rstrip())
+
+
+@gbt32960.command("remove")
+def terminal_remove(vehicle: str, data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
+    """Let a car come in by GB/T 32960 no more; its session is closed at once."""
+    with _open(data, config, tenant) as (settings, folder, records):
+        remove_terminal(records, vehicle, settings.tenant, MACHINE)
+    tell(folder, subjects.REVOKED, vehicle.encode())
+    typer.echo(f"{vehicle} is no terminal any more")
+
+
+@gbt32960.command("sessions")
+def terminal_sessions(data: Data = DATA) -> None:
+    """Show who is connected by GB/T 32960 now, and what was refused."""
+    found = _call(data, "GET", "/v1/gbt32960/sessions")
+    for one in found["sessions"]:
+        by = f"by {one['platform']}" if one["platform"] else ""
+        said = f"{one['vehicle']}  {one['edition']}  since {one['since'][:19]}Z  {one['frames']} frames"
+        typer.echo(harmless(f"{said}  {one['faults']} faults  {one['label'] or ''}  {by}".rstrip()))
+    for one in found["platforms"]:
+        typer.echo(harmless(f"platform {one['name']}  since {one['since'][:19]}Z  {one['cars']} cars"))
+    for what in ("faults", "refused"):
+        for cause, count in sorted(found[what].items()):
+            typer.echo(f"{what}  {count:8}  {cause}")
+    if not found["listening"]["tcp"] and not found["listening"]["tls"]:
+        typer.echo("The zone has no door for GB/T 32960.", err=True)
+
+
+@gbt32960.command("query")
+def terminal_query(
+    vehicle: str,
+    parameters: Annotated[list[str] | None, typer.Argument(help="Names; else all the protocol has.")] = None,
+    data: Data = DATA,
+) -> None:
+    """Ask a terminal for its parameters."""
+    _tell_terminal(data, vehicle, {"act": "query", "parameters": parameters or []})
+
+
+@gbt32960.command("set")
+def terminal_set(
+    vehicle: str,
+    values: Annotated[list[str], typer.Argument(help="NAME=VALUE; what names another platform takes two people.")],
+    data: Data = DATA,
+) -> None:
+    """Set parameters of a terminal."""
+    wanted = {}
+    for one in values:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise InputError(f"{one!r} sets nothing.", "Write NAME=VALUE.")
+        wanted[name] = int(value) if value.isdecimal() else value
+    _tell_terminal(data, vehicle, {"act": "set", "values": wanted})
+
+
+@gbt32960.command("control")
+def terminal_control(
+    vehicle: str,
+    control: Annotated[str, typer.Argument(help=f"One of {', '.join(CONTROLS)}; the dangerous ones take two people.")],
+    text: Annotated[str, typer.Option(help="What goes with an alarm or an upgrade.")] = "",
+    level: Annotated[int | None, typer.Option(min=0, max=255, help="The alarm's level.")] = None,
+    data: Data = DATA,
+) -> None:
+    """Tell a terminal to do something."""
+    if control not in CONTROLS:
+        raise InputError(f"A terminal cannot do {control!r}.", f"Use one of {', '.join(CONTROLS)}.")
+    _tell_terminal(data, vehicle, {"act": "control", "control": control, "text": text, "level": level})
+
+
+@platform.command("add")
+def platform_add(name: str, data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
+    """Let another platform bring this tenant's cars; its password is shown once."""
+    with _open(data, config, tenant) as (settings, _, records):
+        password = add_platform(records, name, settings.tenant, MACHINE)
+    typer.echo(f"Platform {name} may come in. Its password, shown once:", err=True)
+    typer.echo(password)
+
+
+@platform.command("list")
+def platform_list(data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
+    """List the platforms that may come in."""
+    with _open(data, config, tenant) as (settings, _, records):
+        for one in records.terminals.platforms(settings.tenant):
+            typer.echo(f"{one.name:12}  {one.added_at:%Y-%m-%d}")
+
+
+@platform.command("remove")
+def platform_remove(name: str, data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
+    """Let a platform come in no more; its connections are closed at once."""
+    with _open(data, config, tenant) as (settings, folder, records):
+        remove_platform(records, name, settings.tenant, MACHINE)
+    tell(folder, subjects.TENANT, settings.tenant.encode())
+    typer.echo(f"Platform {name} may come in no more")
+
+
+@contextmanager
+def _open(data: Path, config: Path | None, tenant: str | None) -> Iterator[tuple[Settings, Folder, Records]]:
+    settings, folder = zone_of(data, config, tenant)
+    with contextlib.closing(open_records(settings, folder)) as records:
+        yield settings, folder, records
+
+
+def _tell_terminal(data: Path, vehicle: str, wanted: dict[str, Any]) -> None:
+    answer = _call(data, "POST", f"/v1/vehicles/{vehicle}/gbt32960", wanted)
+    if "approval" in answer:
+        typer.echo(f"It waits for a second person: approval {answer['approval']['id']}. Do it again once it is given.")
+        return
+    typer.echo(f"{vehicle} {'did so' if answer['taken'] else 'refused'} (answer {answer['answer']:#04x})")
+    for name, value in answer["values"].items():
+        typer.echo(harmless(f"{name} = {value}"))
+
+
+def _call(data: Path, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask the running zone's API as the zone's own token; raise what it answers as an error."""
+    zone = ZoneFile.read(Folder(data).existing())
+    token = {"Authorization": f"Bearer {zone.token}"}
+    try:
+        with httpx.Client(base_url=zone.url, headers=token, timeout=PATIENCE_S, trust_env=False) as client:
+            answer = client.request(method, path, json=body)
+            said: dict[str, Any] = answer.json()
+    except (httpx.HTTPError, ValueError):
+        raise TryLaterError("The zone does not answer.", "Look at its logs.") from None
+    if answer.is_error:
+        error = said["error"]
+        raise FAMILIES.get(error["code"], CarcloudError)(error["message"], error["do"])
+    return said
