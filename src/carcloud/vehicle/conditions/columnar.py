@@ -207,14 +207,16 @@ class _Statement:
 
     def _of_window(self, node: Node, path: str, us: int) -> _Part:
         """Tell what depends on a signal's samples in a window: at samples, and when each leaves it."""
-        scaled = f"CASE WHEN abs(v) < {real(LIMIT_MEAN)} THEN CAST(floor(v * 1e6 + 0.5) AS HUGEINT) END AS q"
-        samples = self._add(f"SELECT vehicle, t, v, {scaled}, 1 AS k FROM ({self._samples(path)})", stored=True)  # noqa: S608
-        leaving = f"SELECT vehicle, t + {us}, NULL, NULL, NULL FROM {samples}"  # noqa: S608
+        scaled = f"CASE WHEN abs(v) < {real(LIMIT_MEAN)} THEN CAST(floor(v * 1e6 + 0.5) AS HUGEINT) END"
+        counted = f"SELECT vehicle, t, v, {scaled} AS q, 1 AS k, CAST({scaled} IS NULL AS INT) AS g"
+        samples = self._add(f"{counted} FROM ({self._samples(path)})", stored=True)
+        leaving = f"SELECT vehicle, t + {us}, NULL, -q, -k, -g FROM {samples}"  # noqa: S608
         frame = f"f AS (PARTITION BY vehicle ORDER BY t RANGE BETWEEN {us - 1} PRECEDING AND CURRENT ROW)"
         bound = {one: _over_window(one) for one in sources(node)}
         a = term(node, bound).sql
-        names = {name for name in AGGREGATES if any(name in one.sql for one in bound.values())}
-        columns = ", ".join(f"{AGGREGATES[name]} OVER f AS {name}" for name in sorted(names))
+        columns = ", ".join(
+            f"{sql} AS {name}" for name, sql in SUMS.items() if any(name in b.sql for b in bound.values())
+        )
         told = (
             f"SELECT vehicle, t, {columns} FROM (SELECT * FROM {samples} UNION ALL {leaving}) "  # noqa: S608
             f"WINDOW {frame}, w AS {BY_TIME} QUALIFY lead(t) OVER w IS DISTINCT FROM t"
@@ -273,28 +275,28 @@ class _Statement:
         return _Part(self._add(told), before(node), level, thin)
 
 
-AGGREGATES = {
-    "xmin": "min(v)",
-    "xmax": "max(v)",
-    "xsum": "sum(q)",
-    "xwhole": "count(q)",
-    "xcount": "count(k)",
-    "xnumbers": "count(v)",
+SUMS = {
+    "x_min": "min(v) OVER f",
+    "x_max": "max(v) OVER f",
+    "x_sum": "sum(q) OVER w",
+    "x_count": "sum(k) OVER w",
+    "x_great": "sum(g) OVER w",
 }
+"""What is known of a window's samples. Whole numbers come in with a sample and are taken away as it leaves, exactly."""
 
 
 def _over_window(one: Node) -> Term:
     match one:
         case Aggregate("count"):
-            return Term("CAST(xcount AS DOUBLE)", True)
+            return Term("CAST(x_count AS DOUBLE)", True)
         case Aggregate("mean"):
-            small, great = "CAST(TRY_CAST(xsum AS BIGINT) AS DOUBLE)", "CAST(CAST(xsum AS VARCHAR) AS DOUBLE)"
-            mean = f"coalesce({small}, {great}) / (xwhole * 1e6)"  # a HUGEINT would not be rounded to the nearest
-            return Term(f"CASE WHEN xwhole = xnumbers AND xwhole > 0 THEN {mean} END", True)
+            small, great = "CAST(TRY_CAST(x_sum AS BIGINT) AS DOUBLE)", "CAST(CAST(x_sum AS VARCHAR) AS DOUBLE)"
+            mean = f"coalesce({small}, {great}) / (x_count * 1e6)"  # a HUGEINT would not be rounded to the nearest
+            return Term(f"CASE WHEN x_great = 0 AND x_count > 0 THEN {mean} END", True)
         case Aggregate("min" | "max" as kind):
-            return Term(f"x{kind}", True)
+            return Term(f"x_{kind}", True)
         case Changed(_, by):
-            return Term(f"CASE WHEN isfinite(xmax - xmin) THEN xmax - xmin >= {real(by)} END")
+            return Term(f"CASE WHEN isfinite(x_max - x_min) THEN x_max - x_min >= {real(by)} END")
     raise AssertionError(f"{type(one).__name__} has no window of samples")
 
 
