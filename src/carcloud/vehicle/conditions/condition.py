@@ -11,9 +11,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from carcloud.errors import InputError
-from carcloud.vehicle.conditions.tree import Aggregate, Changed, Held, Node, Rate
+from carcloud.vehicle.conditions.tree import Aggregate, Always, Changed, Falling, Held, Node, Once, Rate, Rising
 
 Truth = bool | None
+IN_TIME = (Rate, Aggregate, Changed, Rising, Falling, Always, Once)
 STALE_US = 60_000_000
 """How long a value holds where the condition does not say `stale after`."""
 
@@ -50,6 +51,11 @@ class Condition:
     def paths(self) -> tuple[str, ...]:
         """Return the signals it asks about, sorted."""
         return tuple(sorted({n.path for n in self.tree.all() if isinstance(n, Held | Rate | Aggregate | Changed)}))
+
+    @cached_property
+    def is_timeless(self) -> bool:
+        """Tell whether the values that the signals hold at one time decide it, and nothing that was before."""
+        return not any(isinstance(node, IN_TIME) for node in self.tree.all())
 
 
 def firings(changes: Iterable[Change], initial: Truth, min_interval_us: int = 0) -> list[int]:

@@ -11,6 +11,8 @@ from carcloud.vehicle.conditions.condition import ConditionError
 from carcloud.vehicle.conditions.measure import COUNT, Measure, measure
 from carcloud.vehicle.conditions.tree import Arithmetic, Node, Number, Scaled
 
+LIMIT_UNIT = 32
+
 
 class Kind(StrEnum):
     """What a part is, as errors name it."""
@@ -53,6 +55,9 @@ class Part:
 
 def unit_of(text: str, at: int, end: int) -> Measure:
     """Return what a unit measures that stands in the text."""
+    if end - at > LIMIT_UNIT:
+        do = f"Names of units are up to {LIMIT_UNIT} characters long."
+        raise ConditionError(f"{text[at : at + LIMIT_UNIT]}… is no unit.", do, at, end - at)
     try:
         return measure(text[at:end])
     except InputError as error:

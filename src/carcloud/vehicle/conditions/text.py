@@ -70,6 +70,7 @@ EXPECTED = {
 }
 STARTS = ("PATH", "NUMBER", "TEXT", "AGGREGATE")
 WORD = re.compile(r"[\w.]+")
+NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 def parse(text: str, catalogue: Mapping[str, Signal]) -> Condition:
@@ -85,6 +86,8 @@ def parse(text: str, catalogue: Mapping[str, Signal]) -> Condition:
             LIMIT_TEXT,
             len(text) - LIMIT_TEXT,
         )
+    if found := NO_TEXT.search(text):
+        raise ConditionError(f"{found[0]!r} is no character of a text.", "Take it out.", found.start(), 1)
     try:
         sentence = _grammar().parse(text)
     except UnexpectedInput as error:
@@ -139,7 +142,7 @@ def _instead(text: str, at: int, stands: str, allowed: Iterable[str], catalogue:
             return f"Write a signal's whole path: {' or '.join(paths)}?"
         if "TEXT" in allowed and "_NOT" not in allowed and WORD.fullmatch(stands):
             return f'If it is a text, put it in quotation marks: "{stands}".'
-        if near := get_close_matches(stands.lower(), KEYWORDS, 1):
+        if near := get_close_matches(stands[:32].lower(), KEYWORDS, 1):
             return f"Did you mean {near[0]}?"
     return f"Here may stand {_expected(allowed)}."
 
