@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
+import orjson
 import typer
 
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
-from carcloud.backends.records import Records
+from carcloud.backends.nats import Bus
+from carcloud.backends.records import Entry, Records
 from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import FAMILIES, CarcloudError, InputError, TryLaterError
-from carcloud.gateway.gbt32960.downwards import CONTROLS
+from carcloud.gateway.gbt32960.downwards import CONTROLS, is_dangerous, names_in
 from carcloud.gateway.gbt32960.terminals import add_platform, add_terminal, remove_platform, remove_terminal
-from carcloud.settings import Folder, Settings
+from carcloud.safety.people.approvals import Approvals
+from carcloud.safety.people.caller import Caller
+from carcloud.settings import Folder, Settings, load_policies
 from carcloud.stream import subjects
 
 MACHINE = "machine"
@@ -69,20 +74,19 @@ def terminal_remove(vehicle: str, data: Data = DATA, config: Config = None, tena
 
 
 @gbt32960.command("sessions")
-def terminal_sessions(data: Data = DATA) -> None:
+def terminal_sessions(data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
     """Show who is connected by GB/T 32960 now, and what was refused."""
-    found = _call(data, "GET", "/v1/gbt32960/sessions")
+    settings, folder = zone_of(data, config, tenant)
+    found = _ask(folder, subjects.TERMINALS, {"tenant": settings.tenant})
     for one in found["sessions"]:
         by = f"by {one['platform']}" if one["platform"] else ""
-        said = f"{one['vehicle']}  {one['edition']}  since {one['since'][:19]}Z  {one['frames']} frames"
+        said = f"{one['vehicle']}  {one['edition']}  since {_time(one['since'])}  {one['frames']} frames"
         typer.echo(harmless(f"{said}  {one['faults']} faults  {one['label'] or ''}  {by}".rstrip()))
     for one in found["platforms"]:
-        typer.echo(harmless(f"platform {one['name']}  since {one['since'][:19]}Z  {one['cars']} cars"))
+        typer.echo(harmless(f"platform {one['name']}  since {_time(one['since'])}  {one['cars']} cars"))
     for what in ("faults", "refused"):
         for cause, count in sorted(found[what].items()):
             typer.echo(f"{what}  {count:8}  {cause}")
-    if not found["listening"]["tcp"] and not found["listening"]["tls"]:
-        typer.echo("The zone has no door for GB/T 32960.", err=True)
 
 
 @gbt32960.command("query")
@@ -90,9 +94,11 @@ def terminal_query(
     vehicle: str,
     parameters: Annotated[list[str] | None, typer.Argument(help="Names; else all the protocol has.")] = None,
     data: Data = DATA,
+    config: Config = None,
+    tenant: OfTenant = None,
 ) -> None:
     """Ask a terminal for its parameters."""
-    _tell_terminal(data, vehicle, {"act": "query", "parameters": parameters or []})
+    _tell_terminal(data, config, tenant, vehicle, {"act": "query", "parameters": parameters or []})
 
 
 @gbt32960.command("set")
@@ -100,6 +106,8 @@ def terminal_set(
     vehicle: str,
     values: Annotated[list[str], typer.Argument(help="NAME=VALUE; what names another platform takes two people.")],
     data: Data = DATA,
+    config: Config = None,
+    tenant: OfTenant = None,
 ) -> None:
     """Set parameters of a terminal."""
     wanted = {}
@@ -108,7 +116,7 @@ def terminal_set(
         if not equals:
             raise InputError(f"{one!r} sets nothing.", "Write NAME=VALUE.")
         wanted[name] = int(value) if value.isdecimal() else value
-    _tell_terminal(data, vehicle, {"act": "set", "values": wanted})
+    _tell_terminal(data, config, tenant, vehicle, {"act": "set", "values": wanted})
 
 
 @gbt32960.command("control")
@@ -118,11 +126,14 @@ def terminal_control(
     text: Annotated[str, typer.Option(help="What goes with an alarm or an upgrade.")] = "",
     level: Annotated[int | None, typer.Option(min=0, max=255, help="The alarm's level.")] = None,
     data: Data = DATA,
+    config: Config = None,
+    tenant: OfTenant = None,
 ) -> None:
     """Tell a terminal to do something."""
     if control not in CONTROLS:
         raise InputError(f"A terminal cannot do {control!r}.", f"Use one of {', '.join(CONTROLS)}.")
-    _tell_terminal(data, vehicle, {"act": "control", "control": control, "text": text, "level": level})
+    wanted = {"act": "control", "control": control, "text": text, "level": level}
+    _tell_terminal(data, config, tenant, vehicle, wanted)
 
 
 @platform.command("add")
@@ -158,27 +169,46 @@ def _open(data: Path, config: Path | None, tenant: str | None) -> Iterator[tuple
         yield settings, folder, records
 
 
-def _tell_terminal(data: Path, vehicle: str, wanted: dict[str, Any]) -> None:
-    answer = _call(data, "POST", f"/v1/vehicles/{vehicle}/gbt32960", wanted)
-    if "approval" in answer:
-        typer.echo(f"It waits for a second person: approval {answer['approval']['id']}. Do it again once it is given.")
-        return
+def _tell_terminal(
+    data: Path, config: Path | None, of_tenant: str | None, vehicle: str, wanted: dict[str, Any]
+) -> None:
+    """Tell a terminal what is wanted, and say what it answered; what is dangerous waits for a second person."""
+    with _open(data, config, of_tenant) as (settings, folder, records):
+        object_, tenant = f"vehicle:{vehicle}", settings.tenant
+        if is_dangerous(wanted):
+            asker = Caller("token:machine", "the command line", frozenset({"operator"}), tenant)
+            waiting = Approvals(records, load_policies(settings)).require(asker, "sendOrder", object_, wanted)
+            if waiting is not None:
+                typer.echo(f"It waits for a second person: approval {waiting.id}. Do it again once that is given.")
+                return
+        entry = Entry(MACHINE, "tellTerminal", object_, facts={"act": wanted["act"]} | names_in(wanted), tenant=tenant)
+        records.audit.add(entry)
+    answer = _ask(folder, subjects.TERMINAL_ASKED, wanted | {"vehicle": vehicle, "tenant": tenant})
     typer.echo(f"{vehicle} {'did so' if answer['taken'] else 'refused'} (answer {answer['answer']:#04x})")
     for name, value in answer["values"].items():
         typer.echo(harmless(f"{name} = {value}"))
 
 
-def _call(data: Path, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Ask the running zone's API as the zone's own token; raise what it answers as an error."""
-    zone = ZoneFile.read(Folder(data).existing())
-    token = {"Authorization": f"Bearer {zone.token}"}
-    try:
-        with httpx.Client(base_url=zone.url, headers=token, timeout=PATIENCE_S, trust_env=False) as client:
-            answer = client.request(method, path, json=body)
-            said: dict[str, Any] = answer.json()
-    except (httpx.HTTPError, ValueError):
-        raise TryLaterError("The zone does not answer.", "Look at its logs.") from None
-    if answer.is_error:
-        error = said["error"]
+def _ask(folder: Folder, subject: str, question: dict[str, Any]) -> dict[str, Any]:
+    """Ask the door of the running zone; raise what it answers as an error."""
+    answer: dict[str, Any] = orjson.loads(asyncio.run(_asked(ZoneFile.read(folder), subject, orjson.dumps(question))))
+    if (error := answer.get("error")) is not None:
         raise FAMILIES.get(error["code"], CarcloudError)(error["message"], error["do"])
-    return said
+    return answer
+
+
+async def _asked(zone: ZoneFile, subject: str, question: bytes) -> bytes:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            bus = await Bus.connect(zone.bus("cloud"), "command line")
+            try:
+                return await bus.request(subject, question, PATIENCE_S)
+            finally:
+                await bus.close()
+    except (TimeoutError, TryLaterError):
+        do = "Give it a port (gbt32960.port) and start the zone again; if it has one, look at its logs."
+        raise TryLaterError("The zone has no door for GB/T 32960, or it does not answer.", do) from None
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -43,6 +43,14 @@ def is_dangerous(wanted: Mapping[str, Any]) -> bool:
     return wanted["act"] == "set" and bool(DANGEROUS_PARAMETERS & set(wanted.get("values", {})))
 
 
+def names_in(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the audit log says of what is wanted: names, and no values."""
+    return {
+        "control": wanted.get("control"),
+        "parameters": sorted(wanted.get("values") or wanted.get("parameters", ())),
+    }
+
+
 def message_of(wanted: Mapping[str, Any], vin: str, edition: Edition, now: datetime) -> Message:
     """Return what is wanted as a message. Raise InputError where the protocol has no such thing."""
     if wanted["act"] == "query":
