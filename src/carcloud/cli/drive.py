@@ -19,7 +19,7 @@ from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.vehicles import endpoints
 from carcloud.errors import InputError, TryLaterError
 from carcloud.gateway.garage import park
-from carcloud.onboard.drive import MAX, Summary, drive
+from carcloud.onboard.drive import COLLECTS, MAX, Summary, drive
 from carcloud.onboard.mapping import read_mapping
 from carcloud.onboard.orders import Body
 from carcloud.onboard.simulator import Simulator
@@ -28,8 +28,10 @@ from carcloud.onboard.sources.can import CanBus
 from carcloud.onboard.sources.recording import open_recording
 from carcloud.safety.identity import Authority
 from carcloud.settings import Folder, Settings, catalogue_in_force, load_catalogue, settings_of
+from carcloud.vehicle.catalogue import Catalogue
 
 app = typer.Typer()
+COLLECT = "What is sent: all, or what plans ask for (plans)."
 
 
 @app.command("drive")
@@ -44,6 +46,7 @@ def drive_source(
     speed: Annotated[str, typer.Option(help="1, a factor, or max.")] = "1",
     now: Annotated[bool, typer.Option("--now", help="Shift times so that the first sample is now.")] = False,
     queue: Annotated[Path | None, typer.Option(help="The folder for what is not acknowledged yet.")] = None,
+    collect: Annotated[str, typer.Option(help=COLLECT)] = "all",
 ) -> None:
     """Be a car, or a fleet: send a recording or a live bus to a zone."""
     settings, folder = settings_of(config, Folder(data)), Folder(data)
@@ -65,7 +68,7 @@ def drive_source(
             f"The recording has {len(names)} cars, --credentials is one car's.", "Leave it out, give --data."
         )
     parked = {names[0]: credentials} if credentials else _park(settings, folder, names)
-    _drive(opened, parked, queue or folder.queues, _speed(speed), now, stop)
+    _drive(opened, parked, queue or folder.queues, _speed(speed), now, stop, catalogue, collect)
 
 
 @app.command()
@@ -74,11 +77,13 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same fleet.")] = 1,
     data: Data = DATA,
     config: Config = None,
+    collect: Annotated[str, typer.Option(help=COLLECT)] = "all",
 ) -> None:
     """Be a fleet of simulated electric cars until Ctrl-C."""
     settings, folder = zone_of(data, config)
     stop, fleet = _stop_on_signal(), Simulator(cars, seed, time.time_ns() // 1000)
-    _drive(fleet, _park(settings, folder, fleet.vehicles()), folder.queues, 1.0, False, stop, fleet.body)
+    catalogue, parked = catalogue_in_force(settings, folder), _park(settings, folder, fleet.vehicles())
+    _drive(fleet, parked, folder.queues, 1.0, False, stop, catalogue, collect, fleet.body)
 
 
 def _park(settings: Settings, folder: Folder, names: list[str]) -> dict[str, Path]:
@@ -95,9 +100,24 @@ def _drive(
     speed: float,
     now: bool,
     stop: threading.Event,
+    catalogue: Catalogue,
+    collect: str,
     body: Callable[[str], Body | None] = lambda _: None,
 ) -> None:
-    summary = drive(source, parked, queue, speed=speed, now=now, progress=_show_progress, stop=stop, body=body)
+    if collect not in COLLECTS:
+        raise InputError(f"{collect!r} says not what to collect.", f"Give one of {', '.join(COLLECTS)}.")
+    summary = drive(
+        source,
+        parked,
+        queue,
+        speed=speed,
+        now=now,
+        progress=_show_progress,
+        stop=stop,
+        body=body,
+        catalogue=catalogue,
+        collect="plans" if collect == "plans" else "all",
+    )
     _show_progress(summary)
     typer.echo("", err=True)
     for count, what in ((summary.skipped, "skipped"), (summary.refused, "refused")):
@@ -106,6 +126,8 @@ def _drive(
     for vehicle, trouble in summary.troubles.items():
         typer.echo(f"{vehicle}: {trouble}", err=True)
     typer.echo(f"{summary.samples_read} samples read, {summary.samples_acked} acknowledged by the zone")
+    if summary.batches_held:
+        typer.echo(f"{summary.batches_held} batches are held back until their plans' upload conditions hold")
     if not summary.complete and not stop.is_set():
         raise TryLaterError(
             f"{summary.samples_waiting} samples are not acknowledged, {summary.samples_dropped} were dropped.",

@@ -14,6 +14,7 @@ from carcloud.onboard.credentials import Credentials
 from carcloud.onboard.journal import Journal
 from carcloud.onboard.link import Ack, Link
 from carcloud.onboard.orders import Body, Orders
+from carcloud.onboard.plans import Plans
 from carcloud.onboard.queue import Queue
 from carcloud.onboard.window import Window
 from carcloud.vehicle.batch import IdTable
@@ -42,7 +43,14 @@ def backoff_s(attempt: int, chance: float) -> float:
 class Agent:
     """Sends what is in a queue, in a thread of its own, until it is stopped."""
 
-    def __init__(self, credentials: Path, queue: Queue, table: IdTable, body: Body | None = None) -> None:
+    def __init__(
+        self,
+        credentials: Path,
+        queue: Queue,
+        table: IdTable,
+        body: Body | None = None,
+        plans: Plans | None = None,
+    ) -> None:
         self.queue = queue
         self.refused: Counter[str] = Counter()
         self.sent_batches = 0
@@ -56,7 +64,8 @@ class Agent:
         self._forgotten_at: float | None = None
         self._barred = False
         self.renewal = Renewal()
-        self._orders = Orders(credentials, Journal(queue.file.with_suffix(".orders")), body)
+        self._orders = Orders(credentials, Journal(queue.file.with_suffix(".orders")), body, plans=plans)
+        self._plans = plans
         self._stop = threading.Event()
         self.moved = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=f"agent {credentials.name}", daemon=True)
@@ -106,6 +115,9 @@ class Agent:
                 self._send(link)
                 for ack in link.poll(POLL_S):
                     self._hear(link, ack)
+                for document in link.documents():  # before the orders that name them
+                    if self._plans is not None:
+                        self._plans.hear(document)
                 for message in link.orders():
                     for answer in self._orders.hear(message):
                         link.answer(answer)

@@ -1,9 +1,12 @@
 """Drives cars: feeds a source to agents at the pace asked for, one agent and one connection a vehicle.
 
 Rules:
-* A recording is held back when a car's queue is full; a live source drops its oldest un-numbered batch, and counts it.
-* A drive ends when all is acknowledged, or says what is not. Stopped early, the queues keep the rest for the next time.
+* A recording is held back when a car's queue is full; a live source drops what matters least, and counts it.
+* A drive ends when all is acknowledged but what plans hold back, or says what is not. Stopped early, the queues keep
+  the rest for the next time.
 * The same recording driven again after a stop or a kill, at the same kind of speed, goes on where it was.
+* Plans are evaluated in any case. Where all is sent, they only tell when they fired; else what they collect is sent,
+  and nothing besides. What they collect does not depend on the speed.
 """
 
 from __future__ import annotations
@@ -11,31 +14,43 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
+
+import numpy as np
 
 from carcloud.errors import InputError
 from carcloud.onboard.agent import Agent
+from carcloud.onboard.collector import NEVER_US, Collector, Gathered, with_own_signals
 from carcloud.onboard.credentials import Credentials
 from carcloud.onboard.orders import Body
-from carcloud.onboard.queue import DEFAULT_LIMIT_BYTES, Place, Queue
+from carcloud.onboard.plans import Plans
+from carcloud.onboard.queue import DEFAULT_LIMIT_BYTES, Parcel, Place, Queue
+from carcloud.onboard.ring import ordered
 from carcloud.onboard.source import Block, Slice, Source
-from carcloud.vehicle.batching import LONGEST_WINDOW_US, WINDOW_US, Batcher, Packed
+from carcloud.vehicle.batching import LONGEST_WINDOW_US, WINDOW_US, Batcher, Column, Packed
+from carcloud.vehicle.catalogue import Signal
 
 MAX = float("inf")
 LONGEST_SILENCE_S = 30.0  # of wall time, between two samples of a recording whose times are kept
 SHORTEST_BATCH_S = 0.1  # of wall time; at high speed a batch covers more than 2 s of data
 GROUP = 32  # batches of a vehicle that are flushed to its queue together when unpaced
 PATIENCE_S = 60.0
+Collect = Literal["all", "plans"]
+COLLECTS: tuple[Collect, ...] = ("all", "plans")
+"""What of a source is sent: everything, or what plans ask for."""
 PROGRESS_S = 1.0
+NO_CATALOGUE: Mapping[str, Signal] = {}
 
 
 @dataclass(frozen=True)
 class Summary:
     """What a drive did so far, over all its vehicles. `refused` is the zone's word, by cause.
 
-    `batches_before` were stored by an earlier drive of the same recording, and not again.
+    `batches_before` were stored by an earlier drive of the same recording, and not again. `batches_held` are those of
+    the waiting ones that plans hold back.
     """
 
     vehicles: int
@@ -46,6 +61,7 @@ class Summary:
     batches_resent: int
     batches_acked: int
     batches_waiting: int
+    batches_held: int
     batches_damaged: int
     batches_before: int
     samples_dropped: int
@@ -57,8 +73,9 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Say whether everything that was read is acknowledged."""
-        return not self.batches_waiting and not self.samples_dropped and not self.batches_damaged
+        """Say whether everything is acknowledged that was to be sent, and is not held back."""
+        waiting = self.batches_waiting - self.batches_held
+        return not waiting and not self.samples_dropped and not self.batches_damaged
 
 
 class Fleet:
@@ -71,27 +88,33 @@ class Fleet:
         queues: Path,
         limit_bytes: int,
         body: Callable[[str], Body | None],
+        catalogue: Mapping[str, Signal],
+        collect: Collect,
     ) -> None:
         names = source.vehicles()
         missing = [name for name in names if name not in credentials]
         if missing:
             do = "Enrol them, or leave --credentials out and give the zone's --data."
             raise InputError(f"There are no credentials for {', '.join(missing[:10])}.", do)
-        self.source = source
+        self.source, self.collect, self._table = source, collect, with_own_signals(source.table)
         self.agents: dict[str, Agent] = {}
         self.batchers: dict[str, Batcher] = {}
+        self.plans: dict[str, Plans] = {}
+        self.collectors: dict[str, Collector] = {}
         self.started = time.monotonic()
         self.samples_read = 0
         self.shift_us = 0
         self._recording: str | None = None
         self._stored: Counter[str] = Counter()
+        self._collected_us: dict[str, int] = {}
         self._skip: Counter[str] = Counter()
         self._before = 0
         try:
             for name in names:
                 car = Credentials.read(credentials[name])
                 queue = Queue(queues / f"{car.vehicle}.queue", limit_bytes)
-                self.agents[name] = Agent(credentials[name], queue, source.table, body(name))
+                self.plans[name] = Plans(queue, catalogue, (path for path, _ in source.table.signals))
+                self.agents[name] = Agent(credentials[name], queue, self._table, body(name), self.plans[name])
         except BaseException:
             self.stop()
             raise
@@ -99,10 +122,24 @@ class Fleet:
     def start(self, window_us: int, now: bool) -> None:
         """Let the agents begin. A drive shifted to now does not go on where an unshifted one ended, nor the reverse."""
         if self.source.recording is not None:
-            self._recording = f"{self.source.recording} {window_us}{' now' if now else ''}"
+            kind = " plans" if self.collect == "plans" else ""
+            self._recording = f"{self.source.recording} {window_us}{' now' if now else ''}{kind}"
         for name, agent in self.agents.items():
             source = self.source
-            self.batchers[name] = Batcher(source.table, source.provenance, source.skipped, window_us)
+            self.batchers[name] = Batcher(self._table, source.provenance, source.skipped, window_us)
+            for unread in self.plans[name].unread:
+                source.skipped[f"plan {unread}: the catalogue does not fit it any more"] += 1
+            place = agent.queue.place(self._recording) if self._recording else None
+            self._collected_us[name] = place.collected_us if place else NEVER_US
+            self.collectors[name] = Collector(
+                self.plans[name],
+                agent.queue,
+                self._table,
+                source.provenance,
+                source.skipped,
+                gather=self.collect == "plans",
+                muted_us=self._collected_us[name],
+            )
             agent.start()
 
     def resume(self) -> int | None:
@@ -129,21 +166,32 @@ class Fleet:
                 agent.queue.finish(self._recording)
 
     def store(self, name: str, batches: list[Packed], stop: threading.Event) -> None:
-        """Put batches into a vehicle's queue; a full one holds a recording back, and costs a live source its oldest."""
-        agent = self.agents[name]
-        while agent.queue.full:
-            if self.source.live:
-                if not agent.queue.drop_oldest():
-                    break
-            elif stop.is_set():
+        """Put batches of what no plan asked for into a vehicle's queue."""
+        self._append(name, [Parcel(batch.payload, batch.samples) for batch in batches], None, stop)
+
+    def keep(self, name: str, gathered: Gathered, stop: threading.Event) -> None:
+        """Put what a vehicle's plans gathered into its queue, with what they have done."""
+        self._append(name, gathered.parcels, gathered, stop)
+
+    def _append(self, name: str, parcels: list[Parcel], gathered: Gathered | None, stop: threading.Event) -> None:
+        """A full queue holds a recording back; a live source, and what is held back, cost it what matters least."""
+        queue, agent = self.agents[name].queue, self.agents[name]
+        while queue.full and not self.source.live and queue.batches > queue.held_batches:
+            if stop.is_set():
                 return
-            else:
-                with agent.moved:
-                    agent.moved.wait(0.5)
-        self._stored[name] += len(batches)
-        place = Place(self._recording, self._stored[name], self.shift_us) if self._recording else None
-        agent.queue.append([(batch.payload, batch.samples) for batch in batches], place)
-        self.samples_read += sum(batch.samples for batch in batches)
+            with agent.moved:
+                agent.moved.wait(0.5)
+        admitted = queue.admit(parcels) if queue.full or self.source.live else parcels
+        if gathered is None:
+            self._stored[name] += len(parcels)
+        else:
+            self._collected_us[name] = gathered.until_us
+        place = None
+        if self._recording is not None:
+            stored = self._stored[name] + self._skip[name]
+            place = Place(self._recording, stored, self.shift_us, self._collected_us[name])
+        queue.append(admitted, place, gathered.states if gathered else None)
+        self.samples_read += sum(parcel.samples for parcel in parcels)
 
     def summary(self) -> Summary:
         """Return the counts so far."""
@@ -158,6 +206,7 @@ class Fleet:
             batches_resent=sum(agent.resent_batches for agent in agents),
             batches_acked=sum(count.acked_batches for count in counts),
             batches_waiting=sum(agent.queue.batches for agent in agents),
+            batches_held=sum(agent.queue.held_batches for agent in agents),
             batches_damaged=sum(count.damaged_batches for count in counts),
             batches_before=self._before,
             samples_dropped=sum(count.dropped_samples for count in counts),
@@ -215,6 +264,8 @@ def drive(
     patience_s: float = PATIENCE_S,
     limit_bytes: int = DEFAULT_LIMIT_BYTES,
     body: Callable[[str], Body | None] = lambda _: None,
+    catalogue: Mapping[str, Signal] = NO_CATALOGUE,
+    collect: Collect = "all",
 ) -> Summary:
     """Drive a source's vehicles until it ends or `stop` is set, and return what became of the samples.
 
@@ -226,15 +277,18 @@ def drive(
         progress: called about every second with the counts so far.
         patience_s: how long to wait at the end without a single acknowledgement before giving up.
         body: gives what of a vehicle can be ordered about; a recording has nothing of the kind, and rejects orders.
+        catalogue: what the cars' plans are read against; without it they take none.
+        collect: what is sent: all, or what plans ask for.
     """
     if not speed > 0:
         raise InputError(f"The speed {speed} is not above 0.", "Give 1, a factor such as 20, or max.")
     stop = stop or threading.Event()
-    fleet = Fleet(source, credentials, queues, limit_bytes, body)
+    fleet = Fleet(source, credentials, queues, limit_bytes, body, catalogue, collect)
     reporter = _Reporter(fleet, progress)
     try:
-        fleet.start(WINDOW_US if source.live else _window_us(speed), now)
-        _feed(fleet, source, MAX if source.live else speed, now, stop, reporter)
+        window_us = WINDOW_US if source.live else _window_us(speed)
+        fleet.start(window_us, now)
+        _feed(fleet, source, MAX if source.live else speed, window_us, now, stop, reporter)
         if not stop.is_set():
             _await_acks(fleet, patience_s, stop, reporter)
         return fleet.summary()
@@ -261,23 +315,93 @@ class _Reporter:
             self._progress(self._fleet.summary())
 
 
-def _feed(fleet: Fleet, source: Source, speed: float, now: bool, stop: threading.Event, reporter: _Reporter) -> None:
+def _feed(
+    fleet: Fleet,
+    source: Source,
+    speed: float,
+    window_us: int,
+    now: bool,
+    stop: threading.Event,
+    reporter: _Reporter,
+) -> None:
     pace, shift_us = Pace(speed, kept=not now), fleet.resume()
-    for piece in source.slices():
+    for whole in source.slices():
         if shift_us is None:
-            shift_us = _shift_us(piece, now)
+            shift_us = _shift_us(whole, now)
         fleet.shift_us = shift_us or 0
-        shifted = _shifted(piece, fleet.shift_us)
-        for block in shifted.blocks:
-            fleet.batchers[block.vehicle].add(block.columns)
-        _release(
-            fleet, {name: one.ready(shifted.until_us) for name, one in fleet.batchers.items()}, pace, stop, reporter
-        )
+        for piece in _pieces(_shifted(whole, fleet.shift_us), None if speed == MAX else window_us):
+            if fleet.collect == "plans":
+                _await(piece, pace, stop, reporter)
+            if stop.is_set():
+                break
+            _collect(fleet, piece, stop)
+            if fleet.collect == "all":
+                for block in piece.blocks:
+                    fleet.batchers[block.vehicle].add(block.columns)
+                ready = {name: one.ready(piece.until_us) for name, one in fleet.batchers.items()}
+                _release(fleet, ready, pace, stop, reporter)
+            reporter.tick()
         if stop.is_set():
             break
     _release(fleet, {name: one.rest() for name, one in fleet.batchers.items()}, pace, stop, reporter)
+    if source.live or not stop.is_set():  # a recording that was stopped goes on with the windows under way
+        for name, collector in fleet.collectors.items():
+            if (gathered := collector.rest()) is not None:
+                fleet.keep(name, gathered, stop)
     if not stop.is_set():
         fleet.finish()
+
+
+def _collect(fleet: Fleet, piece: Slice, stop: threading.Event) -> None:
+    """Let the plans of every car see a piece."""
+    for block in piece.blocks:
+        fleet.collectors[block.vehicle].take(block.columns)
+    for name, collector in fleet.collectors.items():
+        if (gathered := collector.advance(piece.until_us)) is not None:
+            fleet.keep(name, gathered, stop)
+
+
+def _await(piece: Slice, pace: Pace, stop: threading.Event, reporter: _Reporter) -> None:
+    """Wait until the last sample of a piece is due."""
+    ends = [column.times_us[[0, -1]].tolist() for block in piece.blocks for column in block.columns if len(column)]
+    if ends and pace.speed != MAX:
+        pace.begin(min(first for first, _ in ends))
+        pace.wait(max(last for _, last in ends), stop, reporter)
+
+
+def _pieces(whole: Slice, size_us: int | None) -> Iterator[Slice]:
+    """Cut a slice into pieces of at most so much time, in the order of time."""
+    columns = [column for block in whole.blocks for column in block.columns if len(column)]
+    ends = [(int(column.times_us.min()), int(column.times_us.max())) for column in columns]
+    if size_us is None or not ends or max(end for _, end in ends) - min(start for start, _ in ends) < size_us:
+        yield whole
+        return
+    blocks = [Block(block.vehicle, [ordered(column) for column in block.columns]) for block in whole.blocks]
+    start: int | None = min(start for start, _ in ends)
+    while start is not None:
+        end = start + size_us
+        piece = [
+            Block(block.vehicle, [part for column in block.columns if len(part := _between(column, start, end))])
+            for block in blocks
+        ]
+        later = [
+            column.times_us[at]
+            for block in blocks
+            for column in block.columns
+            if (at := _from(column, end)) < len(column)
+        ]
+        start = int(min(later)) if later else None
+        yield Slice(
+            [block for block in piece if block.columns], whole.until_us if start is None else min(end, whole.until_us)
+        )
+
+
+def _from(column: Column, time_us: int) -> int:
+    return int(np.searchsorted(column.times_us, time_us))
+
+
+def _between(column: Column, start_us: int, end_us: int) -> Column:
+    return column.part(_from(column, start_us), _from(column, end_us))
 
 
 def _release(
@@ -325,7 +449,7 @@ def _await_acks(fleet: Fleet, patience_s: float, stop: threading.Event, reporter
     """Wait until all is acknowledged, as long as there is progress."""
     waiting, since = -1, time.monotonic()
     while not stop.is_set():
-        left = sum(agent.queue.batches for agent in fleet.agents.values())
+        left = sum(agent.queue.batches - agent.queue.held_batches for agent in fleet.agents.values())
         if not left:
             return
         if left != waiting:

@@ -25,6 +25,7 @@ from carcloud.vehicle.batch import BatchError, parse_queue
 CONNECT_TIMEOUT_S = 8.0
 KEEPALIVE_S = 30
 UNLIMITED = 0
+LIMIT_DOCUMENTS = 8
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Link:
         self._up = f"cc/1/{credentials.tenant}/{credentials.vehicle}/up"
         self._acks: deque[Ack] = deque()
         self._orders: deque[bytes] = deque()
+        self._documents: deque[bytes] = deque(maxlen=LIMIT_DOCUMENTS)
         self._granted = False
         self.lost: str | None = None
         self.strange = 0
@@ -73,7 +75,7 @@ class Link:
         client.on_message = self._on_message
         client.on_disconnect = self._on_disconnect
         down = f"cc/1/{credentials.tenant}/{credentials.vehicle}/dn"
-        self._ack_topic, self._order_topic = f"{down}/ack", f"{down}/order"
+        self._ack_topic, self._order_topic, self._plan_topic = f"{down}/ack", f"{down}/order", f"{down}/plan"
         self._open(credentials)
 
     def _open(self, credentials: Credentials) -> None:
@@ -119,6 +121,12 @@ class Link:
         self._orders.clear()
         return orders
 
+    def documents(self) -> list[bytes]:
+        """Return the documents of plans that came with the last poll; only the last few of them."""
+        documents = list(self._documents)
+        self._documents.clear()
+        return documents
+
     def poll(self, timeout_s: float) -> list[Ack]:
         """Move bytes for at most so long; return the acknowledgements that came."""
         self._turn(timeout_s)
@@ -146,7 +154,7 @@ class Link:
         if reason.is_failure:
             self.lost = f"refused ({reason})"
         else:
-            client.subscribe([(self._ack_topic, 0), (self._order_topic, 0)])
+            client.subscribe([(self._ack_topic, 0), (self._order_topic, 0), (self._plan_topic, 0)])
 
     def _on_subscribe(self, _client: mqtt.Client, _data: Any, _mid: int, reasons: list[Any], _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
@@ -157,6 +165,9 @@ class Link:
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         if message.topic == self._order_topic:
             self._orders.append(bytes(message.payload))
+            return
+        if message.topic == self._plan_topic:
+            self._documents.append(bytes(message.payload))
             return
         ack = Ack.parse(bytes(message.payload))
         if ack is None:

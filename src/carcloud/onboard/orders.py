@@ -4,6 +4,7 @@ Rules:
 * An order is taken only in a session of this boot (the epoch), once (the counter), within its time by the car's own
   clock, for this car, from a role that may order it, and only where the car's own state does not forbid it.
 * It is carried out once at most: the journal is flushed before, and a repeated order is answered from it.
+* An order to take a plan names its document. Where that is not here, nothing is noted, and the order can come again.
 * The car's key for orders is made at each start and never leaves its memory; its certificate's key vouches for it.
 * What cannot be proved to come from the order signer is answered without proof, and changes nothing.
 
@@ -28,10 +29,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from carcloud.errors import CarcloudError, InputError
 from carcloud.onboard.credentials import Credentials
 from carcloud.onboard.journal import Journal
+from carcloud.onboard.plans import Plans
 from carcloud.safety.keys import read_key
 from carcloud.safety.orders.certificates import check_role, order_key_statement, roots_of
 from carcloud.safety.orders.session import info_tag, open_order, point, seal_result, session_key, shared
-from carcloud.vehicle.commands import CarState, Command, Parameters, command_of, interlock
+from carcloud.vehicle.commands import COMMANDS, CarState, Command, Domain, Parameters, command_of, interlock
 from carcloud.vehicle.order import (
     EPOCH_BYTES,
     Fault,
@@ -101,10 +103,11 @@ class Orders:
         body: Body | None,
         clock: Callable[[], float] = time.time,
         passing: Callable[[], float] = _passing,
+        plans: Plans | None = None,
     ) -> None:
         self.epoch = os.urandom(EPOCH_BYTES)
         self.refused = 0
-        self._folder, self._journal, self._body = credentials, journal, body
+        self._folder, self._journal, self._body, self._plans = credentials, journal, body, plans
         self._clock, self._passing, self._boot = clock, passing, passing()
         self._sessions: dict[tuple[int, str], _Session] = {}
         car = Credentials.read(credentials)
@@ -158,6 +161,8 @@ class Orders:
     def _take(self, asked: SignedOrder) -> Iterator[bytes]:
         session = self._sessions.get((asked.domain, asked.role))
         fault, body = self._check(asked, session)
+        if body is not None and self._lacks_document(asked, body):
+            fault, body = Fault.DOCUMENT, None
         if session is None or body is None:
             yield self._refuse(asked.domain, asked.role, asked.order, fault).encode()
             return
@@ -178,6 +183,16 @@ class Orders:
         if not session.window.take(asked.counter):
             return Fault.COUNTER, None
         return Fault.NONE, body
+
+    def _lacks_document(self, asked: SignedOrder, body: bytes) -> bool:
+        """Say whether this is a new order to take a plan whose document is not here."""
+        if self._plans is None or self._journal.result(asked.order) is not None:
+            return False
+        try:
+            _, command, parameters = _content(body)
+        except (OrderError, InputError):
+            return False
+        return command.name == "plan-take" and not self._plans.knows(str(parameters["plan"]))
 
     def _do(self, asked: SignedOrder, body: bytes) -> Iterator[bytes]:
         """Yield what becomes of an order that is the order signer's."""
@@ -206,13 +221,24 @@ class Orders:
             return "malformed"
         if asked.role not in command.roles or asked.domain != command.domain:
             return "not_allowed"
+        if command.domain is Domain.COLLECTION:
+            return self._forbids_plan(command, str(parameters["plan"]))
         if self._body is None:
             return "unsupported"
         return interlock(command.name, parameters, self._body.state())
 
+    def _forbids_plan(self, command: Command, digest: str) -> str | None:
+        if self._plans is None:
+            return "unsupported"
+        return self._plans.forbids(digest) if command.name == "plan-take" else None
+
     def _carry_out(self, command: str, parameters: Parameters) -> bytes:
-        assert self._body is not None
         try:
+            if self._plans is not None and COMMANDS[command].domain is Domain.COLLECTION:
+                act = self._plans.take if command == "plan-take" else self._plans.drop
+                act(str(parameters["plan"]))
+                return _said("done")
+            assert self._body is not None
             self._body.carry_out(command, parameters)
         except CarcloudError:
             return _said("failed", "broken")

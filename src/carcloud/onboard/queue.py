@@ -3,22 +3,26 @@
 Rules:
 * A batch waits without a number. It gets one when it first goes on the wire, under the file's random queue id, and that
   is on disk before the batch leaves. A number never stands for other content.
+* Numbers are given to the most important batches first, and among those to the oldest; one that is held back gets none.
 * A batch is deleted when it is acknowledged, never before.
-* With a recording's batches goes how far it was driven, so that a killed drive goes on where it was.
+* With a recording's batches goes how far it was driven, so that a killed drive goes on where it was; with a plan's goes
+  what the plan has done so far.
 * Every record has a CRC. A damaged one is counted; if it has a number, a tombstone takes its place.
-* Nothing is dropped but by `drop_oldest`, which a live source calls when the queue is full; it never drops a number.
+* Nothing is dropped but by `admit`, where the queue is full: the oldest of the least important, never a number.
 * One process at a time: SQLite's exclusive lock, which dies with its holder.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import google_crc32c
 
@@ -26,15 +30,29 @@ from carcloud.errors import ConflictError, TryLaterError
 from carcloud.vehicle.batch import renumber, tombstone
 
 DEFAULT_LIMIT_BYTES = 256 * 1024 * 1024  # a day of one car at 100 samples/s and 3 B each is 26 MB
+ORDINARY = 5
+"""The priority of what no plan asked for; 1 is the most important, 9 the least."""
 
 SCHEMA = """
 create table if not exists queue (only integer primary key check (only = 1), id integer not null,
     numbered integer not null, acked integer not null);
 create table if not exists batches (place integer primary key, number integer unique, samples integer not null,
-    crc integer not null, payload blob not null);
+    crc integer not null, payload blob not null, priority integer not null, plan text not null);
+create index if not exists waiting on batches (priority, place) where number is null;
 create table if not exists tables (hash blob primary key, json blob not null);
-create table if not exists places (recording text primary key, batches integer not null, shift_us integer not null);
+create table if not exists places (recording text primary key, batches integer not null, shift_us integer not null,
+    collected_us integer not null);
+create table if not exists plans (name text primary key, document blob not null, state blob not null);
 """
+
+
+class Parcel(NamedTuple):
+    """A batch to be kept: its payload, how many samples it has, how important it is, and the plan it comes from."""
+
+    payload: bytes
+    samples: int
+    priority: int = ORDINARY
+    plan: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,11 +66,24 @@ class Numbered:
 
 @dataclass(frozen=True)
 class Place:
-    """How far a recording was driven: so many of its batches are stored, their times shifted by `shift_us`."""
+    """How far a recording was driven: so many of its batches are stored, their times shifted by `shift_us`.
+
+    collected_us: up to when, exclusive, what its plans collected and said is stored.
+    """
 
     recording: str
     batches: int
     shift_us: int
+    collected_us: int = 0
+
+
+@dataclass(frozen=True)
+class KeptPlan:
+    """A collection plan as the car keeps it: its document, and what it has done, as the collector wrote it."""
+
+    name: str
+    document: bytes
+    state: bytes
 
 
 @dataclass
@@ -73,6 +104,7 @@ class Queue:
         self.file, self.limit_bytes = file, limit_bytes
         self.counts = QueueCounts()
         self._lock = threading.RLock()
+        self._held = "[]"
         self._db = self._open()
         row = self._db.execute("select id, numbered, acked from queue").fetchone()
         self._id, self._numbered, self.acked = _unsigned(row[0]), int(row[1]), int(row[2])
@@ -129,28 +161,40 @@ class Queue:
                 do = "Make room on its disk, or mend it."
                 raise TryLaterError(f"The queue {self.file} cannot be written: {error}.", do) from None
 
-    def know_table(self, table_hash: bytes, json: bytes) -> None:
+    def know_table(self, table_hash: bytes, text: bytes) -> None:
         """Keep an id table, so that batches from before a restart can still be announced."""
         with self._transaction() as db:
-            db.execute("insert or ignore into tables values (?, ?)", (table_hash, json))
+            db.execute("insert or ignore into tables values (?, ?)", (table_hash, text))
 
     def tables(self) -> dict[bytes, bytes]:
         """Return the id tables that waiting batches may name: hash → JSON."""
         with self._lock:
             return dict(self._db.execute("select hash, json from tables"))
 
-    def append(self, batches: Sequence[tuple[bytes, int]], place: Place | None = None) -> None:
-        """Store payloads with their sample counts, and the place a recording is at with them, in one flushed group."""
-        rows = [(samples, google_crc32c.value(payload), payload) for payload, samples in batches]
+    def append(
+        self,
+        batches: Sequence[tuple[bytes, int] | Parcel],
+        place: Place | None = None,
+        states: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Store batches, the place a recording is at with them, and plans' states, in one flushed group.
+
+        A batch is a parcel, or a payload with its count of samples. States of plans that are not kept are left out.
+        """
+        parcels = [Parcel(*batch) for batch in batches]
+        rows = [(one.samples, google_crc32c.value(one.payload), one.payload, one.priority, one.plan) for one in parcels]
         with self._transaction() as db:
-            db.executemany("insert into batches (samples, crc, payload) values (?, ?, ?)", rows)
+            insert = "insert into batches (samples, crc, payload, priority, plan) values (?, ?, ?, ?, ?)"
+            db.executemany(insert, rows)
             if place is not None:
-                values = (place.recording, place.batches, place.shift_us)
-                db.execute("insert or replace into places values (?, ?, ?)", values)
+                values = (place.recording, place.batches, place.shift_us, place.collected_us)
+                db.execute("insert or replace into places values (?, ?, ?, ?)", values)
+            known = [(state, name) for name, state in (states or {}).items()]
+            db.executemany("update plans set state = ? where name = ?", known)
         with self._lock:
-            self.batches += len(rows)
-            self.samples += sum(row[0] for row in rows)
-            self.bytes += sum(len(row[2]) for row in rows)
+            self.batches += len(parcels)
+            self.samples += sum(one.samples for one in parcels)
+            self.bytes += sum(len(one.payload) for one in parcels)
 
     def place(self, recording: str) -> Place | None:
         """Return how far a recording was driven that did not come to its end."""
@@ -163,13 +207,52 @@ class Queue:
         with self._transaction() as db:
             db.execute("delete from places where recording = ?", (recording,))
 
+    def plans(self) -> list[KeptPlan]:
+        """Return the plans that are kept."""
+        with self._lock:
+            return [KeptPlan(*row) for row in self._db.execute("select * from plans order by name")]
+
+    def keep_plan(self, plan: KeptPlan) -> None:
+        """Keep a plan, in the place of one of its name."""
+        with self._transaction() as db:
+            db.execute("insert or replace into plans values (?, ?, ?)", (plan.name, plan.document, plan.state))
+
+    def drop_plan(self, name: str) -> None:
+        """Forget a plan; its batches stay."""
+        with self._transaction() as db:
+            db.execute("delete from plans where name = ?", (name,))
+
+    def hold(self, plans: Collection[str]) -> None:
+        """Hold the batches of these plans back, and of no others: they wait without a number."""
+        self._held = json.dumps(sorted(plans))
+
+    @property
+    def held_batches(self) -> int:
+        """Return how many batches are held back."""
+        if self._held == "[]":
+            return 0
+        query = "select count(*) from batches where number is null and plan in (select value from json_each(?))"
+        with self._lock:
+            return int(self._db.execute(query, (self._held,)).fetchone()[0])
+
+    def waiting_bytes(self) -> dict[str, int]:
+        """Return how many bytes wait to be acknowledged: plan → bytes, "" for what no plan asked for."""
+        with self._lock:
+            return dict(self._db.execute("select plan, sum(length(payload)) from batches group by plan"))
+
     def number(self, count: int, size_bytes: int) -> list[Numbered]:
-        """Give the oldest waiting batches their numbers, durably, and return them: at most so many and so much."""
+        """Give the most important waiting batches their numbers, durably, the oldest first; return them.
+
+        At most so many and so much.
+        """
         chosen, total, lost = [], 0, []
         with self._transaction() as db:
             next_number = self._numbered
-            query = "select place, samples, crc, payload from batches where number is null order by place limit ?"
-            for place, samples, crc, payload in db.execute(query, (count,)).fetchall():
+            query = (
+                "select place, samples, crc, payload from batches where number is null "
+                "and plan not in (select value from json_each(?)) order by priority, place limit ?"
+            )
+            for place, samples, crc, payload in db.execute(query, (self._held, count)).fetchall():
                 if google_crc32c.value(payload) != crc:
                     lost.append((place, samples, len(payload)))
                     continue
@@ -229,19 +312,45 @@ class Queue:
         with self._lock:
             self._id, self._numbered, self.acked = fresh, 0, 0
 
-    def drop_oldest(self) -> bool:
-        """Drop the oldest batch that has no number, and count it; say whether there was one."""
+    def drop_oldest(self, priority: int = 1) -> bool:
+        """Drop the oldest of the least important batches that have no number, and count it; say whether there was one.
+
+        One that is more important than `priority` is not dropped.
+        """
         with self._transaction() as db:
-            query = "select place, samples, length(payload) from batches where number is null order by place limit 1"
-            row = db.execute(query).fetchone()
-            if row is None:
+            least = db.execute("select max(priority) from batches where number is null").fetchone()[0]
+            if least is None or least < priority:
                 return False
+            query = "select place, samples, length(payload) from batches where number is null and priority = ?"
+            row = db.execute(f"{query} order by place limit 1", (least,)).fetchone()
             db.execute("delete from batches where place = ?", (row[0],))
         with self._lock:
             self.counts.dropped_batches += 1
             self.counts.dropped_samples += row[1]
             self._less(1, row[1], row[2])
         return True
+
+    def admit(self, batches: Sequence[Parcel]) -> list[Parcel]:
+        """Make room for batches; return those that there is room for.
+
+        What is less important is dropped for them, or as important and older. Where all that waits is more important,
+        they are dropped themselves. What has a number keeps its room: for it, the queue grows beyond its limit.
+        """
+        found: list[Parcel] = []
+        for batch in batches:
+            size = sum(len(one.payload) for one in found)
+            while self.bytes + size >= self.limit_bytes and self.drop_oldest(batch.priority):
+                pass
+            if self.bytes + size < self.limit_bytes or not self._waiting():
+                found.append(batch)
+            else:
+                self.counts.dropped_batches += 1
+                self.counts.dropped_samples += batch.samples
+        return found
+
+    def _waiting(self) -> bool:
+        with self._lock:
+            return self._db.execute("select 1 from batches where number is null limit 1").fetchone() is not None
 
     def _less(self, batches: int, samples: int, size: int) -> None:
         self.batches -= batches
