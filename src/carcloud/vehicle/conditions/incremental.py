@@ -21,7 +21,8 @@ from itertools import count
 from operator import attrgetter, itemgetter
 
 from carcloud.vehicle.conditions.condition import Change, Condition
-from carcloud.vehicle.conditions.steps import Level, Step, Track, Waiting, is_level, level, step
+from carcloud.vehicle.conditions.levels import Level, Track, Waiting, is_level, level
+from carcloud.vehicle.conditions.steps import Step, step
 from carcloud.vehicle.conditions.tree import Aggregate, Changed, Held, Rate
 from carcloud.vehicle.conditions.windows import NEVER, Window, window
 
