@@ -166,7 +166,7 @@ class Ports:
     shares: Shares
     orders: OrderDesk | None = None
     trust: Trust | None = None
-    ask: Callable[[str, bytes], Awaitable[bytes]] | None = None
+    ask: Callable[..., Awaitable[bytes]] | None = None
     border: Border | None = None
     facts: Callable[[str, int, datetime], Facts] | None = None
     zone_object: Callable[[str], Mapping[str, Any]] | None = None
