@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PAGES := src/carcloud/api/pages/index.html
 WEB := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
-.PHONY: demo test check bench soak safety setup console sbom lock clean
+.PHONY: demo test check bench soak fuzz safety setup console sbom lock clean
 
 demo: setup console
 	$(BIN)/carcloud demo $(if $(RECORDINGS),--recordings "$(RECORDINGS)")
@@ -25,6 +25,11 @@ bench: setup console
 
 soak: setup console
 	$(BIN)/python -m tests.end_to_end.soak
+
+# Feeds what reads from outside with inputs by the ten thousand: whatever comes, an answer or a plain error. Run it after
+# any change to a grammar or a codec; a failure prints the smallest input that shows it.
+fuzz: setup
+	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0 $(FUZZ)
 
 # Tries every attack and writes what happened into docs/safety.md.
 safety: setup console

@@ -10,10 +10,13 @@ import pytest
 from tests.zone import RunningZone, running_zone, simulated_fleet
 
 FLEET = 6
+FUZZ_EXAMPLES = 50_000
+"""Of each test in tests/fuzz, by `make fuzz`; `make test` tries a hundred."""
 
 hypothesis.settings.register_profile(  # a busy machine stalls for seconds: what a property takes is no test of it
     "carcloud", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("fuzz", hypothesis.settings.get_profile("carcloud"), max_examples=FUZZ_EXAMPLES)
 hypothesis.settings.load_profile("carcloud")
 
 
