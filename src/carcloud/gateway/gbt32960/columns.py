@@ -24,20 +24,24 @@ _LONGEST_US = 2**31 - 1
 
 def batch_of(table: bytes, queue: int, number: int, frames: Sequence[Samples]) -> bytes:
     """Return the samples of frames as a payload. Raise BatchError where they do not fit one batch."""
-    base_us = min(time_us for time_us, _ in frames)
-    if len(frames) == 1:
-        rows = frames[0][1]
-        signals, times = [row[0] for row in rows], np.zeros(len(rows), np.int32)
-        counts, values = np.ones(len(rows), np.uint32), [row[1] for row in rows]
+    frames = sorted(frames, key=_time)
+    base_us, many = frames[0][0], len(frames)
+    signals = [place for place, _ in frames[0][1]]
+    if all(signals == [place for place, _ in rows] for _, rows in frames[1:]):
+        counts = np.full(len(signals), many, np.uint32)
+        times = np.tile(np.array([at - base_us for at, _ in frames], np.int32), len(signals))
+        values = [
+            value for of_signal in zip(*[_values(rows) for _, rows in frames], strict=True) for value in of_signal
+        ]
     else:
-        flat = [(place, at, value) for at, rows in frames for place, value in rows]
-        flat.sort(key=_key)
-        runs: dict[int, int] = {}
-        for place, _, _ in flat:
-            runs[place] = runs.get(place, 0) + 1
-        signals, counts = list(runs), np.fromiter(runs.values(), np.uint32, len(runs))
-        times = np.fromiter((at - base_us for _, at, _ in flat), np.int64, len(flat)).astype(np.int32)
-        values = [value for _, _, value in flat]
+        runs: dict[int, list[tuple[int, float | str]]] = {}
+        for at, rows in frames:
+            for place, value in rows:
+                runs.setdefault(place, []).append((at - base_us, value))
+        signals = sorted(runs)
+        counts = np.array([len(runs[place]) for place in signals], np.uint32)
+        times = np.array([at for place in signals for at, _ in runs[place]], np.int32)
+        values = [value for place in signals for _, value in runs[place]]
     texts = {at: value for at, value in enumerate(values) if isinstance(value, str)}
     for at in texts:
         values[at] = np.nan
@@ -50,5 +54,9 @@ def fits_beside(first_us: int, other_us: int) -> bool:
     return abs(first_us - other_us) < _LONGEST_US
 
 
-def _key(row: tuple[int, int, float | str]) -> tuple[int, int]:
-    return row[0], row[1]
+def _time(frame: Samples) -> int:
+    return frame[0]
+
+
+def _values(rows: list[Row]) -> list[float | str]:
+    return [value for _, value in rows]
