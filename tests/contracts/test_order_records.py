@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from carcloud.backends.records import Claim, Entry, Records, Vehicle
 from carcloud.backends.records.audit import pending
-from carcloud.backends.records.orders import ENDED, NO_RESULT, OPEN, Given, Order
+from carcloud.backends.records.orders import ENDED, NO_RESULT, OPEN, Given, Order, OrderState
 from carcloud.errors import MissingError
 
 AT = datetime(2026, 11, 23, 8, 0, 0, 123456, tzinfo=UTC)
@@ -122,3 +122,14 @@ class TestOrders:
         with pytest.raises(MissingError):
             records.orders.given("nothing")
         assert records.orders.advance("nothing", "done", None, AT, "x") is None
+
+    def test_newest_of_each_command_stands_beside_the_newest_rejected(self, records: Records) -> None:
+        def given(number: int, command: str, state: OrderState) -> Order:
+            queued = AT + timedelta(seconds=number)
+            return replace(ORDER, id=f"{number:032x}", command=command, state=state, queued_at=queued)
+
+        wanted = [given(2, "lock", "done"), given(4, "lock", "queued"), given(5, "lock", "rejected")]
+        others = [given(1, "lock", "rejected"), given(3, "horn", "expired"), given(6, "lock", "done")]
+        records.orders.add(GIVEN, [*wanted, *others[:2], replace(others[2], vehicle="car2")], "machine")
+        assert records.orders.newest("default", "car1") == [wanted[2], wanted[1], others[1]]
+        assert records.orders.newest("other", "car1") == []

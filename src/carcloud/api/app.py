@@ -1,5 +1,6 @@
 """The API as one ASGI application."""
 
+import asyncio
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,6 +11,7 @@ from carcloud.api import (
     audit,
     catalogue,
     conditions,
+    desired,
     erasures,
     errors,
     events,
@@ -36,11 +38,15 @@ from carcloud.api import (
 )
 from carcloud.api.door import FOR_STRANGERS, Door
 from carcloud.api.ports import Access, Ports
+from carcloud.api.viss import rooms
+from carcloud.api.viss.session import LIMIT_STRANGERS
 
 ROOMS = (
     status,
     vehicles,
     twin,
+    desired,
+    rooms,
     events,
     lake,
     catalogue,
@@ -71,6 +77,7 @@ def create_app(ports: Ports, access: Access) -> FastAPI:
     """Return the application for one zone."""
     app = describe()
     app.state.ports, app.state.places = ports, events.places()
+    app.state.strangers = asyncio.Semaphore(LIMIT_STRANGERS)
     app.state.access = access
     app.add_middleware(Door, access=access, accounts=ports.reception.accounts)
     return app

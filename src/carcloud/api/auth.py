@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
-from carcloud.api.ports import Ports
+from carcloud.api.ports import Ports, TwinPorts
 from carcloud.backends.records import Entry, Vehicle
 from carcloud.errors import MissingError, NotAllowedError
 from carcloud.safety.grants.desk import grantees_of, held_by, reach_by_grants
@@ -19,7 +19,7 @@ from carcloud.safety.people.accounts import SignedIn
 from carcloud.safety.people.caller import Caller
 from carcloud.safety.people.policy import Resource, zone_of
 
-__all__ = ["Allowed", "Caller", "Held", "allowed", "own_vehicle", "owner_of", "reach_of", "reached"]
+__all__ = ["Allowed", "Caller", "Held", "admit", "allowed", "own_vehicle", "owner_of", "reach_of", "reached"]
 
 
 class FactorNeededError(NotAllowedError):
@@ -41,20 +41,7 @@ class Allowed:
         """Return who calls, where they may do this act."""
         caller: Caller = request.state.caller
         ports: Ports = request.app.state.ports
-        resource = self.resource(request)
-        vehicle, known = request.path_params.get("vehicle"), True
-        if vehicle is not None:  # one that is not there, or another tenant's, is asked for as one's own would be
-            found = await run_in_threadpool(_vehicle, ports, vehicle)
-            known = found is not None and found.tenant == caller.tenant
-            resource = found if found is not None and known else Resource("Vehicle", vehicle, caller.tenant)
-        policy = ports.reception.policy
-        if not policy.allows(caller, self.action, resource):
-            if resource.tenant == caller.tenant:
-                resource = await run_in_threadpool(_granted, ports, caller, resource)
-            if not policy.allows(caller, self.action, resource):
-                await self._deny(ports, caller, resource, known)
-        if vehicle is not None and not known:
-            raise _no_vehicle(vehicle)
+        await admit(ports, caller, self.action, request.path_params.get("vehicle"), self.resource(request))
         return caller
 
     def resource(self, request: Request) -> Resource:
@@ -62,20 +49,45 @@ class Allowed:
         caller: Caller = request.state.caller
         return zone_of(caller.tenant)
 
-    async def _deny(self, ports: Ports, caller: Caller, resource: Resource, known: bool) -> None:
-        policy, own = ports.reception.policy, zone_of(caller.tenant, granted=resource.granted)
-        object_ = f"vehicle:{resource.id}" if resource.kind == "Vehicle" and known else "zone"
-        entry = Entry(caller.id, self.action, object_, "denied", tenant=caller.tenant)
-        await run_in_threadpool(ports.reception.denials.note, entry)
-        opened = replace(resource, tenant=caller.tenant, granted=True, owned=True)
-        hidden = resource.kind == "Vehicle" and (resource.tenant != caller.tenant or not resource.granted)
-        if hidden and policy.allows(caller, self.action, opened):
-            raise _no_vehicle(resource.id)
-        if not caller.mfa and policy.allows(caller, self.action, own, mfa=True):
-            raise FactorNeededError(
-                "This needs a second factor.", "Sign in with its code; set one up first if you have none."
-            )
-        raise NotAllowedError(f"Your roles do not allow {self.action}.", "Ask who runs the zone for a role that does.")
+
+async def admit(
+    ports: TwinPorts, caller: Caller, action: str, vehicle: str | None = None, resource: Resource | None = None
+) -> None:
+    """Return where a caller may do an act, on a car or on what their tenant has; note it where they may not.
+
+    Raises:
+        MissingError: the caller sees no such car.
+        NotAllowedError: the caller may not do this.
+    """
+    resource, known = resource or zone_of(caller.tenant), True
+    if vehicle is not None:  # one that is not there, or another tenant's, is asked for as one's own would be
+        found = await run_in_threadpool(_vehicle, ports, vehicle)
+        known = found is not None and found.tenant == caller.tenant
+        resource = found if found is not None and known else Resource("Vehicle", vehicle, caller.tenant)
+    policy = ports.reception.policy
+    if not policy.allows(caller, action, resource):
+        if resource.tenant == caller.tenant:
+            resource = await run_in_threadpool(_granted, ports, caller, resource)
+        if not policy.allows(caller, action, resource):
+            await _deny(ports, caller, action, resource, known)
+    if vehicle is not None and not known:
+        raise _no_vehicle(vehicle)
+
+
+async def _deny(ports: TwinPorts, caller: Caller, action: str, resource: Resource, known: bool) -> None:
+    policy, own = ports.reception.policy, zone_of(caller.tenant, granted=resource.granted)
+    object_ = f"vehicle:{resource.id}" if resource.kind == "Vehicle" and known else "zone"
+    entry = Entry(caller.id, action, object_, "denied", tenant=caller.tenant)
+    await run_in_threadpool(ports.reception.denials.note, entry)
+    opened = replace(resource, tenant=caller.tenant, granted=True, owned=True)
+    hidden = resource.kind == "Vehicle" and (resource.tenant != caller.tenant or not resource.granted)
+    if hidden and policy.allows(caller, action, opened):
+        raise _no_vehicle(resource.id)
+    if not caller.mfa and policy.allows(caller, action, own, mfa=True):
+        raise FactorNeededError(
+            "This needs a second factor.", "Sign in with its code; set one up first if you have none."
+        )
+    raise NotAllowedError(f"Your roles do not allow {action}.", "Ask who runs the zone for a role that does.")
 
 
 def allowed(action: str) -> Allowed:
@@ -103,7 +115,7 @@ def reached(action: str) -> Reached:
     return Reached(action)
 
 
-def reach_of(ports: Ports, caller: Caller, action: str) -> Reach:
+def reach_of(ports: TwinPorts, caller: Caller, action: str) -> Reach:
     """Return what a caller reaches by an act, now. Waits for disk."""
     if ports.reception.policy.allows(caller, action, Resource("Vehicle", "", caller.tenant)):
         return Reach(caller.tenant)
@@ -116,7 +128,7 @@ def owner_of(ports: Ports, caller: Caller, action: str) -> tuple[str, ...] | Non
     return None if whole else grantees_of(caller)
 
 
-def own_vehicle(ports: Ports, caller: Caller, id_: str, reach: Reach) -> Vehicle:
+def own_vehicle(ports: TwinPorts, caller: Caller, id_: str, reach: Reach) -> Vehicle:
     """Return a car that a request names beside its path; raise MissingError where it is another's, or out of reach."""
     vehicle = ports.records.vehicle(id_)
     if vehicle.tenant != caller.tenant or not reach.holds(id_):
@@ -124,7 +136,7 @@ def own_vehicle(ports: Ports, caller: Caller, id_: str, reach: Reach) -> Vehicle
     return vehicle
 
 
-def _vehicle(ports: Ports, id_: str) -> Resource | None:
+def _vehicle(ports: TwinPorts, id_: str) -> Resource | None:
     try:
         found = ports.records.vehicle(id_)
     except MissingError:
@@ -132,7 +144,7 @@ def _vehicle(ports: Ports, id_: str) -> Resource | None:
     return Resource("Vehicle", found.id, found.tenant)
 
 
-def _granted(ports: Ports, caller: Caller, resource: Resource) -> Resource:
+def _granted(ports: TwinPorts, caller: Caller, resource: Resource) -> Resource:
     held = held_by(ports.records, ports.ground, caller, resource.id if resource.kind == "Vehicle" else None)
     return replace(resource, granted=bool(held), owned=any(one.grant.owner for one in held))
 

@@ -3,7 +3,9 @@
 - Host must be one of ours, so that a foreign page cannot reach a loopback server under its own name (DNS rebinding).
 - `/v1` needs a token, as `Authorization: Bearer`, or a session, as the cookie that signing in sets; only signing in
   itself needs neither. `GET /?link=…` signs in by a one-time link. A token in an address is refused.
-- What a browser sends by POST, PATCH or DELETE must come from our own pages (Origin), beside SameSite=Strict.
+- A WebSocket may be opened by who is not known yet, for the VISS door only: there each request can say who asks.
+- What a browser sends by POST, PUT, PATCH or DELETE, and a WebSocket that it opens, must come from our own pages
+  (Origin), beside SameSite=Strict.
 - A body is at most 1 MB, whatever Content-Length says, and comes within 10 s.
 """
 
@@ -18,11 +20,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from carcloud.api.errors import error_response
+from carcloud.api.errors import VISS, answer_of
 from carcloud.api.lasting import ending
 from carcloud.api.ports import Access
-from carcloud.errors import CarcloudError, InputError, NotAllowedError
+from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError
 from carcloud.safety.people.accounts import SESSION_LASTS, Accounts, SignedIn, StrangerError
 from carcloud.safety.people.caller import Caller
 from carcloud.safety.people.secrets import TOKEN_PREFIX
@@ -67,6 +70,9 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or refuse it."""
+        if scope["type"] == "websocket":
+            await self._connect(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -74,7 +80,7 @@ class Door:
         try:
             response = await self._answer(scope)
         except CarcloudError as error:
-            response = error_response(error)
+            response = answer_of(scope["path"], error)
         if response is not None:
             await response(scope, receive, send)
             return
@@ -82,6 +88,27 @@ class Door:
         caller = scope.get("state", {}).get("caller")
         if caller not in (None, self._machine) and scope["method"] in READING:
             receive, send = ending(receive, send, lambda: self._still(scope, caller))
+        await self._app(scope, receive, send)
+
+    async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a WebSocket in that is for a door of ours; who calls may be said later, by each request."""
+        headers, socket = Headers(scope=scope), WebSocket(scope, receive, send)
+        try:
+            self._check_host(headers)
+            _check_origin(headers, known=False)
+            if not VISS.fullmatch(scope["path"]):
+                raise MissingError("Nothing is at this address.", "See docs/doors.md for what there is.")
+            state = scope.setdefault("state", {})
+            state["secret"] = secret = _cookie(headers.get("cookie", ""), cookie_name(self._access))
+            if secret and not headers.get("origin"):
+                raise NotAllowedError("A browser says where it comes from.", "Send Origin, or a token.")
+            state["caller"], _ = caller, _ = await self._who(headers, secret)
+            if caller is None and "authorization" in headers:
+                raise StrangerError("The access token is invalid.", "Connect with a valid one.")
+            state["still"], state["by_token"] = lambda: self._still(scope, caller), self._by_bearer
+        except CarcloudError as error:
+            await socket.send_denial_response(answer_of(scope["path"], error))
+            return
         await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope) -> Response | None:

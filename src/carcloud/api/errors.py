@@ -1,6 +1,7 @@
 """One JSON shape for whatever goes wrong: `{"error": {"code", "message", "do"}}`."""
 
 import logging
+import re
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -8,10 +9,12 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from carcloud.api.viss.messages import failure, moment
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, NotAllowedError, TryLaterError
 
 log = logging.getLogger(__name__)
 
+VISS = re.compile(r"/v1/vehicles/[^/]+/viss(/.*)?", re.DOTALL)
 STATUS = {InputError: 400, NotAllowedError: 403, MissingError: 404, ConflictError: 409, TryLaterError: 503}
 DO_STATUS = {
     404: (MissingError, "Nothing is at this address.", "See /v1/openapi.json for what there is."),
@@ -52,25 +55,37 @@ def error_response(error: CarcloudError, status: int | None = None) -> JSONRespo
     return JSONResponse(ErrorBody(error=detail).model_dump(), code, headers)
 
 
+def answer_of(path: str, error: CarcloudError, status: int | None = None) -> JSONResponse:
+    """Return an error in the shape that clients of an address expect: the API's, or that of VISS."""
+    if not VISS.fullmatch(path):
+        return error_response(error, status)
+    said = failure(error, status)
+    headers = {"www-authenticate": 'Bearer error="invalid_token"'} if said["number"] == 401 else {}
+    return JSONResponse({"error": said, "ts": moment()}, said["number"], headers)
+
+
 def install(app: FastAPI) -> None:
     """Make the app answer every error in the one shape."""
 
     @app.exception_handler(CarcloudError)
     async def refused(request: Request, error: CarcloudError) -> JSONResponse:
-        return error_response(error)
+        return answer_of(request.url.path, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]).encode(errors="replace").decode()
-        return error_response(InputError(f"{place}: {first['msg']}.", "Mend it; /v1/openapi.json describes the call."))
+        wrong = InputError(f"{place}: {first['msg']}.", "Mend it; /v1/openapi.json describes the call.")
+        return answer_of(request.url.path, wrong)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         family, message, do = DO_STATUS.get(error.status_code, (InputError, str(error.detail), ""))
-        return error_response(family(message, do), error.status_code)
+        return answer_of(request.url.path, family(message, do), error.status_code)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return error_response(CarcloudError("Something failed inside the zone.", "See the zone's log."), 500)
+        return answer_of(
+            request.url.path, CarcloudError("Something failed inside the zone.", "See the zone's log."), 500
+        )

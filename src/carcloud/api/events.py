@@ -19,13 +19,14 @@ from typing import Annotated
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from carcloud.api.auth import Caller, allowed, own_vehicle, reach_of, reached
 from carcloud.api.datum import Asked, Datum, datum_of, one_in
 from carcloud.api.errors import RESPONSES
-from carcloud.api.ports import Change, Last, Ports, Wired
+from carcloud.api.ports import Change, Last, Ports, TwinPorts, Wired
 from carcloud.api.times import text
 from carcloud.api.twin import Paths, expand, seen, shown
 from carcloud.errors import CarcloudError, InputError, NotAllowedError, TryLaterError
@@ -54,9 +55,13 @@ def places() -> Places:
     return Places(LIMIT_STREAMS, WORDS)
 
 
-def take_place(request: Request, ports: Ports, caller: Caller) -> Callable[[], None]:
+def take_place(request: HTTPConnection, ports: TwinPorts, caller: Caller) -> Callable[[], None]:
     """Take a place for a live stream, or raise TryLaterError; return what gives it back."""
-    taken: Places = request.app.state.places
+    return place_of(request.app.state.places, ports, caller)
+
+
+def place_of(taken: Places, ports: TwinPorts, caller: Caller) -> Callable[[], None]:
+    """Take one of these places, or raise TryLaterError; return what gives it back."""
     taken.take(caller.tenant, caller.id, ports.shares.streams(caller.tenant), ports.shares.several())
     return partial(taken.give_back, caller.tenant, caller.id)
 
@@ -160,7 +165,7 @@ async def events(
     return EventStream(changes, ports.catalogue, give_back, ended, reach, datum_of(ports, datum))
 
 
-async def changed(ports: Ports, caller: Caller, action: str, reach: Reach) -> None:
+async def changed(ports: TwinPorts, caller: Caller, action: str, reach: Reach) -> None:
     """Return once a caller reaches by an act something else than before; never for who reaches all."""
     if reach.parts is None:
         await asyncio.Event().wait()

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
+import pyarrow as pa
 from fastapi import Depends, Request
 
 from carcloud.api.history import History
@@ -20,6 +21,7 @@ from carcloud.safety.governance.policy import Policy
 from carcloud.safety.grants.grant import Ground, ground_of
 from carcloud.safety.identity import Trust
 from carcloud.safety.orders.client import OrderSignerClient
+from carcloud.safety.orders.doors import Doors
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.reports.facts import Facts
 from carcloud.twin.values import Change, Last, Presence
@@ -35,6 +37,7 @@ __all__ = [
     "Ports",
     "Presence",
     "StatusSource",
+    "TwinPorts",
     "TwinReader",
     "Wired",
 ]
@@ -53,6 +56,9 @@ class TwinReader(Protocol):
 
     async def presence(self, vehicles: Sequence[str]) -> Mapping[str, Presence]:
         """Return what is known of these cars; cars that never reported are left out."""
+
+    def columns(self, tenant: str, paths: Sequence[str]) -> AsyncGenerator[pa.Table, None]:
+        """Yield what a tenant's cars that ever reported say of these paths, some cars at once, as columns."""
 
     def watch(
         self, tenant: str, vehicles: Collection[str] | None, paths: Collection[str] | None
@@ -133,53 +139,68 @@ class Notices:
                 await wake.wait()
 
 
-@dataclass(frozen=True)
-class Ports:
-    """All that `create_app` needs.
+@dataclass(frozen=True, kw_only=True)
+class TwinPorts:
+    """What every door to the twin needs, the API's own and those for others' clients.
 
     catalogue: returns the signals in force; given a tenant, those that it sees. governance: returns what is in force.
     notify: tells the zone's processes, by subject.
-    open_payload: returns an entry's unsealed payload. keys: folder of the zone's keys. shares: of what tenants share.
+    keys: folder of the zone's keys. shares: of what tenants share.
     reception: knows people and programs.
-    orders: takes orders for cars; None where nobody signs them. border: lets rows out by flows; None: nothing leaves.
-    trust: the zone's authorities, as all may see them. ask: asks the zone, by subject; None: nobody answers.
-    take_governance: takes a governance into force, in the name of an actor.
-    facts: returns what reports of a tenant, calendar year and moment are made from.
-    zone_object: returns what the zone is, as a tenant may see it.
-    log: the audit log, to be read. grants: wakes live streams when grants change.
-    map_file: the zone's base map as GeoJSON, map_datum: the datum of its places. pages: folder of the built console.
+    orders: takes orders for cars; None where nobody signs them. grants: wakes live streams when grants change.
     """
 
     zone: str
-    status: StatusSource
-    history: History
     twin: TwinReader
     records: Records
-    lake: LakeReader
     catalogue: Callable[..., Catalogue]
     governance: Callable[[], Policy]
-    open_payload: Callable[[QuarantineEntry], bytes]
     notify: Callable[[str, bytes], Awaitable[None]]
     reception: Reception
-    log: LogReader
     keys: Path
     shares: Shares
     orders: OrderDesk | None = None
-    trust: Trust | None = None
-    ask: Callable[..., Awaitable[bytes]] | None = None
-    border: Border | None = None
-    facts: Callable[[str, int, datetime], Facts] | None = None
-    zone_object: Callable[[str], Mapping[str, Any]] | None = None
-    take_governance: Callable[[Policy, str], None] | None = None
-    map_file: Path | None = None
-    map_datum: str = "wgs84"
-    pages: Path = PAGES
     grants: Notices = field(default_factory=Notices)
 
     @property
     def ground(self) -> Ground:
         """Return what grants stand on now."""
         return ground_of(self.zone, self.governance(), self.catalogue())
+
+    @property
+    def doors(self) -> Doors:
+        """Return the keys with which doors sign what is set."""
+        return Doors(self.keys)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports(TwinPorts):
+    """All that `create_app` needs.
+
+    open_payload: returns an entry's unsealed payload.
+    border: lets rows out by flows; None: nothing leaves.
+    trust: the zone's authorities, as all may see them. ask: asks the zone, by subject, within seconds; None: nobody answers.
+    take_governance: takes a governance into force, in the name of an actor.
+    facts: returns what reports of a tenant, calendar year and moment are made from.
+    zone_object: returns what the zone is, as a tenant may see it.
+    log: the audit log, to be read.
+    map_file: the zone's base map as GeoJSON, map_datum: the datum of its places. pages: folder of the built console.
+    """
+
+    status: StatusSource
+    history: History
+    lake: LakeReader
+    open_payload: Callable[[QuarantineEntry], bytes]
+    log: LogReader
+    border: Border | None = None
+    trust: Trust | None = None
+    ask: Callable[..., Awaitable[bytes]] | None = None
+    facts: Callable[[str, int, datetime], Facts] | None = None
+    zone_object: Callable[[str], Mapping[str, Any]] | None = None
+    take_governance: Callable[[Policy, str], None] | None = None
+    map_file: Path | None = None
+    map_datum: str = "wgs84"
+    pages: Path = PAGES
 
 
 def _wired(request: Request) -> Ports:

@@ -21,12 +21,14 @@ from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError
 from carcloud.safety.identity import Authority
 from carcloud.safety.keys import write_file
-from carcloud.safety.orders.authorisation import key_id
+from carcloud.safety.orders.authorisation import LONGEST_S, key_id
+from carcloud.safety.orders.doors import LASTS_S, door_file, new_door
 from carcloud.safety.orders.keyring import load_key, new_key, use_token
 from carcloud.safety.orders.keys import certify, is_certified, orders_folder, tenant_of
 from carcloud.safety.orders.people import People
 from carcloud.safety.orders.server import OrderServer, OrderSigners, order_signer
-from carcloud.vehicle.commands import ROLES
+from carcloud.vehicle.batch import TOKEN
+from carcloud.vehicle.commands import COMMANDS, FLEET, ROLES
 
 CHANGE = "changeOperators"
 
@@ -75,19 +77,59 @@ def operator_add(
     typer.echo(f"{added.key}  {name}\ndevelopment key in {place}")
 
 
+@operator.command("door")
+def operator_door(
+    name: str,
+    command: Annotated[list[str], typer.Option("--command", help="What the door may order; may be repeated.")],
+    role: Annotated[
+        list[str] | None, typer.Option("--role", help="owner, fleet or operator; fleet where none is given.")
+    ] = None,
+    vehicle: Cars = None,
+    within: Annotated[
+        int, typer.Option(min=1, max=LONGEST_S, help="How long what it orders may hold, in seconds.")
+    ] = LASTS_S,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write its private half, where that is not the zone's keys/doors.")
+    ] = None,
+    data: Data = DATA,
+    keys: Keys = None,
+    config: Config = None,
+    tenant: OfTenant = None,
+) -> None:
+    """Let the doors to the twin (VISS, kuksa) set values: make a key limited to commands and cars."""
+    folder, roles = _folder(data, keys, config, tenant), role or [FLEET]
+    people, place = People(folder), out
+    if not TOKEN.fullmatch(name):
+        raise InputError(f"{name[:80]!r} is no name.", "Use 1 to 64 letters, digits, _ and -.")
+    if place is None:
+        _, zone = zone_of(data, config)
+        place = door_file(zone.keys, tenant_of(folder), name)
+    if place.exists() or any(one.name == name for one in people.all()):
+        raise ConflictError(f"{name} has a key already.", "Remove it first: carcloud operator remove.")
+    given = new_door(place)
+    facts: dict[str, object] = {"key": key_id(given), "change": "door", "commands": sorted({*command} & {*COMMANDS})}
+    try:
+        with _noted(folder, data, keys, config, name, facts, roles):
+            added = people.add(name, given, roles, vehicle or [], "door", command, within)
+    except CarcloudError:
+        place.unlink()
+        raise
+    typer.echo(f"{added.key}  {name}\nthe door's key is in {place}")
+
+
 @operator.command("list")
 def operator_list(data: Data = DATA, keys: Keys = None, config: Config = None, tenant: OfTenant = None) -> None:
     """List the registered keys."""
     for one in People(_folder(data, keys, config, tenant)).all():
-        cars = ",".join(one.vehicles) or "every car"
-        typer.echo(f"{one.key}  {one.name:16}  {','.join(one.roles):14}  {one.label:12}  {cars}")
+        cars, may = ",".join(one.vehicles) or "every car", ",".join(one.commands) or "all that its roles may"
+        typer.echo(f"{one.key}  {one.name:16}  {','.join(one.roles):14}  {one.label:12}  {cars}  {may}")
 
 
 @operator.command("remove")
 def operator_remove(
     name: str, data: Data = DATA, keys: Keys = None, config: Config = None, tenant: OfTenant = None
 ) -> None:
-    """Forget a person's keys: nothing they sign counts from now on."""
+    """Forget the keys of a person or a door: nothing they sign counts from now on."""
     folder = _folder(data, keys, config, tenant)
     people = People(folder)
     known = [one.key for one in people.all() if one.name == name]
@@ -95,6 +137,8 @@ def operator_remove(
         raise MissingError(f"No key is registered for {name}.", "List them: carcloud operator list.")
     with _noted(folder, data, keys, config, name, {"keys": known, "change": "remove"}):
         people.remove(name)
+    with contextlib.suppress(MissingError):  # an order signer of its own user has no zone beside it
+        door_file(zone_of(data, config)[1].keys, tenant_of(folder), name).unlink(missing_ok=True)
     typer.echo(f"{name} is removed")
 
 

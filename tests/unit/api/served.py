@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import uvicorn
 
 from carcloud.api.app import create_app
 from carcloud.api.history import History
-from carcloud.api.ports import Access, Change, Last, Ports, Presence
+from carcloud.api.ports import Access, Change, Last, OrderDesk, Ports, Presence
 from carcloud.assembly.shares import Shares
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Certificate, QuarantineEntry, Records, Vehicle, quarantine_id
@@ -81,6 +82,20 @@ class Twin:
         self._present()
         rows = {car: [values.get(path) for path in paths] for car, values in self.cars.items()}
         return dict([(car, row) for car, row in rows.items() if any(row)][:limit])
+
+    async def columns(self, tenant: str, paths: Sequence[str]) -> AsyncGenerator[pa.Table, None]:
+        self._present()
+        for car, known in self.cars.items():  # one car at once
+            row: dict[str, Any] = {"vehicle": car}
+            for at, last in enumerate(known.get(path) for path in paths):
+                value = None if last is None else last.value
+                text = isinstance(value, str)
+                row[f"value_{at}"] = None if text or value is None else float(value)
+                row |= {f"text_{at}": value if text else None, f"time_{at}": last and last.time_us}
+            kinds = {"vehicle": pa.string()}
+            for at in range(len(paths)):
+                kinds |= {f"value_{at}": pa.float64(), f"text_{at}": pa.string(), f"time_{at}": pa.int64()}
+            yield pa.Table.from_pylist([row], schema=pa.schema(kinds))
 
     async def presence(self, vehicles: Sequence[str]) -> Mapping[str, Presence]:
         self._present()
@@ -157,7 +172,7 @@ flows:
 class Zone:
     """A served API and the parts behind it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, catalogue: Catalogue = CATALOGUE, orders: OrderDesk | None = None) -> None:
         self.token = TOKEN
         self.bus, self.twin, self.history = Bus(), Twin(), History()
         self.records = Records.open(f"sqlite:///{folder / 'records.db'}")
@@ -167,7 +182,7 @@ class Zone:
         self.map_file = folder / "map.geojson"
         self.log_folder, self.log_keys = folder / "audit", list[Key]()
         self.policy, self.notices = POLICY, list[tuple[str, bytes]]()
-        self.border = Border(self.records, FLOWS, POLICY, CATALOGUE, folder / "keys", "default", "test")
+        self.border = Border(self.records, FLOWS, POLICY, catalogue, folder / "keys", "default", "test")
         self.lake = LakeWorkers(folder / "lake", lambda _: [], self._vehicles)
         ports = Ports(
             zone="test",
@@ -176,7 +191,8 @@ class Zone:
             twin=self.twin,
             records=self.records,
             lake=self.lake,
-            catalogue=lambda _=None: CATALOGUE,
+            catalogue=lambda _=None: catalogue,
+            orders=orders,
             governance=lambda: self.policy,
             notify=self._notify,
             open_payload=lambda entry: self.seal.open(entry.sealed or b"", entry.id),
@@ -195,7 +211,9 @@ class Zone:
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.server = uvicorn.Server(
-            uvicorn.Config(self.app, http=PromptHttp, log_level="warning", timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                self.app, http=PromptHttp, ws="websockets-sansio", log_level="warning", timeout_graceful_shutdown=1
+            )
         )
         self.thread = threading.Thread(target=asyncio.run, args=(self._serve(),), daemon=True)
 
@@ -280,12 +298,17 @@ def status(second: int = 0, **parts: Any) -> dict[str, Any]:
 @pytest.fixture
 def zone(tmp_path: Path) -> Iterator[Zone]:
     made = Zone(tmp_path)
+    enrol(made)
+    made.start()
+    yield made
+    made.stop()
+
+
+def enrol(made: Zone) -> None:
+    """Give a zone its cars."""
     for number, car in enumerate(CARS):
         label = f"car {number}" if number else None
         made.records.add_vehicle(
             Vehicle(car, "default", f"WBA0000000000000{number}", label, "active", MOMENT),
             Certificate(f"0{number}", car, MOMENT, MOMENT.replace(year=2027)),
         )
-    made.start()
-    yield made
-    made.stop()

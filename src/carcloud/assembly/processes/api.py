@@ -11,11 +11,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import uvicorn
 
 from carcloud.api.app import create_app
 from carcloud.api.history import History
 from carcloud.api.ports import Access, Ports
+from carcloud.api.viss.messages import LIMIT_MESSAGE_BYTES
 from carcloud.assembly.bus import open_bus, tell
 from carcloud.assembly.context import Context, together
 from carcloud.assembly.desk import order_desk
@@ -95,6 +97,8 @@ async def run(context: Context) -> None:
         host=host,
         port=context.zone.api,
         http=PromptHttp,
+        ws="websockets-sansio",
+        ws_max_size=LIMIT_MESSAGE_BYTES,
         proxy_headers=False,  # whoever connects is who it is: anybody can write X-Forwarded-For
         log_config=None,
         access_log=False,
@@ -136,6 +140,9 @@ class _TypedTwin:
             vehicle: [last and self._typed(path, last) for path, last in zip(paths, values, strict=True)]
             for vehicle, values in found.items()
         }
+
+    def columns(self, tenant: str, paths: Sequence[str]) -> AsyncGenerator[pa.Table, None]:
+        return self._twin.columns(tenant, paths)
 
     async def presence(self, vehicles: Sequence[str]) -> Mapping[str, Presence]:
         return await self._twin.presence(vehicles)

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     bindparam,
+    case,
     false,
     func,
     insert,
@@ -174,6 +175,17 @@ class Orders:
             if len(some) < ORDERS_AT_ONCE or len(found) >= limit:
                 break
         return found[:limit]
+
+    def newest(self, tenant: str, vehicle: str) -> list[Order]:
+        """Return of each command a car was ordered the newest order, and the newest that was not rejected."""
+        kind = case((orders.c.state == "rejected", 1), else_=0)
+        place = func.row_number().over(
+            partition_by=(orders.c.command, kind), order_by=(orders.c.queued_at.desc(), orders.c.id.desc())
+        )
+        mine = (orders.c.tenant == tenant) & (orders.c.vehicle == vehicle)
+        numbered = select(orders, place.label("place")).where(mine).subquery()
+        found = select(*(numbered.c[column.name] for column in orders.c)).where(numbered.c.place == 1)
+        return self._found(found.order_by(numbered.c.queued_at.desc(), numbered.c.id))
 
     def open(self, vehicle: str) -> list[Order]:
         """Return what a car still has to be told, in the order it was queued."""

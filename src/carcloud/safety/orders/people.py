@@ -2,6 +2,7 @@
 
 Rules:
 * A key stands in a file of its own in the signer's folder: who, which roles, and for an owner which cars.
+* A door's key, which no person holds, is for some commands only, and for orders that end soon.
 * A browser's key is paired by a one-time code: shown on the signer's side, used once, for ten minutes, five tries.
 
 Source: RFC 2104 (the code's HMAC over name and key).
@@ -25,7 +26,7 @@ from carcloud.safety.keys import private_folder, read_key, write_file
 from carcloud.safety.orders.authorisation import key_id
 from carcloud.safety.orders.session import point, public_key
 from carcloud.vehicle.batch import TOKEN
-from carcloud.vehicle.commands import OWNER, ROLES
+from carcloud.vehicle.commands import COMMANDS, OWNER, ROLES
 from carcloud.vehicle.order import OrderError
 
 PAIRING_S = 600
@@ -39,7 +40,10 @@ _CODE_LENGTH = 16
 class PersonKey:
     """A registered key: `point` in base64; `vehicles` empty means every car of the tenant.
 
-    label: where the private key lies: `development` (a file that `carcloud operator add` made), `given`, or `browser`.
+    label: where the private key lies: `development` (a file that `carcloud operator add` made), `given`, `browser`, or
+    `door` (with a door to the twin).
+    commands: what it may order; empty means all that its roles may. longest_s: how long what it signs may hold, in
+    seconds; 0 means as long as anybody's.
     """
 
     name: str
@@ -49,6 +53,8 @@ class PersonKey:
     vehicles: tuple[str, ...]
     label: str
     added_at: int
+    commands: tuple[str, ...] = ()
+    longest_s: int = 0
 
     @property
     def public(self) -> ec.EllipticCurvePublicKey:
@@ -76,20 +82,30 @@ class People:
         raise NotAllowedError("The order signer does not know this key.", do)
 
     def add(
-        self, name: str, key: ec.EllipticCurvePublicKey, roles: Sequence[str], vehicles: Sequence[str], label: str
+        self,
+        name: str,
+        key: ec.EllipticCurvePublicKey,
+        roles: Sequence[str],
+        vehicles: Sequence[str],
+        label: str,
+        commands: Sequence[str] = (),
+        longest_s: int = 0,
     ) -> PersonKey:
         """Register a key.
 
         Raises:
-            InputError: name, roles or cars are wrong.
+            InputError: name, roles, cars or commands are wrong.
             ConflictError: the key is registered already.
         """
         _check(name, roles, vehicles)
+        if unknown := set(commands) - COMMANDS.keys():
+            raise InputError(f"{min(unknown)[:40]!r} is no command.", f"Use one of: {', '.join(COMMANDS)}.")
         id_ = key_id(key)
         if any(self._folder.glob(f"*.{id_}.json")):
             raise ConflictError("This key is registered already.", "Remove it first: carcloud operator remove.")
         text = base64.b64encode(point(key)).decode()
-        added = PersonKey(name, id_, text, tuple(sorted(set(roles))), tuple(vehicles), label, int(self._clock()))
+        for_, kinds, can = tuple(vehicles), tuple(sorted(set(roles))), tuple(sorted(set(commands)))
+        added = PersonKey(name, id_, text, kinds, for_, label, int(self._clock()), can, longest_s)
         write_file(self._folder / f"{name}.{id_}.json", json.dumps(asdict(added), indent=1).encode())
         return added
 
@@ -144,7 +160,7 @@ def pairing_proof(code: str, name: str, point_: bytes) -> bytes:
 def _read(path: Path) -> PersonKey:
     try:
         found = json.loads(read_key(path))
-        return PersonKey(**found | {"roles": tuple(found["roles"]), "vehicles": tuple(found["vehicles"])})
+        return PersonKey(**found | {name: tuple(found[name]) for name in ("roles", "vehicles", "commands")})
     except (ValueError, TypeError, KeyError):
         raise MissingError(f"{path} is damaged.", "Remove the file, and register the key again.") from None
 

@@ -1,7 +1,7 @@
 """The order signer: signs what registered people have authorised, and nothing else, whoever asks.
 
 Rules:
-* An order is signed only under a person's own signature, for a car, a role and a command that the person's key is
+* An order is signed only under a registered key's signature, for a car, a role and a command that the key is
   registered for, within its time, and never after the car has said what became of it.
 * Orders for more than ten cars within an hour need the signatures of two people over the same authorisation.
 * A signed order lives a minute at most, by the car's own clock; it is signed anew when it is offered anew.
@@ -129,6 +129,12 @@ class OrderSigner:
             raise NotAllowedError(message, f"These may: {', '.join(sorted(given.command.roles))}.")
         if person.vehicles and set(given.vehicles) - set(person.vehicles):
             raise NotAllowedError("The key is not registered for this car.", "Order your own cars only.")
+        if person.commands and given.command.name not in person.commands:
+            message = f"The key is not registered for {given.command.name}."
+            raise NotAllowedError(message, f"It is for these: {', '.join(person.commands)}.")
+        if person.longest_s and given.expires_at - given.not_before > person.longest_s:
+            message = f"The key is for orders that hold {person.longest_s} s at most."
+            raise NotAllowedError(message, "Sign one that ends sooner.")
 
     def _check_number(self, given: Authorisation, people: Sequence[PersonKey], now: int) -> None:
         if self.ledger.knows(given.digest):
