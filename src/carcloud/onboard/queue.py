@@ -318,17 +318,9 @@ class Queue:
         One that is more important than `priority` is not dropped.
         """
         with self._transaction() as db:
-            least = db.execute("select max(priority) from batches where number is null").fetchone()[0]
-            if least is None or least < priority:
-                return False
-            query = "select place, samples, length(payload) from batches where number is null and priority = ?"
-            row = db.execute(f"{query} order by place limit 1", (least,)).fetchone()
-            db.execute("delete from batches where place = ?", (row[0],))
-        with self._lock:
-            self.counts.dropped_batches += 1
-            self.counts.dropped_samples += row[1]
-            self._less(1, row[1], row[2])
-        return True
+            dropped = _drop_least(db, priority)
+        self._dropped([dropped] if dropped else [])
+        return dropped is not None
 
     def admit(self, batches: Sequence[Parcel]) -> list[Parcel]:
         """Make room for batches; return those that there is room for.
@@ -336,21 +328,31 @@ class Queue:
         What is less important is dropped for them, or as important and older. Where all that waits is more important,
         they are dropped themselves. What has a number keeps its room: for it, the queue grows beyond its limit.
         """
+        room = self.limit_bytes - self.bytes
+        if sum(len(batch.payload) for batch in batches) <= room:
+            return list(batches)
         found: list[Parcel] = []
-        for batch in batches:
-            size = sum(len(one.payload) for one in found)
-            while self.bytes + size >= self.limit_bytes and self.drop_oldest(batch.priority):
-                pass
-            if self.bytes + size < self.limit_bytes or not self._waiting():
-                found.append(batch)
-            else:
-                self.counts.dropped_batches += 1
-                self.counts.dropped_samples += batch.samples
+        dropped: list[tuple[int, int]] = []
+        refused: list[Parcel] = []
+        with self._transaction() as db:
+            for batch in batches:
+                while room < len(batch.payload) and (gone := _drop_least(db, batch.priority)) is not None:
+                    dropped.append(gone)
+                    room += gone[1]
+                fits = room >= len(batch.payload) or not (found or _waits(db))
+                (found if fits else refused).append(batch)
+                room -= len(batch.payload) if fits else 0
+        self._dropped(dropped)
+        self.counts.dropped_batches += len(refused)
+        self.counts.dropped_samples += sum(batch.samples for batch in refused)
         return found
 
-    def _waiting(self) -> bool:
+    def _dropped(self, gone: Sequence[tuple[int, int]]) -> None:
         with self._lock:
-            return self._db.execute("select 1 from batches where number is null limit 1").fetchone() is not None
+            samples, size = sum(row[0] for row in gone), sum(row[1] for row in gone)
+            self.counts.dropped_batches += len(gone)
+            self.counts.dropped_samples += samples
+            self._less(len(gone), samples, size)
 
     def _less(self, batches: int, samples: int, size: int) -> None:
         self.batches -= batches
@@ -361,6 +363,21 @@ class Queue:
         """Close the file; what is in it stays."""
         with self._lock:
             self._db.close()
+
+
+def _drop_least(db: sqlite3.Connection, priority: int) -> tuple[int, int] | None:
+    """Drop the oldest of the least important batches without a number; return its samples and bytes."""
+    least = db.execute("select max(priority) from batches where number is null").fetchone()[0]
+    if least is None or least < priority:
+        return None
+    query = "select place, samples, length(payload) from batches where number is null and priority = ?"
+    place, samples, size = db.execute(f"{query} order by place limit 1", (least,)).fetchone()
+    db.execute("delete from batches where place = ?", (place,))
+    return samples, size
+
+
+def _waits(db: sqlite3.Connection) -> bool:
+    return db.execute("select 1 from batches where number is null limit 1").fetchone() is not None
 
 
 def _signed(number: int) -> int:

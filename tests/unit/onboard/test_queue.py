@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from carcloud.errors import ConflictError
-from carcloud.onboard.queue import Queue
+from carcloud.onboard.queue import KeptPlan, Parcel, Place, Queue
 from carcloud.vehicle.batch import Batch, decode, encode
 
 MUCH = 1 << 30
@@ -42,6 +42,72 @@ def test_batch_gets_its_number_when_it_leaves_and_goes_when_it_is_acknowledged(q
     assert queue.ack(99) == 0
     assert (queue.batches, queue.samples) == (2, 2)
     assert [batch.number for batch in queue.in_flight()] == [2]
+
+
+def test_the_most_important_batches_leave_first_and_among_those_the_oldest(queue) -> None:
+    queue.append([Parcel(payload(n), 1, priority) for n, priority in enumerate((5, 9, 1, 5, 1))])
+    assert [value(batch.payload) for batch in queue.number(2, MUCH)] == [2.0, 4.0]
+    queue.append([Parcel(payload(9), 1, 1)])
+    assert [(b.number, value(b.payload)) for b in queue.number(9, MUCH)] == [(3, 9.0), (4, 0.0), (5, 3.0), (6, 1.0)]
+
+
+def test_batches_that_are_held_back_get_no_number_until_they_are_let_go(queue) -> None:
+    queue.append([Parcel(payload(1), 1, 1, "night"), Parcel(payload(2), 1, 9), Parcel(payload(3), 1, 5, "day")])
+    queue.hold({"night", "another"})
+    assert queue.held_batches == 1
+    assert [value(batch.payload) for batch in queue.number(9, MUCH)] == [3.0, 2.0]
+    assert queue.number(9, MUCH) == []
+    queue.hold(())
+    assert (queue.held_batches, [value(batch.payload) for batch in queue.number(9, MUCH)]) == (0, [1.0])
+    assert queue.waiting_bytes().keys() == {"", "day", "night"}
+
+
+def test_plans_are_kept_with_what_they_have_done_in_one_flush_with_their_batches(tmp_path) -> None:
+    first = Queue(tmp_path / "car.queue")
+    first.keep_plan(KeptPlan("night", b"{1}", b"{}"))
+    first.keep_plan(KeptPlan("night", b"{2}", b"{}"))
+    first.keep_plan(KeptPlan("day", b"{3}", b"{}"))
+    first.append([Parcel(payload(1), 1, 1, "night")], Place("drive", 0, 7, 99), {"night": b"[9]", "gone": b"[8]"})
+    first.drop_plan("day")
+    first.close()
+    second = Queue(tmp_path / "car.queue")
+    assert second.plans() == [KeptPlan("night", b"{2}", b"[9]")]
+    assert second.place("drive") == Place("drive", 0, 7, 99)
+    second.close()
+
+
+def test_a_full_queue_drops_the_oldest_of_the_least_important_never_for_less(queue) -> None:
+    size = max(len(payload(n)) for n in range(9))
+    queue.limit_bytes = 4 * size
+    queue.append([Parcel(payload(n), 1, priority) for n, priority in enumerate((1, 9, 9, 5))])
+    queue.append(queue.admit([Parcel(payload(4), 1, 5), Parcel(payload(5), 1, 5)]))
+    assert queue.admit([Parcel(payload(6), 1, 9)]) == [], "all that waits is more important"
+    assert (queue.counts.dropped_batches, queue.counts.dropped_samples, queue.batches) == (3, 3, 4)
+    queue.append(queue.admit([Parcel(payload(7), 1, 5)]))
+    assert [value(batch.payload) for batch in queue.number(9, MUCH)] == [0.0, 4.0, 5.0, 7.0]
+    assert len(queue.admit([Parcel(payload(8), 1, 9)])) == 1, "what has a number keeps its room"
+
+
+def test_a_week_in_a_garage_keeps_what_matters_most(queue) -> None:
+    """No network: three plans bring in a batch every ten minutes of a week, and there is room for a quarter of it."""
+    size, times = len(payload(1)), 7 * 24 * 6
+    queue.limit_bytes = times * 3 * size // 4
+    for start in range(0, times, 6):
+        hour = [
+            Parcel(payload(time), 1, priority, name)
+            for time in range(start, start + 6)
+            for name, priority in (("weather", 9), ("crash", 1), ("wear", 5))
+            if name != "crash" or not time % 6
+        ]
+        queue.append(queue.admit(hour))
+        assert queue.bytes <= queue.limit_bytes
+    weather = queue.waiting_bytes().get("weather", 0) // size
+    assert weather <= 1, "what the odd room at the end is left to"
+    sent = [value(batch.payload) for batch in queue.number(3 * times, MUCH)]
+    crashes, wear = sent[: times // 6], sent[times // 6 : len(sent) - weather]
+    assert crashes == [float(time) for time in range(0, times, 6)], "every one of the most important"
+    assert wear == [float(time) for time in range(times - len(wear), times)], "of the next the newest"
+    assert len(wear) > times // 2
 
 
 def test_reopened_queue_goes_on_where_it_was(tmp_path) -> None:
