@@ -144,7 +144,7 @@ class ActivationAnswer(Message):
     COMMAND = Command.ACTIVATION_ANSWER
     result: int
     info: int
-    answer: int = AnswerCode.OK
+    answer: int = AnswerCode.COMMAND
 
 
 @dataclass(frozen=True)

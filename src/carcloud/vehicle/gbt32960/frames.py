@@ -136,7 +136,7 @@ class Frame:
 
 def encode(frame: Frame) -> bytes:
     """Return a frame's bytes. Raise InputError where VIN or payload do not fit."""
-    vin = frame.vin.encode("ascii", "replace").ljust(VIN_BYTES, b"\0")
+    vin = frame.vin.encode("utf-8", "replace").ljust(VIN_BYTES, b"\0")
     if len(vin) != VIN_BYTES or _vin(vin) is None:
         raise InputError(f"{frame.vin[:32]!r} does not fit a frame.", "A VIN has 17 printable ASCII characters.")
     if len(frame.payload) > LIMIT_PAYLOAD_BYTES:
