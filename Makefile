@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PAGES := src/carcloud/api/pages/index.html
 WEB := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
-.PHONY: demo test check bench soak fuzz safety setup console sbom lock clean
+.PHONY: demo test check bench soak gbt32960 fuzz safety setup console sbom lock clean
 
 demo: setup console
 	$(BIN)/carcloud demo $(if $(RECORDINGS),--recordings "$(RECORDINGS)")
@@ -30,6 +30,10 @@ soak: setup console
 # any change to a grammar or a codec; a failure prints the smallest input that shows it.
 fuzz: setup
 	$(BIN)/pytest tests/fuzz --hypothesis-profile=fuzz --timeout=0 $(FUZZ)
+
+# Compares our reading of GB/T 32960 with rtm-con's on 10,000 frames of each edition, value by value, both ways.
+gbt32960: setup
+	$(BIN)/python -m tests.conformance.gbt32960.comparison --frames 10000
 
 # Tries every attack and writes what happened into docs/safety.md.
 safety: setup console
