@@ -11,17 +11,22 @@ import pytest
 from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.errors import TryLaterError
+from carcloud.safety.grants.reach import Reach
 from carcloud.safety.signer import Signer, Verifier
 from carcloud.stream import subjects
 from carcloud.stream.chunk import Chunk, encode
 from carcloud.twin import keeper as rooms
 from carcloud.twin.keeper import TwinKeeper
 from carcloud.twin.reader import TwinReader
+from carcloud.twin.search import Found, search
 from carcloud.twin.state import TwinState
 from carcloud.twin.values import Change, Last, Presence
+from carcloud.vehicle.catalogue import Catalogue, Signal
+from carcloud.vehicle.conditions.text import parse
 from tests.stream import CAR, NOW_US, OTHER, POLICY, Broker, Row, chunk, running_broker
 
 SPEED, GEAR, NAME = "Vehicle.Speed", "Vehicle.Gear", "Vehicle.Name"
+SEARCHED = Catalogue([Signal(SPEED, "float", "km/h"), Signal(NAME, "string")])
 
 
 class Zone:
@@ -400,5 +405,21 @@ def test_a_forged_chunk_with_others_behind_it_is_not_folded_either(zone):
                 await until(lambda: keeper.metrics()["alarms"])
                 assert [alarm["code"] for alarm in keeper.metrics()["alarms"]] == ["forged_chunk"]
                 assert keeper.metrics()["chunk"] == 1
+
+    asyncio.run(run())
+
+
+def test_a_search_asks_every_car_also_in_several_answers(zone, monkeypatch):
+    monkeypatch.setattr(rooms, "CELLS_AN_ANSWER", 1)
+    fast = parse(f'{SPEED} > 2 km/h or {NAME} = "Anna" stale after 1 min', SEARCHED)
+
+    async def run() -> None:
+        async with zone.open() as reader, zone.kept() as keeper:
+            await zone.say(1, row(1.0), row("Anna", path=NAME), row(3.0, vehicle=OTHER), row(2.0, vehicle="third"))
+            await until(lambda: keeper.metrics()["chunk"] == 1)
+            assert len([rows async for rows in reader.columns("default", [SPEED])]) == 3
+            assert await search(reader, fast, Reach("default"), NOW_US) == Found((CAR, OTHER), 1)
+            assert await search(reader, fast, Reach("default"), NOW_US + 60_000_000) == Found((), 3)
+            assert await search(reader, fast, Reach("another"), NOW_US) == Found((), 0)
 
     asyncio.run(run())

@@ -28,6 +28,7 @@ from carcloud.api import (
     people,
     quarantine,
     requests,
+    search,
     session,
     status,
     tenants,
@@ -43,6 +44,7 @@ from carcloud.api.viss.session import LIMIT_STRANGERS
 
 ROOMS = (
     status,
+    search,
     vehicles,
     twin,
     desired,

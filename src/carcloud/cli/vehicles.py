@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +13,24 @@ import typer
 from carcloud.assembly.doors import endpoints as zone_endpoints
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
+from carcloud.backends.nats import Bus
+from carcloud.backends.records import Records
 from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
-from carcloud.errors import ConflictError, MissingError
+from carcloud.errors import ConflictError, MissingError, TryLaterError
 from carcloud.gateway.enrolment import Endpoints, Enrolment, enrol_into, renew_into, revoke
+from carcloud.safety.grants.reach import Reach
 from carcloud.safety.identity import Authority
-from carcloud.settings import Folder, Settings
+from carcloud.safety.tenants import seen_by
+from carcloud.settings import Folder, Settings, catalogue_in_force, own_signals_in_force
 from carcloud.stream import subjects
+from carcloud.twin.reader import TwinReader
+from carcloud.twin.search import Found, search
+from carcloud.vehicle.conditions.condition import Condition
+from carcloud.vehicle.conditions.text import parse
+
+PATIENCE_S = 5.0
+PAGE = 1000
 
 app = typer.Typer()
 
@@ -74,17 +87,50 @@ def revoke_vehicle(vehicle: str, data: Data = DATA, config: Config = None) -> No
 
 
 @app.command()
-def vehicles(data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
+def vehicles(
+    data: Data = DATA,
+    config: Config = None,
+    tenant: OfTenant = None,
+    where: Annotated[
+        str | None, typer.Option(help="Only those for which this condition holds now; the zone must run.")
+    ] = None,
+) -> None:
     """List the cars."""
     settings, folder = zone_of(data, config, tenant)
     with contextlib.closing(open_records(settings, folder)) as records:
+        if where is not None:
+            _tell_found(settings, folder, records, where)
+            return
         after: str | None = None
-        while page := records.vehicles(limit=1000, after=after, tenant=settings.tenant):
+        while page := records.vehicles(limit=PAGE, after=after, tenant=settings.tenant):
             sources = records.replicas.sources([car.id for car in page if car.state == "replica"])
             for car in page:
                 name = car.label or sources.get(car.id, "")
                 typer.echo(f"{car.id}  {car.state:11}  {car.vin:17}  {car.enrolled_at:%Y-%m-%d}  {name}".rstrip())
             after = page[-1].id
+
+
+def _tell_found(settings: Settings, folder: Folder, records: Records, where: str) -> None:
+    catalogue = seen_by(catalogue_in_force(settings, folder), own_signals_in_force(folder), settings.tenant)
+    condition = parse(where, catalogue)
+    found = asyncio.run(_search(ZoneFile.read(folder), condition, Reach(settings.tenant)))
+    for first in range(0, len(found.vehicles), PAGE):
+        page = found.vehicles[first : first + PAGE]
+        for car in records.vehicles(PAGE, tenant=settings.tenant, among=page):
+            typer.echo(f"{car.id}  {car.label or ''}".rstrip())
+    typer.echo(f"{len(found.vehicles)} found; of {found.unknown} it is not known", err=True)
+
+
+async def _search(zone: ZoneFile, condition: Condition, reach: Reach) -> Found:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            cloud = await Bus.connect(zone.bus("cloud"), "command line")
+    except TimeoutError:
+        raise TryLaterError("The zone does not answer.", "Start it: carcloud up.") from None
+    try:
+        return await search(TwinReader(cloud), condition, reach, time.time_ns() // 1000)
+    finally:
+        await cloud.close()
 
 
 def tell_changed(folder: Folder, vehicle: str) -> None:

@@ -37,6 +37,7 @@ TENANT = "zone.tenant"  # one was suspended or resumed, or has other quotas
 TWIN_GET = "twin.get"
 TWIN_FLEET = "twin.fleet"
 TWIN_PRESENCE = "twin.presence"
+TWIN_COLUMNS = "twin.columns"
 TWIN_WATCH = "twin.watch"
 TWIN_CHANGED = "twin.changed"
 

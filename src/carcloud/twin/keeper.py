@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+import pyarrow as pa
 
 from carcloud.backends.files import write_flushed
 from carcloud.backends.nats import Bus
@@ -44,6 +45,8 @@ TELL_EVERY_S = 0.25
 LEASE_S = 15.0
 LIMIT_WATCHES = 500
 LIMIT_FLEET = 100_000
+CELLS_AN_ANSWER = 100_000
+"""Values of an answer in columns, at most; a few MiB."""
 
 
 @dataclass
@@ -86,6 +89,7 @@ class TwinKeeper:
         await self._cloud.answer(subjects.TWIN_GET, self._get)
         await self._cloud.answer(subjects.TWIN_FLEET, self._fleet)
         await self._cloud.answer(subjects.TWIN_PRESENCE, self._presence)
+        await self._cloud.answer(subjects.TWIN_COLUMNS, self._columns)
         await self._cloud.answer(subjects.TWIN_WATCH, self._watch)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._save_forever())
@@ -256,6 +260,18 @@ class TwinKeeper:
     async def _presence(self, request: bytes) -> bytes:
         known = {vehicle: self._state.presence(vehicle) for vehicle in orjson.loads(request)}
         return orjson.dumps({vehicle: asdict(presence) for vehicle, presence in known.items() if presence})
+
+    async def _columns(self, request: bytes) -> bytes:
+        """Answer with so many cars as fit, the last first: one that takes an erased one's row is not missed."""
+        asked = orjson.loads(request)
+        paths, below = asked["paths"], asked["below"]
+        known = self._state.of(asked["tenant"])[:below]
+        first = max(0, len(known) - max(1, CELLS_AN_ANSWER // max(len(paths), 1)))
+        rows = self._state.columns(known[first:], paths)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema.with_metadata({b"below": str(first).encode()})) as writer:
+            writer.write_table(rows)
+        return bytes(sink.getvalue())
 
     async def _watch(self, request: bytes) -> bytes:
         asked = orjson.loads(request)

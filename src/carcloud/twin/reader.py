@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
+import pyarrow as pa
 
 from carcloud.backends.nats import Bus
 from carcloud.errors import TryLaterError
@@ -32,6 +33,20 @@ class TwinReader:
         """Return, for at most `limit` cars of a tenant with one of the paths, the values in the order of the paths."""
         found = await self._ask(subjects.TWIN_FLEET, {"tenant": tenant, "paths": paths, "limit": limit})
         return {car: [None if value is None else Last(**value) for value in values] for car, values in found.items()}
+
+    async def columns(self, tenant: str, paths: Sequence[str]) -> AsyncGenerator[pa.Table, None]:
+        """Yield what a tenant's cars that ever reported say of these paths, some cars at once; see `TwinState.columns`.
+
+        A car may come twice, when another is erased meanwhile; the later row counts.
+        """
+        below: int | None = None
+        while below != 0:
+            question = {"tenant": tenant, "paths": paths, "below": below}
+            answer = await self._cloud.request(subjects.TWIN_COLUMNS, orjson.dumps(question))
+            with pa.ipc.open_stream(answer) as reader:
+                rows = reader.read_all()
+            yield rows.replace_schema_metadata()
+            below = int(reader.schema.metadata[b"below"])
 
     async def presence(self, vehicles: Sequence[str]) -> Mapping[str, Presence]:
         """Return what is known of these cars; cars that never reported are left out."""

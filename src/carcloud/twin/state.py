@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,26 @@ class TwinState:
         wanted = self._signals if paths is None else [path for path in paths if path in self._signals]
         cells = ((path, self._cell(row, self._signals[path])) for path in wanted)
         return {path: cell for path, cell in cells if cell is not None}
+
+    def columns(self, vehicles: Sequence[str], paths: Sequence[str]) -> pa.Table:
+        """Return what cars that ever reported say of some signals, a row a car.
+
+        Columns: vehicle, and for the path at place n of `paths` value_n (float64), text_n (string) and time_n (int64,
+        µs UTC); null where the car has not reported it, and value or text where it is the other.
+        """
+        row = np.array([self._vehicles[name] for name in vehicles], np.int64)
+        table = {"vehicle": pa.array(vehicles, pa.string())}
+        for at, path in enumerate(paths):
+            column = self._signals.get(path)
+            time = np.full(len(row), NEVER) if column is None else self._time[row, column]
+            value = np.full(len(row), np.nan) if column is None else self._value[row, column]
+            texts: list[str | None] = [None] * len(row)
+            for place in np.flatnonzero((time != NEVER) & np.isnan(value)).tolist():
+                texts[place] = self._texts.get((int(row[place]), column or 0), "")
+            table[f"value_{at}"] = pa.array(value, mask=np.isnan(value))
+            table[f"text_{at}"] = pa.array(texts, pa.string())
+            table[f"time_{at}"] = pa.array(time, mask=time == NEVER)
+        return pa.table(table)
 
     def presence(self, vehicle: str) -> Presence | None:
         """Return what is known of a car as a whole; None for one that never reported."""

@@ -158,6 +158,7 @@ def test_openapi_describes_every_route_and_the_error_shape(api: httpx.Client) ->
         "/v1/status",
         "/v1/status/history",
         "/v1/vehicles",
+        "/v1/vehicles/search",
         "/v1/vehicles/{vehicle}",
         "/v1/vehicles/{vehicle}/signals",
         "/v1/vehicles/{vehicle}/desired",

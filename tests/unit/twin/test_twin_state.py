@@ -101,3 +101,19 @@ def test_rows_under_a_pseudonym_are_no_cars():
     assert sorted(state.vehicles) == [CAR, OTHER]
     assert [state.values(car)[SPEED].value for car in (CAR, OTHER)] == [1.0, 2.0]
     assert state.values(hidden) == {}
+
+
+def test_columns_say_of_each_car_what_its_values_say():
+    state = state_of(
+        [(CAR, SPEED, NOW_US, 1.0, 0), (CAR, "Vehicle.Name", NOW_US + 1, "", 0)], [(OTHER, SPEED, NOW_US + 2, 2.0, 0)]
+    )
+    rows = state.columns([OTHER, CAR], [SPEED, "Vehicle.Name", "Vehicle.None"]).to_pylist()
+    nothing = {"value_2": None, "text_2": None, "time_2": None}
+    assert rows == [
+        {"vehicle": OTHER, "value_0": 2.0, "text_0": None, "time_0": NOW_US + 2}
+        | {"value_1": None, "text_1": None, "time_1": None}
+        | nothing,
+        {"vehicle": CAR, "value_0": 1.0, "text_0": None, "time_0": NOW_US}
+        | {"value_1": None, "text_1": "", "time_1": NOW_US + 1}
+        | nothing,
+    ]
