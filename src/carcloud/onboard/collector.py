@@ -74,11 +74,14 @@ class Standing:
     gate: Truth = True
     signals: tuple[int, ...] = ()
     changed: bool = False
+    begins_us: int = NEVER_US
+    """Of a plan without a condition: from when on its samples are still to be gathered."""
 
     def begin(self) -> None:
         """Begin to evaluate, knowing nothing."""
         plan = self.kept.plan
         self.windows = None if plan.when is None else Windows(plan.before_us, plan.after_us)
+        self.begins_us = NEVER_US
         self.truth = plan.when.initial if plan.when else None
         self.gate = plan.upload.initial if plan.upload else True
 
@@ -266,19 +269,27 @@ class Collector:
             if not final:
                 return one.windows.ready(until_us)
             return [piece for piece in one.windows.ready(2**62) if piece.start_us < until_us]
-        if self._newest_us == NEVER_US:
-            return []
-        if one.windows is None:
-            start = self._ring.oldest(one.signals)
-            if start is None:
-                return []
-            one.windows = Windows(0, 0, start)
-        # a clock that jumps, or a long silence, gives no window of its own
-        end_us = min(until_us, self._newest_us + 2 * PIECE_US)
-        pieces = one.windows.ready(end_us + PIECE_US if final else end_us)
-        if until_us - end_us > LONGEST_SILENCE_US:
+        pieces: list[Piece] = []
+        last_us = until_us + PIECE_US if final else until_us
+        while (windows := self._always(one, until_us)) is not None and windows.oldest_us is not None:
+            end_us = min(last_us, windows.oldest_us + LONGEST_SILENCE_US)
+            pieces += windows.ready(end_us)
+            if end_us == last_us:
+                break
+        return [piece for piece in pieces if piece.start_us < min(one.until_us, until_us)]
+
+    def _always(self, one: Standing, until_us: int) -> Windows | None:
+        """Return the one window of a plan without a condition; after a long silence it begins anew."""
+        if one.windows is not None and one.windows.oldest_us is not None:
+            one.begins_us = one.windows.oldest_us
+            if until_us - one.begins_us <= LONGEST_SILENCE_US:
+                return one.windows
+        start_us = self._ring.next(one.signals, one.begins_us)
+        if start_us is None:
             one.windows = None
-        return [piece for piece in pieces if piece.start_us < one.until_us]
+        elif one.windows is None or start_us - one.begins_us > LONGEST_SILENCE_US:
+            one.windows = Windows(0, 0, start_us)
+        return one.windows
 
     def _unmute(self) -> None:
         """Go on counting where the earlier drive of this recording stood."""

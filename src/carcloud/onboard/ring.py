@@ -47,9 +47,14 @@ class Ring:
         start, end = np.searchsorted(whole.times_us, [start_us, end_us + 1]).tolist()
         return whole.part(start, end) if end > start else None
 
-    def oldest(self, signals: Iterable[int]) -> int | None:
-        """Return the time of the oldest sample of some signals, None without any."""
-        found = [int(parts[0].times_us[0]) for signal in signals if (parts := self._parts.get(signal))]
+    def next(self, signals: Iterable[int], from_us: int) -> int | None:
+        """Return the time of the first sample of some signals from a time on, None without any."""
+        found = [
+            int(part.times_us[np.searchsorted(part.times_us, from_us)])
+            for signal in signals
+            for part in self._parts.get(signal, ())
+            if int(part.times_us[-1]) >= from_us
+        ]
         return min(found, default=None)
 
     def keep(self, from_us: Mapping[int, int]) -> None:
