@@ -84,6 +84,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vehicles/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search Vehicles
+         * @description Find the cars for which a condition without time in it holds now, by what the twin knows of them.
+         */
+        get: operations["search_vehicles_v1_vehicles_search_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/vehicles": {
         parameters: {
             query?: never;
@@ -158,6 +178,54 @@ export interface paths {
         get: operations["fleet_v1_signals_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/desired": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Desired
+         * @description Return what a car is wanted to be, what it reports, and whether the two agree.
+         */
+        get: operations["desired_v1_vehicles__vehicle__desired_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/viss/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read
+         * @description Read signals of a car, or what is known about them, as VISS has it.
+         */
+        get: operations["read_v1_vehicles__vehicle__viss__path__get"];
+        /**
+         * Update
+         * @description Set an actuator of a car, as VISS has it: the body's `value` becomes an order that the door signs.
+         */
+        put: operations["update_v1_vehicles__vehicle__viss__path__put"];
+        /**
+         * Update
+         * @description Set an actuator of a car, as VISS has it: the body's `value` becomes an order that the door signs.
+         */
+        post: operations["update_v1_vehicles__vehicle__viss__path__post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -258,6 +326,26 @@ export interface paths {
         get: operations["base_map_v1_map_get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/conditions/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check
+         * @description Check a condition against the catalogue; nothing is kept.
+         */
+        post: operations["check_v1_conditions_check_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -532,6 +620,26 @@ export interface paths {
          * @description Let another zone read what leaves by a flow, in the order in which the lake took it.
          */
         post: operations["read_v1_flows__flow__read_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/relays": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Relays
+         * @description Show what is told to authorities' platforms, and how that goes; nothing where no relay is declared.
+         */
+        get: operations["relays_v1_relays_get"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1266,6 +1374,190 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Plans
+         * @description List all plans and versions.
+         */
+        get: operations["plans_v1_plans_get"];
+        put?: never;
+        /**
+         * Add Plan
+         * @description Keep a plan, or several, all or none. Plans never change: the same version again must say the same.
+         */
+        post: operations["add_plan_v1_plans_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plans/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Plan
+         * @description Show a plan; its newest version where none is named.
+         */
+        get: operations["plan_v1_plans__name__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plans/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Check Plan
+         * @description Check a document; nothing is kept. Of several, what is wrong is told for all, and what it says for the first.
+         */
+        post: operations["check_plan_v1_plans_check_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plans/{name}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraw Plan
+         * @description Withdraw a version for ever: it goes to no further car. Cars that have it keep it until told to drop it.
+         */
+        post: operations["withdraw_plan_v1_plans__name__withdraw_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Plans On Car
+         * @description Show where each plan of a car stands.
+         */
+        get: operations["plans_on_car_v1_vehicles__vehicle__plans_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plans/try": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Try Plans
+         * @description Try plans on history: which cars would have fired, when, and how many bytes that would have been.
+         */
+        post: operations["try_plans_v1_plans_try_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plans/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Targets
+         * @description Name the cars that a plan is for. To order them, sign an authorisation for them as for every order.
+         */
+        post: operations["targets_v1_plans_targets_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/gbt32960/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sessions
+         * @description Show who is connected by GB/T 32960, and what was refused; nothing where that door is closed.
+         */
+        get: operations["sessions_v1_gbt32960_sessions_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vehicles/{vehicle}/gbt32960": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tell
+         * @description Tell a terminal something and await its answer. What can cut it off takes a second person: 202.
+         */
+        post: operations["tell_v1_vehicles__vehicle__gbt32960_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/audit": {
         parameters: {
             query?: never;
@@ -1477,6 +1769,16 @@ export interface components {
             reference: string;
             /** Received */
             received?: string | null;
+        };
+        /**
+         * AskedSignal
+         * @description A signal that a condition asks about, and its unit.
+         */
+        AskedSignal: {
+            /** Path */
+            path: string;
+            /** Unit */
+            unit: string | null;
         };
         /**
          * AuthorityShown
@@ -1727,6 +2029,30 @@ export interface components {
             at: string | null;
         };
         /**
+         * ConditionCheck
+         * @description Whether a text is a condition. `timeless`: the values of one moment decide it, so that the twin can be asked.
+         */
+        ConditionCheck: {
+            /** Ok */
+            ok: boolean;
+            /** Signals */
+            signals: components["schemas"]["AskedSignal"][];
+            /** Timeless */
+            timeless: boolean;
+            error: components["schemas"]["Mistake"] | null;
+        };
+        /**
+         * ConditionText
+         * @description A condition as it is written.
+         */
+        ConditionText: {
+            /**
+             * Text
+             * @example Vehicle.Speed > 130 km/h for at least 5 s
+             */
+            text: string;
+        };
+        /**
          * Confirm
          * @description The first code of a new second factor.
          */
@@ -1791,6 +2117,39 @@ export interface components {
             twin_s: components["schemas"]["Spread"];
             /** @default {} */
             lake_s: components["schemas"]["Spread"];
+        };
+        /**
+         * DesiredList
+         * @description What was ordered of a car's actuators, newest order each, and what came of it.
+         */
+        DesiredList: {
+            /** Vehicle */
+            vehicle: string;
+            /** Desired */
+            desired: components["schemas"]["DesiredShown"][];
+        };
+        /**
+         * DesiredShown
+         * @description An actuator of a car. `reason` says why it was refused, expired or failed; `until`: when its time is over.
+         */
+        DesiredShown: {
+            /** Path */
+            path: string;
+            /** Wanted */
+            wanted: number | boolean | string;
+            /** Reported */
+            reported: number | boolean | string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "converged" | "waiting" | "refused" | "expired" | "failed";
+            /** Reason */
+            reason: string | null;
+            /** Order */
+            order: string;
+            /** Until */
+            until: string;
         };
         /**
          * Entries
@@ -2051,6 +2410,45 @@ export interface components {
             signals: components["schemas"]["SignalShown"][];
             /** Meters */
             meters: components["schemas"]["MeterShown"][];
+        };
+        /**
+         * FoundVehicle
+         * @description A car that the condition holds for.
+         */
+        FoundVehicle: {
+            /** Id */
+            id: string;
+            /** Label */
+            label: string | null;
+        };
+        /**
+         * FoundVehicles
+         * @description The cars that a condition holds for, in the order of their ids; ask again with `after=next` until it is null.
+         */
+        FoundVehicles: {
+            /** At */
+            at: string;
+            /** Condition */
+            condition: string;
+            /**
+             * Found
+             * @description How many cars it holds for in all
+             */
+            found: number;
+            /**
+             * Unknown
+             * @description How many cars do not say, or not lately enough, what it asks about
+             */
+            unknown: number;
+            /** Vehicles */
+            vehicles: components["schemas"]["FoundVehicle"][];
+            /**
+             * Truncated
+             * @description Whether there are more behind `next`
+             */
+            truncated: boolean;
+            /** Next */
+            next: string | null;
         };
         /**
          * Governance
@@ -2448,6 +2846,29 @@ export interface components {
             ends_at: string;
         };
         /**
+         * Listening
+         * @description Where terminals come in. `certificates`: only with one over TLS.
+         */
+        Listening: {
+            /**
+             * Tcp
+             * @default false
+             */
+            tcp: boolean;
+            /**
+             * Tls
+             * @default false
+             */
+            tls: boolean;
+            /**
+             * Certificates
+             * @default false
+             */
+            certificates: boolean;
+            /** Idle S */
+            idle_s?: number | null;
+        };
+        /**
          * MadeToken
          * @description A token with its secret, which is shown this once.
          */
@@ -2469,6 +2890,20 @@ export interface components {
             limit: number | null;
             /** Stop */
             stop: number | null;
+        };
+        /**
+         * Mistake
+         * @description What is wrong and what to do about it; `at` and `length`: where in the text, in characters.
+         */
+        Mistake: {
+            /** Message */
+            message: string;
+            /** Do */
+            do: string;
+            /** At */
+            at: number;
+            /** Length */
+            length: number;
         };
         /**
          * NewPassword
@@ -2677,6 +3112,141 @@ export interface components {
             reset: boolean;
         };
         /**
+         * PlanCheck
+         * @description Whether a document is a plan, and what it says in its one form.
+         */
+        PlanCheck: {
+            /** Ok */
+            ok: boolean;
+            /** Plan */
+            plan: {
+                [key: string]: unknown;
+            } | null;
+            /** Digest */
+            digest: string | null;
+            /** Errors */
+            errors: components["schemas"]["Problem"][];
+        };
+        /**
+         * PlanList
+         * @description Plans, each name's newest version first.
+         */
+        PlanList: {
+            /** Plans */
+            plans: components["schemas"]["PlanShown"][];
+        };
+        /**
+         * PlanOnCar
+         * @description Where a plan stands on a car. Counts are the car's own of today, null where it has said none.
+         */
+        PlanOnCar: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: number;
+            /** Digest */
+            digest: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "active" | "refused" | "dropped" | "expired";
+            /** Reason */
+            reason: string | null;
+            /** Order */
+            order: string | null;
+            /** Until */
+            until: string | null;
+            /** Budget Bytes */
+            budget_bytes: number | null;
+            /** Fired */
+            fired: number | null;
+            /** Bytes Today */
+            bytes_today: number | null;
+            /** Cut */
+            cut: number | null;
+            /** Waiting Bytes */
+            waiting_bytes: number | null;
+        };
+        /**
+         * PlanShown
+         * @description A version of a plan. `digest`: the SHA-256 of its document, by which orders name it.
+         */
+        PlanShown: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: number;
+            /** Digest */
+            digest: string;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+            /** Until */
+            until: string;
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: string;
+            /** Withdrawn At */
+            withdrawn_at: string | null;
+        };
+        /**
+         * PlanWanted
+         * @description A plan as a document, in YAML or JSON; several may stand in one text, with a line `---` between them.
+         */
+        PlanWanted: {
+            /** Document */
+            document: string | {
+                [key: string]: unknown;
+            };
+        };
+        /**
+         * PlansOnCar
+         * @description A car's plans. `said_at`: when it said so last.
+         */
+        PlansOnCar: {
+            /** Vehicle */
+            vehicle: string;
+            /** Said At */
+            said_at: string | null;
+            /** Plans */
+            plans: components["schemas"]["PlanOnCar"][];
+        };
+        /**
+         * PlatformSession
+         * @description One connection of a platform.
+         */
+        PlatformSession: {
+            /** Name */
+            name: string;
+            /** Since */
+            since: string;
+            /** Cars */
+            cars: number;
+            /** Frames */
+            frames: number;
+            /** Faults */
+            faults: number;
+        };
+        /**
+         * Problem
+         * @description What is wrong with a plan, at which key; for a condition `at` and `length` say where in its text.
+         */
+        Problem: {
+            /** Key */
+            key: string;
+            /** Message */
+            message: string;
+            /** Do */
+            do: string;
+            /** At */
+            at: number | null;
+            /** Length */
+            length: number | null;
+        };
+        /**
          * Proposed
          * @description A governance file, YAML or JSON.
          */
@@ -2752,6 +3322,64 @@ export interface components {
             ends_at: string;
             /** Order Keys */
             order_keys: components["schemas"]["OrderKey"][] | null;
+        };
+        /**
+         * RelayList
+         * @description All relays that the flows file declares.
+         */
+        RelayList: {
+            /** Relays */
+            relays: components["schemas"]["RelayShown"][];
+        };
+        /**
+         * RelayShown
+         * @description A relay. All counts are of reports, since it was first declared; `waiting` is what it has to tell still.
+         *
+         *     state: up: it has a session; waiting: it tries again at `next_try`; ended: its last day is over. cars: how many it
+         *     tells of; left_out: how many not, by the reason. expired: given up after seven days; dropped: of cars that are told
+         *     of no more, or without anything a report can say; refused: three times by the platform.
+         */
+        RelayShown: {
+            /** Name */
+            name: string;
+            /** To */
+            to: string;
+            /**
+             * Edition
+             * @enum {integer}
+             */
+            edition: 2016 | 2025;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "connecting" | "up" | "ended";
+            /** Since */
+            since: string;
+            /** Cars */
+            cars: number;
+            /** Left Out */
+            left_out: {
+                [key: string]: number;
+            };
+            /** Sent */
+            sent: number;
+            /** Accepted */
+            accepted: number;
+            /** Refused */
+            refused: number;
+            /** Expired */
+            expired: number;
+            /** Dropped */
+            dropped: number;
+            /** Waiting */
+            waiting: number;
+            /** Oldest Waiting */
+            oldest_waiting: string | null;
+            /** Next Try */
+            next_try: string | null;
+            /** Last Error */
+            last_error: string | null;
         };
         /**
          * RemoveFactor
@@ -3339,6 +3967,28 @@ export interface components {
             tables: components["schemas"]["Table"][];
         };
         /**
+         * Targets
+         * @description The cars' ids, in order.
+         */
+        Targets: {
+            /** Vehicles */
+            vehicles: string[];
+        };
+        /**
+         * TargetsWanted
+         * @description Which cars, in one of three ways: by name, by a condition that holds for them now, or by SQL over the lake.
+         *
+         *     A condition is worked out over the twin. A statement answers with one column `vehicle`.
+         */
+        TargetsWanted: {
+            /** Vehicles */
+            vehicles?: string[] | null;
+            /** Condition */
+            condition?: string | null;
+            /** Sql */
+            sql?: string | null;
+        };
+        /**
          * TenantList
          * @description All tenants, by name.
          */
@@ -3429,6 +4079,101 @@ export interface components {
             login: string;
         };
         /**
+         * TerminalAnswer
+         * @description What the terminal answered: whether it took it, its answer byte, and the parameters it said.
+         */
+        TerminalAnswer: {
+            /** Taken */
+            taken: boolean;
+            /** Answer */
+            answer: number;
+            /** Values */
+            values: {
+                [key: string]: number | string | null;
+            };
+        };
+        /**
+         * TerminalSession
+         * @description One car that is logged in. `platform`: by whom it was brought; null: by itself.
+         */
+        TerminalSession: {
+            /** Vehicle */
+            vehicle: string;
+            /** Label */
+            label: string | null;
+            /**
+             * Edition
+             * @enum {integer}
+             */
+            edition: 2016 | 2025;
+            /** Since */
+            since: string;
+            /** Frames */
+            frames: number;
+            /** Last At */
+            last_at: string | null;
+            /** Faults */
+            faults: number;
+            /** Platform */
+            platform: string | null;
+        };
+        /**
+         * TerminalSessions
+         * @description Who is connected by GB/T 32960 now, and what was refused since the door began: frames by cause, rows by cause.
+         */
+        TerminalSessions: {
+            listening: components["schemas"]["Listening"];
+            /** Sessions */
+            sessions: components["schemas"]["TerminalSession"][];
+            /** Faults */
+            faults: {
+                [key: string]: number;
+            };
+            /**
+             * Refused
+             * @description Rows that the guards refused, by cause; of the zone's own tenant only
+             */
+            refused: {
+                [key: string]: number;
+            };
+            /** Platforms */
+            platforms: components["schemas"]["PlatformSession"][];
+        };
+        /**
+         * TerminalWanted
+         * @description What a terminal is told. `act` query: say `parameters` (none: all); set: take `values`; control: do `control`.
+         *
+         *     `text` and `level` go with the control alarm, `text` with upgrade.
+         */
+        TerminalWanted: {
+            /**
+             * Act
+             * @enum {string}
+             */
+            act: "query" | "set" | "control";
+            /**
+             * Parameters
+             * @default []
+             */
+            parameters: string[];
+            /**
+             * Values
+             * @default {}
+             */
+            values: {
+                [key: string]: number | string;
+            };
+            /** Control */
+            control?: ("upgrade" | "power-off" | "reset" | "factory" | "drop-link" | "alarm" | "sample") | null;
+            /** Level */
+            level?: number | null;
+            /**
+             * Text
+             * @default
+             */
+            text: string;
+        };
+        /**
          * Token
          * @description A program's right to come in, without its secret.
          */
@@ -3455,6 +4200,22 @@ export interface components {
         Tokens: {
             /** Tokens */
             tokens: components["schemas"]["Token"][];
+        };
+        /**
+         * TrialWanted
+         * @description Plans to be tried, and on what history: all that is in reach, if nothing else is said.
+         */
+        TrialWanted: {
+            /** Document */
+            document: string | {
+                [key: string]: unknown;
+            };
+            /** Vehicles */
+            vehicles?: string[] | null;
+            /** Since */
+            since?: string | null;
+            /** Until */
+            until?: string | null;
         };
         /**
          * Vehicle
@@ -3616,6 +4377,14 @@ export interface components {
             id: string;
             /** Name */
             name: string;
+        };
+        /**
+         * Withdrawal
+         * @description Which version; the newest if left out.
+         */
+        Withdrawal: {
+            /** Version */
+            version?: number | null;
         };
         /**
          * Zone
@@ -3884,6 +4653,48 @@ export interface operations {
             };
         };
     };
+    search_vehicles_v1_vehicles_search_get: {
+        parameters: {
+            query: {
+                condition: string;
+                limit?: number;
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundVehicles"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     vehicles_v1_vehicles_get: {
         parameters: {
             query?: {
@@ -4052,6 +4863,159 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
                 };
+            };
+        };
+    };
+    desired_v1_vehicles__vehicle__desired_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DesiredList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    read_v1_vehicles__vehicle__viss__path__get: {
+        parameters: {
+            query?: {
+                filter?: string | null;
+            };
+            header?: never;
+            path: {
+                vehicle: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `error` has number, reason and description */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    update_v1_vehicles__vehicle__viss__path__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `error` has number, reason and description */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    update_v1_vehicles__vehicle__viss__path__post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Refused: `error` has number, reason and description */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -4237,6 +5201,48 @@ export interface operations {
                 };
                 content: {
                     "application/geo+json": unknown;
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    check_v1_conditions_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConditionText"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConditionCheck"];
                 };
             };
             /** @description Refused; `error.do` says what to do */
@@ -4901,6 +5907,44 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["FlowRows"];
                     "application/vnd.apache.arrow.stream": unknown;
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    relays_v1_relays_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RelayList"];
                 };
             };
             /** @description Refused; `error.do` says what to do */
@@ -6621,6 +7665,429 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OrderShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    plans_v1_plans_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    add_plan_v1_plans_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    plan_v1_plans__name__get: {
+        parameters: {
+            query?: {
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    check_plan_v1_plans_check_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlanWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanCheck"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    withdraw_plan_v1_plans__name__withdraw_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Withdrawal"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    plans_on_car_v1_vehicles__vehicle__plans_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlansOnCar"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    try_plans_v1_plans_try_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TrialWanted"];
+            };
+        };
+        responses: {
+            /** @description Events `progress`, `result`, `error` */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    targets_v1_plans_targets_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TargetsWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Targets"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    sessions_v1_gbt32960_sessions_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TerminalSessions"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    tell_v1_vehicles__vehicle__gbt32960_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vehicle: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TerminalWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TerminalAnswer"] | components["schemas"]["Waits"];
+                };
+            };
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Waits"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

@@ -28,7 +28,7 @@ from carcloud.safety.orders.keyring import load_key
 from carcloud.settings import Folder, Settings
 from carcloud.stream import subjects
 from carcloud.twin.reader import TwinReader
-from carcloud.vehicle.commands import COMMANDS, FLEET, REASONS, Bounds, Command, Domain
+from carcloud.vehicle.commands import COMMANDS, FLEET, REASONS, Bounds, Command, Domain, Parameters
 
 PATIENCE_S = 5.0
 ACTOR = "machine"
@@ -62,7 +62,7 @@ def _sender(command: Command) -> Callable[..., None]:
             config: Config = None,
             tenant: OfTenant = None,
         ) -> None:
-            _send(command, {name: value}, vehicles, key, role, within, wait, zone_of(data, config, tenant))
+            send_order(command, {name: value}, vehicles, key, role, within, wait, zone_of(data, config, tenant))
 
         said = f"{name}: {kind.wanted}."
         send_value.__annotations__["value"] = Annotated[float, typer.Option("--value", help=said)]
@@ -78,7 +78,7 @@ def _sender(command: Command) -> Callable[..., None]:
         config: Config = None,
         tenant: OfTenant = None,
     ) -> None:
-        _send(command, {}, vehicles, key, role, within, wait, zone_of(data, config, tenant))
+        send_order(command, {}, vehicles, key, role, within, wait, zone_of(data, config, tenant))
 
     return send
 
@@ -110,9 +110,9 @@ def order_list(
             typer.echo(_line(one))
 
 
-def _send(
+def send_order(
     command: Command,
-    parameters: dict[str, float],
+    parameters: Parameters,
     vehicles: list[str],
     keys: list[Path],
     role: str,
@@ -120,6 +120,11 @@ def _send(
     wait: bool,
     of: tuple[Settings, Folder],
 ) -> None:
+    """Sign an order for cars with these key files, give it, and show what becomes of it.
+
+    Raises:
+        NotAllowedError: it is not authorised; or `wait` was asked for, and not every car did it.
+    """
     settings, folder = of
     zone, now = ZoneFile.read(folder), int(time.time())
     text = draft(settings.tenant, vehicles, command.name, parameters, role, now, now + within_s)

@@ -1,0 +1,159 @@
+"""Plans by the API: kept as they were made, checked, tried, aimed at cars, and followed on a car."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import orjson
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+from served import CARS, MOMENT_US, Last, Zone
+
+from carcloud.backends.records.orders import Given, Order
+from carcloud.gateway.collection import SAID
+from carcloud.lake.rows import SCHEMA
+
+SOON = (datetime.now(UTC) + timedelta(days=30)).isoformat(timespec="seconds")
+TEXT = f"""
+plan: fast
+version: 1
+signals: [Vehicle.Speed]
+when: Vehicle.Speed > 80 km/h
+before: 2 s
+after: 2 s
+purpose: operation
+basis: contract
+budget: 1 MB
+until: {SOON}
+"""
+
+
+def plan(**changed: Any) -> dict[str, Any]:
+    given = {
+        "plan": "fast",
+        "version": 1,
+        "signals": ["Vehicle.Speed"],
+        "purpose": "operation",
+        "basis": "contract",
+        "budget": "1 MB",
+        "until": SOON,
+    }
+    return given | changed
+
+
+def fill(zone: Zone, car: str) -> None:
+    """Give the lake a hundred seconds of a car that is fast twice."""
+    times = [MOMENT_US + second * 1_000_000 for second in range(100)]
+    rows = [
+        {"vehicle": car, "signal": "Vehicle.Speed", "time": at, "value": 90.0 if second % 50 == 30 else 50.0}
+        for second, at in enumerate(times)
+    ]
+    said = {"provenance": "measured", "chunk": 1, "tenant": "default", "day": "2026-03-01"}
+    rows = [row | said for row in rows]
+    path = zone.log_folder.parent / "lake"
+    write_deltalake(str(path), pa.Table.from_pylist(rows, schema=SCHEMA), partition_by=["tenant", "day"])
+
+
+def events(text: str) -> list[tuple[str, Any]]:
+    blocks = [block.split("\n") for block in text.strip().split("\n\n") if block.startswith("event:")]
+    return [(lines[0].removeprefix("event: "), json.loads(lines[1].removeprefix("data: "))) for lines in blocks]
+
+
+def test_plan_is_kept_and_never_changes(api: httpx.Client) -> None:
+    (made,) = api.post("/v1/plans", json={"document": TEXT}).json()["plans"]
+    assert (made["name"], made["version"], made["made_by"]) == ("fast", 1, "token:machine")
+    assert made["document"]["before"] == "2 s"
+    assert api.post("/v1/plans", json={"document": made["document"]}).json()["plans"] == [made]
+    other = api.post("/v1/plans", json={"document": TEXT.replace("2 s", "3 s")})
+    assert (other.status_code, other.json()["error"]["do"]) == (409, "Plans never change: give it version 2.")
+    assert api.post("/v1/plans", json={"document": TEXT.replace("version: 1", "version: 2")}).status_code == 200
+    assert [one["version"] for one in api.get("/v1/plans").json()["plans"]] == [2, 1]
+    assert api.get("/v1/plans/fast").json()["version"] == 2
+    assert api.get("/v1/plans/fast", params={"version": 1}).json() == made
+    gone = api.post("/v1/plans/fast/withdraw", json={"version": 1}).json()
+    assert gone["withdrawn_at"]
+    assert api.get("/v1/plans/slow").status_code == 404
+
+
+def test_problems_are_told_with_their_places(api: httpx.Client) -> None:
+    said = api.post("/v1/plans/check", json={"document": TEXT}).json()
+    assert (said["ok"], said["errors"], said["plan"]["plan"]) == (True, [], "fast")
+    wrong = TEXT.replace("80 km/h", "80 degrees").replace("operation", "curiosity").replace("1 MB", "1 PB")
+    said = api.post("/v1/plans/check", json={"document": wrong}).json()
+    assert (said["ok"], said["plan"]) == (False, None)
+    assert [one["key"] for one in said["errors"]] == ["purpose", "budget", "when"]
+    place = said["errors"][2]
+    assert "degrees" in "Vehicle.Speed > 80 degrees"[place["at"] : place["at"] + place["length"]]
+    for document, key in (
+        (plan(signals=["Vehicle.Cabin.Name"]), "signals[0]"),
+        (plan(signals=["Vehicle.Cabin.Door.Count"]), "signals[0]"),
+        (plan(purpose="research"), "basis"),
+        ("{", ""),
+        (TEXT + "---\n" + TEXT.replace("version: 1", "version: x"), "[1].version"),
+    ):
+        said = api.post("/v1/plans/check", json={"document": document}).json()
+        assert [one["key"] for one in said["errors"]] == [key], document
+    refused = api.post("/v1/plans", json={"document": plan(budget="1 B")})
+    assert (refused.status_code, refused.json()["error"]["message"]) == (400, "budget: `budget` is 1 B.")
+
+
+def test_plan_is_tried_on_history(api: httpx.Client, zone: Zone) -> None:
+    fill(zone, CARS[0])
+    answer = api.post("/v1/plans/try", json={"document": TEXT}, timeout=30)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    said = events(answer.text)
+    assert [name for name, _ in said] == ["progress", "progress", "result"]
+    assert said[1][1] == {"cars": 1, "done": 1, "firings": 2}
+    (found,) = said[2][1]["plans"]
+    assert [(one["vehicle"], one["time"]) for one in found["moments"]] == [
+        (CARS[0], "2026-03-01T12:00:30Z"),
+        (CARS[0], "2026-03-01T12:01:20Z"),
+    ]
+    assert found["days"][0]["samples"] == 10
+    assert found["unknown"] == [{"signal": "Vehicle.Speed", "why": ["the governance rounds it to steps of 5"]}]
+    late = {"document": TEXT, "since": "2026-03-01T12:01:00Z"}
+    assert events(api.post("/v1/plans/try", json=late, timeout=30).text)[-1][1]["plans"][0]["firings"] == 1
+    assert api.post("/v1/plans/try", json={"document": plan(budget="none")}).status_code == 400
+    many = "---\n".join(TEXT.replace("version: 1", f"version: {at}") for at in range(1, 13))
+    assert [name for name, _ in events(api.post("/v1/plans/try", json={"document": many}).text)] == ["error"]
+
+
+def test_cars_are_aimed_at_by_name_or_by_sql(api: httpx.Client, zone: Zone) -> None:
+    fill(zone, CARS[1])
+    by_sql = api.post("/v1/plans/targets", json={"sql": "SELECT DISTINCT vehicle FROM samples"}, timeout=30)
+    assert by_sql.json() == {"vehicles": [CARS[1]]}
+    assert api.post("/v1/plans/targets", json={"vehicles": [CARS[2], CARS[0]]}).json()["vehicles"] == [CARS[0], CARS[2]]
+    for asked, status in (
+        ({"vehicles": ["nobody"]}, 404),
+        ({}, 400),
+        ({"vehicles": [CARS[0]], "sql": "SELECT 1"}, 400),
+        ({"sql": "SELECT 1 AS one"}, 400),
+        ({"sql": "SELECT 'nobody' AS vehicle"}, 200),
+        ({"condition": "Vehicle.Speed > 80 degrees"}, 400),
+        ({"condition": "Vehicle.Speed > 80 km/h for at least 2 s"}, 400),
+    ):
+        assert api.post("/v1/plans/targets", json=asked, timeout=30).status_code == status, asked
+
+
+@pytest.mark.parametrize("state", ["queued", "rejected", "done"])
+def test_where_plans_stand_on_a_car(api: httpx.Client, zone: Zone, state: Any) -> None:
+    (made,) = api.post("/v1/plans", json={"document": TEXT}).json()["plans"]
+    parameters = orjson.dumps({"plan": made["digest"]}).decode()
+    at = datetime.now(UTC)
+    known = ("fleet", "00", state, "full" if state == "rejected" else None, at, at)
+    order = Order("o1", "given", "default", CARS[0], "plan-take", parameters, *known)
+    zone.records.orders.add(Given("given", b"{}", "[]", at), [order], "person:fred")
+    (shown,) = api.get(f"/v1/vehicles/{CARS[0]}/plans").json()["plans"]
+    assert shown["state"] == {"queued": "waiting", "rejected": "refused", "done": "active"}[state]
+    assert (shown["name"], shown["reason"], shown["budget_bytes"]) == ("fast", order.reason, 1_000_000)
+    row = json.dumps({"fast": [1, 3, 4000, 10, 20], "odd": "no", "other": [7, 0, 0, 0, 0]})
+    zone.twin.put(CARS[0], SAID, Last(row, MOMENT_US, "measured"))
+    said = api.get(f"/v1/vehicles/{CARS[0]}/plans").json()
+    assert said["said_at"] == "2026-03-01T12:00:00Z"
+    fast, other = said["plans"]
+    assert (fast["fired"], fast["bytes_today"], fast["cut"], fast["waiting_bytes"]) == (3, 4000, 10, 20)
+    assert fast["state"] == ("waiting" if state == "queued" else "active")
+    assert (other["name"], other["version"], other["digest"], other["state"]) == ("other", 7, None, "active")
+    assert api.get("/v1/vehicles/nobody/plans").status_code == 404
