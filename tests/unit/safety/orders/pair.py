@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from carcloud.errors import InputError
 from carcloud.onboard.journal import Journal
 from carcloud.onboard.orders import Orders
+from carcloud.onboard.plans import Plans
 from carcloud.safety.identity import Authority
 from carcloud.safety.orders.authorisation import Signature, draft, sign
 from carcloud.safety.orders.keys import OrderKeys, certify
@@ -77,7 +78,7 @@ class Pair:
         self.keys[name] = key
         return key
 
-    def car(self, vehicle: str, body: Body | None) -> Orders:
+    def car(self, vehicle: str, body: Body | None, plans: Plans | None = None) -> Orders:
         """Enrol a car, or start it anew."""
         place = self.folder / "cars" / vehicle
         if not place.exists():
@@ -89,7 +90,7 @@ class Pair:
             (place / "ca.pem").write_bytes(self.authority.server_trust.read_bytes())
             card = {"id": vehicle, "tenant": self.tenant, "mqtt": {"host": "localhost", "port": 1}}
             (place / "vehicle.json").write_text(json.dumps(card))
-        return Orders(place, Journal(place / "journal"), body, self.clock, self.clock)
+        return Orders(place, Journal(place / "journal"), body, self.clock, self.clock, plans)
 
     def authorise(
         self,
