@@ -56,7 +56,8 @@ class Listen:
     """Where the zone listens. A port of 0 is any free one. `host` is for cars; the API stays on `api_host`.
 
     `names`: host names and addresses in the server certificate, by which cars may call the zone. `claims`: the door
-    at which cars without a certificate join. `tls`: the oldest TLS that cars may speak, "1.2" or "1.3".
+    at which cars without a certificate join. `kuksa`: the gRPC door to the twin, where its extra is installed; it is on
+    `api_host`, as the API is. `tls`: the oldest TLS that cars may speak, "1.2" or "1.3".
     """
 
     api_host: str = "127.0.0.1"
@@ -66,6 +67,7 @@ class Listen:
     https: int = 8443
     claims: int = 8444
     nats: int = 14222
+    kuksa: int = 55555
     tls: str = "1.3"
     names: tuple[str, ...] = ("localhost", "127.0.0.1")
 

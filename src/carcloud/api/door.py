@@ -11,7 +11,6 @@
 
 import asyncio
 import hashlib
-import hmac
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
@@ -22,13 +21,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from carcloud.api.bearers import Bearers
 from carcloud.api.errors import VISS, answer_of
 from carcloud.api.lasting import ending
 from carcloud.api.ports import Access
 from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError
 from carcloud.safety.people.accounts import SESSION_LASTS, Accounts, SignedIn, StrangerError
 from carcloud.safety.people.caller import Caller
-from carcloud.safety.people.secrets import TOKEN_PREFIX
 
 BODY_TIMEOUT_S = 10.0
 LIMIT_BODY_BYTES = 1_000_000
@@ -66,7 +65,7 @@ class Door:
 
     def __init__(self, app: ASGIApp, access: Access, accounts: Accounts) -> None:
         self._app, self._access, self._accounts = app, access, accounts
-        self._machine = Caller("token:machine", "the zone's own token", frozenset({"operator"}), access.tenant)
+        self._bearers = Bearers(access, accounts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or refuse it."""
@@ -86,7 +85,7 @@ class Door:
             return
         receive = _limited(receive)
         caller = scope.get("state", {}).get("caller")
-        if caller not in (None, self._machine) and scope["method"] in READING:
+        if caller not in (None, self._bearers.machine) and scope["method"] in READING:
             receive, send = ending(receive, send, lambda: self._still(scope, caller))
         await self._app(scope, receive, send)
 
@@ -105,7 +104,7 @@ class Door:
             state["caller"], _ = caller, _ = await self._who(headers, secret)
             if caller is None and "authorization" in headers:
                 raise StrangerError("The access token is invalid.", "Connect with a valid one.")
-            state["still"], state["by_token"] = lambda: self._still(scope, caller), self._by_bearer
+            state["still"], state["by_token"] = lambda: self._still(scope, caller), self._bearers.caller
         except CarcloudError as error:
             await socket.send_denial_response(answer_of(scope["path"], error))
             return
@@ -152,20 +151,13 @@ class Door:
         """Return who calls, and their session where it is a person."""
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return await self._by_bearer(bearer.strip()), None
+            return await self._bearers.caller(bearer.strip()), None
         held = await run_in_threadpool(self._accounts.by_session, secret) if secret else None
         return (held.caller if held else None), held
 
     async def _still(self, scope: Scope, caller: Caller | None) -> bool:
         """Tell whether who called is still let in, and still the same."""
         return (await self._who(Headers(scope=scope), scope["state"]["secret"]))[0] == caller
-
-    async def _by_bearer(self, token: str) -> Caller | None:
-        if hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._access.token.encode()):
-            return self._machine
-        if not token.startswith(TOKEN_PREFIX):
-            return None
-        return await run_in_threadpool(self._accounts.by_token, token)
 
     async def _welcome(self, scope: Scope, headers: Headers) -> Response | None:
         """Sign in by a one-time link, and take it out of the address."""

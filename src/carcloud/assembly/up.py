@@ -8,6 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -36,10 +37,10 @@ REPORT_EVERY_S = 5.0
 ANSWER_FIRST_S = 0.5
 PROCESSES = (
     *("order-signer", "orders", "signer", "witness", "audit", "governor"),
-    *("gateway", "twin", "lake", "api", "replicas", "gbt32960"),
+    *("gateway", "twin", "lake", "api", "replicas", "gbt32960", "kuksa"),
 )
 
-OBEYING = ("governor", "twin", "lake", "api")
+OBEYING = ("governor", "twin", "lake", "api", "kuksa")
 """What reads the governance when it starts, and is started anew under a changed one."""
 
 
@@ -80,6 +81,9 @@ async def up(
             if name == "replicas" and not flows_in_force(folder).replicas:
                 continue
             if name == "gbt32960" and not settings.gbt32960.on:
+                continue
+            if name == "kuksa" and find_spec("kuksa") is None:
+                said("The kuksa door stays closed: what it needs comes with carcloud[kuksa].")
                 continue
             count = settings.gateways if name == "gateway" else 1
             for number in range(1, count + 1):

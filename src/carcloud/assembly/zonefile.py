@@ -17,7 +17,7 @@ from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.safety.keys import read_or_make_key, write_file
 from carcloud.settings import Folder, Settings
 
-PORTS = ("api", "mqtt", "https", "claims", "nats")
+PORTS = ("api", "mqtt", "https", "claims", "nats", "kuksa")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class ZoneFile:
     passwords: dict[str, str]
     gbt32960: int = 0
     gbt32960_tls: int = 0
+    kuksa: int = 0
 
     @property
     def url(self) -> str:
@@ -68,7 +69,7 @@ class ZoneFile:
 def new_zone_file(settings: Settings, folder: Folder, *, free_ports: bool) -> ZoneFile:
     """Choose ports, make passwords, and read or make the API's token."""
     listen = settings.listen
-    hosts = dict.fromkeys(PORTS, listen.host) | {"api": listen.api_host, "nats": "127.0.0.1"}
+    hosts = dict.fromkeys(PORTS, listen.host) | {"api": listen.api_host, "kuksa": listen.api_host, "nats": "127.0.0.1"}
     ports = {name: _port(hosts[name], 0 if free_ports else getattr(listen, name), f"listen.{name}") for name in PORTS}
     terminals = {
         "gbt32960": _optional_port(listen.host, settings.gbt32960.port, "gbt32960.port", free_ports),

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import uvicorn
 
 from carcloud.api.app import create_app
@@ -29,6 +26,7 @@ from carcloud.assembly.reports import facts_of
 from carcloud.assembly.serving import QuietServer
 from carcloud.assembly.shares import Shares
 from carcloud.assembly.status import ZoneStatus
+from carcloud.assembly.typed import TypedTwin, catalogues_of
 from carcloud.assembly.zone import zone_object
 from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
@@ -38,12 +36,10 @@ from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.identity import Trust
 from carcloud.safety.people.reception import Reception
 from carcloud.safety.seal import Seals
-from carcloud.safety.tenants import seen_by
 from carcloud.settings import LABORATORY, catalogue_in_force, load_policies, own_signals_in_force
 from carcloud.stream import subjects
 from carcloud.stream.quarantine import Quarantine
 from carcloud.twin.reader import TwinReader
-from carcloud.twin.values import Change, Last, Presence
 from carcloud.vehicle.catalogue import Catalogue
 
 LOOK_EVERY_S = 3.0
@@ -56,7 +52,7 @@ async def run(context: Context) -> None:
     catalogue = catalogue_in_force(settings, context.folder)
     shares = Shares(records)
     await cloud.listen(subjects.TENANT, shares.changed)
-    catalogues = _catalogues(catalogue, own_signals_in_force(context.folder))
+    catalogues = catalogues_of(catalogue, own_signals_in_force(context.folder))
     status, history = ZoneStatus(settings, records, personal=governance.name != LABORATORY), History()
     await status.listen(cloud)
     quarantine = Quarantine(records, Seals(context.folder.keys, settings.tenant))
@@ -66,7 +62,7 @@ async def run(context: Context) -> None:
         zone=settings.zone,
         status=status,
         history=history,
-        twin=_TypedTwin(TwinReader(cloud), catalogue),
+        twin=TypedTwin(TwinReader(cloud), catalogue),
         records=records,
         lake=lake,
         catalogue=catalogues,
@@ -122,52 +118,6 @@ async def run(context: Context) -> None:
 
     works = [QuietServer(config).serve(), remember(), watch_border()]
     await together(*works, tell(cloud, context.name, lambda: dict(numbers)))
-
-
-class _TypedTwin:
-    """The twin's values as the catalogue types them: booleans, integers, lists."""
-
-    def __init__(self, twin: TwinReader, catalogue: Catalogue) -> None:
-        self._twin, self._catalogue = twin, catalogue
-
-    async def get(self, vehicle: str, paths: Sequence[str] | None) -> Mapping[str, Last]:
-        found = await self._twin.get(vehicle, paths)
-        return {path: self._typed(path, last) for path, last in found.items()}
-
-    async def fleet(self, tenant: str, paths: Sequence[str], limit: int) -> Mapping[str, Sequence[Last | None]]:
-        found = await self._twin.fleet(tenant, paths, limit)
-        return {
-            vehicle: [last and self._typed(path, last) for path, last in zip(paths, values, strict=True)]
-            for vehicle, values in found.items()
-        }
-
-    def columns(self, tenant: str, paths: Sequence[str]) -> AsyncGenerator[pa.Table, None]:
-        return self._twin.columns(tenant, paths)
-
-    async def presence(self, vehicles: Sequence[str]) -> Mapping[str, Presence]:
-        return await self._twin.presence(vehicles)
-
-    async def watch(
-        self, tenant: str, vehicles: Collection[str] | None, paths: Collection[str] | None
-    ) -> AsyncGenerator[Change, None]:
-        async with contextlib.aclosing(self._twin.watch(tenant, vehicles, paths)) as changes:
-            async for change in changes:
-                yield Change(change.vehicle, {path: self._typed(path, last) for path, last in change.signals.items()})
-
-    def _typed(self, path: str, last: Last) -> Last:
-        signal = self._catalogue.get(path)
-        if signal is None:
-            return last
-        if isinstance(last.value, str):
-            return replace(last, value=json.loads(last.value)) if signal.type.endswith("[]") else last
-        if signal.type == "boolean":
-            return replace(last, value=bool(last.value))
-        return replace(last, value=int(last.value)) if "int" in signal.type and isinstance(last.value, float) else last
-
-
-def _catalogues(zone: Catalogue, whose: Mapping[str, frozenset[str]]) -> Callable[..., Catalogue]:
-    """Return what gives the zone's catalogue, or a tenant's."""
-    return lru_cache(1024)(lambda tenant=None: zone if tenant is None else seen_by(zone, whose, tenant))
 
 
 def _signal_rows(catalogues: Callable[..., Catalogue]) -> Callable[[str], list[dict[str, Any]]]:
