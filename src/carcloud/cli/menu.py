@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "drive": ("drive", "Be a car, or a fleet: send a recording or a live bus to a zone."),
     "simulate": ("drive", "Be a fleet of simulated electric cars until Ctrl-C."),
     "order": ("orders", "Tell cars to do something, under your own signature."),
+    "plan": ("plans", "What cars collect: tried on history, then deployed."),
     "operator": ("operator", "Whose signatures count when cars are ordered about."),
     "order-signer": ("operator", "Run the order signer as a user of its own until Ctrl-C."),
     "sql": ("lake", "Ask the lake; the answer is a table."),
