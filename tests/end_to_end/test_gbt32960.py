@@ -1,6 +1,7 @@
 """Terminals of GB/T 32960 through a whole zone: both editions, TCP and TLS, to the lake; and what goes wrong."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -8,13 +9,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from carcloud.backends.records import Vehicle
 from carcloud.gateway.gbt32960.terminals import add_platform, add_terminal
 from carcloud.safety.identity import Trust
-from carcloud.vehicle.gbt32960.forms import Answer, Parameters, Query, TimeSync
-from carcloud.vehicle.gbt32960.frames import AnswerCode, Command, Edition
+from carcloud.vehicle.gbt32960.forms import (
+    Activation,
+    ActivationAnswer,
+    Answer,
+    KeyExchange,
+    Parameters,
+    Query,
+    Report,
+    Signature,
+    TimeSync,
+)
+from carcloud.vehicle.gbt32960.frames import AnswerCode, Command, Edition, Encryption, encode
 from carcloud.vehicle.gbt32960.messages import read
+from carcloud.vehicle.gbt32960.sealing import Keys, seal
+from carcloud.vehicle.gbt32960.signature import ECC, key_bytes, signer
 from carcloud.vehicle.gbt32960.times import read_time
 from carcloud.vehicle.gbt32960.units import Unit
 from carcloud.vehicle.gbt32960.writing import write
@@ -165,6 +180,37 @@ def test_a_terminal_is_asked_for_its_parameters_and_danger_takes_two_people(zone
     gone = carcloud("gbt32960", "query", car.id, "--data", str(zone.data))
     assert gone.returncode == 1
     assert "is not connected" in gone.stderr
+
+
+def test_a_terminal_of_2025_activates_once_signs_and_seals_what_it_reports(zone: RunningZone) -> None:
+    car, at = added(zone, 36), this_second()
+    mine, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    said = Report(car.vin, at, (vehicle(E2025),))
+    with Terminal(zone.file.gbt32960, E2025) as terminal:
+        for key, chip, done in ((mine, "CHIP000000000001", 1), (mine, "CHIP000000000001", 1), (other, "CHIP2", 2)):
+            activation = Activation(car.vin, at, chip, key_bytes(key.public_key()), car.vin, Signature(ECC, b""))
+            terminal.socket.sendall(encode(write(activation, E2025, signer(key))))
+            told = read(terminal.answer())
+            assert isinstance(told, ActivationAnswer)
+            assert told.result == done
+        assert terminal.log_in(car.vin, at) == OK
+        for key, code in ((mine, OK), (other, AnswerCode.SIGNATURE)):
+            terminal.socket.sendall(encode(write(said, E2025, signer(key))))
+            assert terminal.answer().answer == code
+        pem = carcloud("gbt32960", "key", "--data", str(zone.data)).stdout.encode()
+        door = load_pem_public_key(pem)
+        assert isinstance(door, rsa.RSAPublicKey)
+        secret = os.urandom(16)
+        sealed = door.encrypt(secret, padding.PKCS1v15())
+        exchange = KeyExchange(car.vin, Encryption.AES128, sealed, at - timedelta(days=1), at + timedelta(days=1))
+        assert terminal.ask(exchange) == OK
+        for key_bytes_, code in ((secret, OK), (os.urandom(16), AnswerCode.DECRYPTION)):
+            frame = write(Report(car.vin, at - timedelta(hours=1), (vehicle(E2025),)), E2025, signer(mine))
+            terminal.socket.sendall(encode(seal(frame, Encryption.AES128, Keys(aes128=key_bytes_))))
+            assert terminal.answer().answer == code
+    until(lambda: zone.lake_is_level(), "the lake is behind")
+    query = "select count(*) from samples where vehicle = $v and signal = 'Vehicle.Speed'"
+    assert zone.sql(query, v=car.id) == [[2]]
 
 
 @dataclass

@@ -22,6 +22,7 @@ from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.terminal import harmless
 from carcloud.errors import FAMILIES, CarcloudError, InputError, TryLaterError
 from carcloud.gateway.gbt32960.downwards import CONTROLS, is_dangerous, names_in
+from carcloud.gateway.gbt32960.proofs import public_half
 from carcloud.gateway.gbt32960.terminals import add_platform, add_terminal, remove_platform, remove_terminal
 from carcloud.safety.people.approvals import Approvals
 from carcloud.safety.people.caller import Caller
@@ -87,6 +88,12 @@ def terminal_sessions(data: Data = DATA, config: Config = None, tenant: OfTenant
     for what in ("faults", "refused"):
         for cause, count in sorted(found[what].items()):
             typer.echo(f"{what}  {count:8}  {cause}")
+
+
+@gbt32960.command("key")
+def door_key(data: Data = DATA) -> None:
+    """Print the public key for which terminals may seal payloads and keys."""
+    typer.echo(public_half(Folder(data).existing().keys), nl=False)
 
 
 @gbt32960.command("query")

@@ -131,7 +131,7 @@ def test_a_platforms_connection_carries_many_and_logs_in_whom_it_reports_of() ->
     one = session()
     (act,) = one.take(bytes_of(PlatformLogin("PLATFORM", AT, 1, "authority", "secret")), 100.0)
     assert isinstance(act, AdmitPlatform)
-    assert answers(one.admitted()) == [(Command.PLATFORM_LOGIN, AnswerCode.OK)]
+    assert answers(one.admitted("authority")) == [(Command.PLATFORM_LOGIN, AnswerCode.OK)]
     assert one.platform == "authority"
     for vin in (VIN, OTHER):
         (act,) = one.take(report(vin), 100.0)
@@ -146,7 +146,7 @@ def test_a_platforms_connection_carries_many_and_logs_in_whom_it_reports_of() ->
 def test_a_car_that_a_platform_may_not_bring_does_not_end_the_platforms_connection() -> None:
     one = session()
     one.take(bytes_of(PlatformLogin("PLATFORM", AT, 1, "authority", "secret")), 100.0)
-    one.admitted()
+    one.admitted("authority")
     for _ in range(10):
         one.take(report(), 100.0)
         acts = one.refused(AnswerCode.UNKNOWN, "unknown_vin")

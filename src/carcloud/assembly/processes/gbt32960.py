@@ -23,11 +23,13 @@ from carcloud.gateway.gbt32960.delivery import Delivery
 from carcloud.gateway.gbt32960.door import Door
 from carcloud.gateway.gbt32960.downwards import asked
 from carcloud.gateway.gbt32960.numbers import Numbers
+from carcloud.gateway.gbt32960.proofs import own_key
 from carcloud.gateway.gbt32960.standing import standing
 from carcloud.gateway.https import ssl_context
 from carcloud.safety.identity import Trust
 from carcloud.stream import subjects
 from carcloud.vehicle.gbt32960.mapping import table
+from carcloud.vehicle.gbt32960.sealing import Keys
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +43,8 @@ async def run(context: Context) -> None:
     records, settings = records_of(context), context.settings.gbt32960
     numbers = Numbers(context.folder.terminals)
     delivery = Delivery(vehicles, numbers, table())
-    door = Door(settings, Admission(records), delivery, Gate(records))
+    keys = Keys(rsa_own=own_key(context.folder.keys))
+    door = Door(settings, Admission(records), delivery, Gate(records), keys)
     await asyncio.to_thread(_forget_erased, records, numbers)
     await _listen_to_changes(cloud, records, door)
 
@@ -144,7 +147,7 @@ def _numbers(door: Door) -> dict[str, Any]:
     tenants = Counter(car.tenant for _, car in door.cars.values())
     gbt32960 = {
         "connections": len(door.connections),
-        "frames": door.frames,
+        "frames": door.taking.frames,
         "batches": door.delivery.batches,
         "repeated": door.delivery.repeated,
         "waiting_rows": door.delivery.rows,

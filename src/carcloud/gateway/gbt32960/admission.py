@@ -13,11 +13,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TypeVar
 
-from carcloud.backends.records import Records
+from carcloud.backends.records import Entry, Records, Vehicle
 from carcloud.backends.records.terminals import Platform, Terminal
 from carcloud.errors import CarcloudError, TryLaterError
+from carcloud.gateway.gbt32960.proofs import Proof
 from carcloud.safety.people.passwords import fits
 from carcloud.vehicle.gbt32960.frames import AnswerCode
 
@@ -93,6 +95,20 @@ class Admission:
             )
 
         return await asyncio.to_thread(look)
+
+    async def activate(self, vehicle: Vehicle, proof: Proof) -> bool:
+        """Keep what a terminal activated with; tell whether it is its own. What cannot be decided is not."""
+        entry = Entry(f"vehicle:{vehicle.id}", "activateTerminal", f"vehicle:{vehicle.id}", tenant=vehicle.tenant)
+
+        def keep() -> bool:
+            return self._records.terminals.activate(vehicle.id, proof.chip, proof.kept, datetime.now(UTC), entry)
+
+        try:
+            return await self._asked(keep)
+        except Refused:
+            return False
+        finally:
+            self.forget()
 
     def bar(self, vehicle: str, seconds: float) -> None:
         """Keep a vehicle out for a while."""

@@ -10,22 +10,36 @@ from typing import Any
 from carcloud.backends.records.terminals import Terminal
 from carcloud.gateway.gbt32960.delivery import Lane
 from carcloud.vehicle.gbt32960.frames import Edition, Frame
+from carcloud.vehicle.gbt32960.sealing import Keys
+from carcloud.vehicle.gbt32960.signature import PublicKey
 
 
 @dataclass
 class Car:
-    """One logged-in car. Times are seconds since 1970 UTC. `asked`: what was sent down and is not answered yet."""
+    """One logged-in car. Times are seconds since 1970 UTC.
+
+    `keys` open what it seals, `key` verifies what it signs. `counted`: the faults of its connection. `asked`: what was
+    sent down and is not answered yet.
+    """
 
     terminal: Terminal
     vin: str
     edition: Edition
     lane: Lane
     since: float
+    keys: Keys
+    key: PublicKey | None = None
     platform: str | None = None
     frames: int = 0
     last_at: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
+    counted: Counter[str] = field(default_factory=Counter)
     asked: dict[int, asyncio.Future[Frame]] = field(default_factory=dict)
+
+    def count(self, cause: str, many: int = 1) -> None:
+        """Count faults, of the car and of its connection."""
+        self.faults[cause] += many
+        self.counted[cause] += many
 
     @property
     def vehicle(self) -> str:

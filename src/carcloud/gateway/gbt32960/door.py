@@ -11,7 +11,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections import Counter
@@ -25,7 +24,7 @@ from carcloud.gateway.gate import Gate
 from carcloud.gateway.gbt32960.admission import Admission, Refused
 from carcloud.gateway.gbt32960.car import Car
 from carcloud.gateway.gbt32960.delivery import Delivery
-from carcloud.gateway.gbt32960.numbers import DIGEST_BYTES
+from carcloud.gateway.gbt32960.proofs import key_of
 from carcloud.gateway.gbt32960.session import (
     Act,
     Admit,
@@ -40,11 +39,14 @@ from carcloud.gateway.gbt32960.session import (
     code_of,
 )
 from carcloud.gateway.gbt32960.settings import Gbt32960Settings
-from carcloud.vehicle.gbt32960.forms import Login, PlatformLogin, Report
-from carcloud.vehicle.gbt32960.frames import AnswerCode, Cause, Command, Fault, Frame
+from carcloud.gateway.gbt32960.taking import Taking, cause_of, said
+from carcloud.vehicle.gbt32960.forms import (
+    Login,
+    PlatformLogin,
+)
+from carcloud.vehicle.gbt32960.frames import AnswerCode, Command, Frame
 from carcloud.vehicle.gbt32960.frames import encode as encode_frame
-from carcloud.vehicle.gbt32960.mapping import samples
-from carcloud.vehicle.gbt32960.messages import read
+from carcloud.vehicle.gbt32960.sealing import Keys
 from carcloud.vehicle.gbt32960.times import write_time
 
 log = logging.getLogger(__name__)
@@ -57,15 +59,16 @@ FLOOD_S = 30.0
 
 
 class Door:
-    """All connections. `gate` knows cars' certificates."""
+    """All connections. `gate` knows cars' certificates; `keys` open what is sealed for the door."""
 
-    def __init__(self, settings: Gbt32960Settings, admission: Admission, delivery: Delivery, gate: Gate) -> None:
+    def __init__(
+        self, settings: Gbt32960Settings, admission: Admission, delivery: Delivery, gate: Gate, keys: Keys
+    ) -> None:
         self.settings, self.admission, self.delivery = settings, admission, delivery
-        self.gate = gate
+        self.gate, self.taking = gate, Taking(settings, admission, delivery, keys)
         self.connections: set[Connection] = set()
         self.cars: dict[str, tuple[Connection, Car]] = {}
         self.ended: Counter[str] = Counter()
-        self.frames = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._coming: set[str] = set()
 
@@ -102,7 +105,9 @@ class Door:
             raise Refused(AnswerCode.ERROR, "not_ready") from None
         finally:
             self._coming.discard(vehicle)
-        car = Car(terminal, frame.vin, frame.edition, lane, time.time(), session.platform)
+        key = key_of(terminal.key)
+        car = Car(terminal, frame.vin, frame.edition, lane, time.time(), self.taking.keys, key, session.platform)
+        car.counted = session.faults
         if connection.closed:
             self.delivery.leave(lane)
             raise Refused(AnswerCode.ERROR, "gone")
@@ -268,8 +273,8 @@ class Connection(asyncio.Protocol):
 
     async def _admit(self, frame: Frame) -> None:
         try:
-            if frame.command == Command.LOGIN and not isinstance(message := read(frame), Login):
-                raise Refused(code_of(_cause(message), frame.edition), _cause(message))
+            if frame.command == Command.LOGIN and not isinstance(message := said(frame, self.door.taking.keys), Login):
+                raise Refused(code_of(cause_of(message), frame.edition), cause_of(message))
             await self.door.log_in(self, frame)
         except Refused as refused:
             self._do(self.session.refused(refused.code, refused.cause))
@@ -277,16 +282,16 @@ class Connection(asyncio.Protocol):
             self._do(self.session.admitted())
 
     async def _admit_platform(self, frame: Frame) -> None:
-        message = read(frame)
+        message = said(frame, self.door.taking.keys)
         try:
             if not isinstance(message, PlatformLogin):
-                raise Refused(code_of(_cause(message), frame.edition), _cause(message))
+                raise Refused(code_of(cause_of(message), frame.edition), cause_of(message))
             found = await self.door.admission.platform(message.user, message.password, self.address)
         except Refused as refused:
             self._do(self.session.refused(refused.code, refused.cause))
         else:
             self.tenant = found.tenant
-            self._do(self.session.admitted())
+            self._do(self.session.admitted(found.name))
 
     async def check_certificate(self, terminal: Terminal) -> None:
         """Refuse a car that comes with another's certificate; a platform's connection carries many."""
@@ -308,37 +313,17 @@ class Connection(asyncio.Protocol):
             return
         car.last_at, car.edition = time.time(), frame.edition
         car.frames += 1
-        if frame.command in (Command.LIVE, Command.RESENT):
-            self._report(car, frame)
-        else:
-            self._wrong(car, frame, Cause.UNSUPPORTED)
-
-    def _report(self, car: Car, frame: Frame) -> None:
-        """Take a report in, to be answered when it is durable."""
-        message = read(frame)
-        if not isinstance(message, Report):
-            self._wrong(car, frame, _cause(message))
+        if frame.command == Command.ACTIVATION:
+            self.door.start(self._activate(car, frame))
             return
-        code = AnswerCode.OK
-        if message.fault is not None:
-            car.faults[message.fault.cause] += 1
-            self.session.faults[message.fault.cause] += 1
-            code = code_of(message.fault.cause, frame.edition)
-        said = answer(frame, code)
+        taking = self.door.taking
+        take = taking.report if frame.command in (Command.LIVE, Command.RESENT) else taking.key
+        if (cause := take(car, frame, self.send)) is not None:
+            self._wrong(car, frame, cause)
 
-        def done(durable: bool) -> None:
-            if durable:
-                self.door.frames += 1
-                self.send(said)
-
-        digest = hashlib.blake2b(frame.payload, digest_size=DIGEST_BYTES).digest()
-        said_of = samples(message, frame.edition)
-        if said_of.left:
-            car.faults["no_signal"] += sum(said_of.left.values())
-            self.session.faults["no_signal"] += sum(said_of.left.values())
-        if not self.door.delivery.take(car.lane, digest, (said_of.time_us, said_of.rows), done):
-            self.session.faults["no_room"] += 1
-            car.faults["no_room"] += 1
+    async def _activate(self, car: Car, frame: Frame) -> None:
+        if (cause := await self.door.taking.activation(car, frame, self.send)) is not None:
+            self._wrong(car, frame, cause)
 
     def _wrong(self, car: Car, frame: Frame, cause: str) -> None:
         car.faults[cause] += 1
@@ -378,7 +363,3 @@ class Connection(asyncio.Protocol):
             return waiting.result() if waiting.done() and not waiting.cancelled() else None
         finally:
             car.asked.pop(frame.command, None)
-
-
-def _cause(message: object) -> str:
-    return str(message.cause) if isinstance(message, Fault) else str(Cause.STRUCTURE)

@@ -2,7 +2,8 @@
 
 Rules:
 * Before anything else a connection logs in: a terminal by its VIN, or a platform by name and password. A terminal's
-  connection carries its own VIN only. A platform's carries many; what it reports of a car logs that car in.
+  connection carries its own VIN only. A platform's carries many; what it reports of a car logs that car in. So does an
+  activation, which comes before a terminal's first login.
 * Frames are taken in their order: while a login is looked up, what came behind it waits. What waits is bounded.
 * What cannot be read is counted by cause, and answered where its header could be read: 02, and in the edition of 2025
   05 for a signature, 06 for a structure, 07 for an encryption. The rest of the connection goes on.
@@ -149,13 +150,13 @@ class Session:
             if isinstance(fault, Fault):
                 self.faults[fault.cause] += 1
 
-    def admitted(self) -> list[Act]:
-        """The car or platform that asked may come in: answer it, and go on with what came meanwhile."""
+    def admitted(self, platform: str = "") -> list[Act]:
+        """Who asked may come in, a platform under this name: answer, and go on with what came meanwhile."""
         frame, self._asking = self._asking, None
         if frame is None:
             return []
         if frame.command == Command.PLATFORM_LOGIN:
-            self.platform = frame.payload[8:20].decode("ascii", "replace").rstrip("\0 ")
+            self.platform = platform
             acts: list[Act] = [Send(answer(frame, AnswerCode.OK))]
         else:
             self.cars.add(frame.vin)
@@ -202,6 +203,8 @@ class Session:
             return self._login(frame)
         if command == Command.PLATFORM_LOGIN:
             return self._ask(frame, AdmitPlatform) if not self.logged_in else self._odd(frame, "second_login")
+        if command == Command.ACTIVATION and not self.logged_in:
+            return self._ask(frame, Admit)
         if not self.logged_in:
             return self._odd(frame, "not_logged_in")
         if command in (Command.HEARTBEAT, Command.TIME_SYNC):
