@@ -71,7 +71,7 @@ def conversion(source: str, target: str) -> tuple[float, float]:
         if _is_angle(start) != _is_angle(end):
             raise pint.DimensionalityError(start, end)
         zero, one = (quantity(Decimal(n), start).to(end).magnitude for n in (0, 1))
-    except pint.DimensionalityError:
+    except (pint.PintError, ArithmeticError, TypeError):
         do = "State the unit the source really has, or another signal."
         raise InputError(f"{source!r} cannot be turned into {target!r}.", do) from None
     return float((one - zero) * _hundreds(source) / _hundreds(target)), float(zero)
@@ -81,11 +81,15 @@ def conversion(source: str, target: str) -> tuple[float, float]:
 def root(name: str) -> tuple[Decimal, Decimal, tuple[tuple[str, int], ...]]:
     """Return how a unit lies to the base units: value * scale + zero is in them; and which they are, with powers.
 
-    An angle's base is the radian. Raise InputError for what is no unit.
+    An angle's base is the radian. Raise InputError for what is no unit, or none of a linear scale (dBm).
     """
     unit = _unit(name)
-    scale, base = _registry().get_root_units(unit)
-    zero = _registry().Quantity(Decimal(0), unit).to(base).magnitude
+    try:
+        scale, base = _registry().get_root_units(unit)
+        zero = _registry().Quantity(Decimal(0), unit).to(base).magnitude
+    except (pint.PintError, ArithmeticError, TypeError, ValueError):
+        do = "Use one of a linear scale, such as km/h, degrees, Celsius or percent."
+        raise InputError(f"{name!r} cannot be worked with.", do) from None
     dimension = sorted((str(part), int(power)) for part, power in dict(base._units).items())
     return Decimal(scale) * _hundreds(name), Decimal(zero), tuple(dimension)
 

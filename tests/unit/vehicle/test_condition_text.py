@@ -23,9 +23,11 @@ CATALOGUE = Catalogue(
         Signal("Car.Gear", "string", allowed=("P", "R", "D")),
         Signal("Car.Name", "string"),
         Signal("Car.Faults", "string[]"),
+        Signal("Car.Signal", "float", "dBm"),
     ]
 )
 SPEED, MEAN, WARMTH = tree.Held("Car.Speed"), tree.Held("Car.Mean"), tree.Held("Car.Warmth")
+FIVE_A_SECOND = tree.Arithmetic("*", tree.Number(5.0), tree.Number(1.0))
 MOVES, BRAKES = (tree.Compare("=", tree.Held(f"Car.{name}"), tree.Number(1.0)) for name in ("Moves", "Brakes"))
 
 
@@ -54,6 +56,8 @@ def above(kmh: float) -> tree.Node:
         ("Car.Speed / Car.Mean > 110 %", tree.Compare(">", tree.Arithmetic("/", SPEED, MEAN), tree.Number(3.96))),
         ("Car.Pedal > 10 %", tree.Compare(">", tree.Held("Car.Pedal"), tree.Number(10.0))),
         ("Car.Doors != 4", tree.Compare("!=", tree.Held("Car.Doors"), tree.Number(4.0))),
+        ("Car.Signal > 5 dBm", tree.Compare(">", tree.Held("Car.Signal"), tree.Number(5.0))),
+        ("rate of Car.Signal > 5 Hz * 1 dBm", tree.Compare(">", tree.Rate("Car.Signal"), FIVE_A_SECOND)),
         ("Car.Moves", MOVES),
         ("Car.Moves != true", tree.Compare("!=", tree.Held("Car.Moves"), tree.Number(1.0))),
         ("false = Car.Moves", tree.Compare("=", tree.Held("Car.Moves"), tree.Number(0.0))),
@@ -122,6 +126,12 @@ def test_condition_says_what_it_is_before_any_sample(text: str, initial: bool | 
     [  # `wrong`: what the error points at; `said`: part of what it says or advises
         ("Car.Speed > 50", "50", "50 km/h"),
         ("Car.Speed > 50 m", "50 m", "km/h"),
+        ("Car.Speed > 50 dBm", "50 dBm", "km/h"),
+        ("Car.Signal > 50", "50", "50 dBm"),
+        ("Car.Signal > 50 km", "50 km", "dBm"),
+        ("Car.Speed > 1e300 Mm/s", "1e300 Mm/s", "beyond"),
+        ("Car.Speed > 1e299 m/s and Car.Speed > 5e299 m/s", "5e299 m/s", "beyond"),
+        ("Car.Speed > 5 Np", "Np", "linear"),
         ("Car.Speed > 50 kmh/x", "kmh/x", "no unit"),
         ("Car.Speed + 5 > 50 km/h", "5", "5 km/h"),
         ("Car.Speed * 2 s > 10", "10", "10 m"),

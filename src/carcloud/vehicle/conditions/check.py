@@ -15,15 +15,17 @@ from typing import Any, cast
 
 from lark import Token, Tree
 
+from carcloud.errors import InputError
 from carcloud.vehicle.catalogue import Signal
 from carcloud.vehicle.conditions import tree
 from carcloud.vehicle.conditions.condition import STALE_US, Condition, ConditionError
 from carcloud.vehicle.conditions.initial import initial
-from carcloud.vehicle.conditions.measure import COUNT, Measure, measure
-from carcloud.vehicle.conditions.part import Kind, Part, calculated, like, refuse_unlike, unit_of
+from carcloud.vehicle.conditions.measure import COUNT, Measure, measure, measure_of, opaque
+from carcloud.vehicle.conditions.part import LIMIT_NUMBER, Kind, Part, calculated, like, refuse_unlike
 from carcloud.vehicle.conditions.paths import likely
 
 LIMIT_NODES = 256
+LIMIT_UNIT = 32
 LIMIT_WINDOW_US = 3600 * tree.MICRO
 LIMIT_STALE_US = 30 * 86400 * tree.MICRO
 DURATIONS = {
@@ -249,8 +251,20 @@ class Checker:
         number, unit = cast("list[Token]", what.children)
         at, end = _span(what)
         value = self._decimal(number)
-        of = COUNT if unit is None else unit_of(self.text, cast("int", unit.start_pos), cast("int", unit.end_pos))
+        of = COUNT if unit is None else self._unit(unit)
         return Part(self.text, at, end, Kind.NUMBER, tree.Number(float(value)), 1, of, value)
+
+    def _unit(self, unit: Token) -> Measure:
+        at, name = cast("int", unit.start_pos), str(unit)
+        if len(name) > LIMIT_UNIT:
+            do = f"Names of units are up to {LIMIT_UNIT} characters long."
+            raise ConditionError(f"{name[:LIMIT_UNIT]}… is no unit.", do, at, len(name))
+        try:
+            return measure(name)
+        except InputError as error:
+            if any(signal.unit == name for signal in self.catalogue.values()):
+                return opaque(name)
+            raise ConditionError(error.message, error.do, at, len(name)) from None
 
     def _token(self, token: Token) -> Part:
         at, end = cast("int", token.start_pos), cast("int", token.end_pos)
@@ -269,7 +283,7 @@ class Checker:
             kind = Kind.LIST if signal.type.endswith("[]") else Kind.TEXT
         elif signal.type == "boolean":
             kind = Kind.BOOLEAN
-        unit = measure(signal.unit) if kind is Kind.NUMBER else COUNT
+        unit = measure_of(signal) if kind is Kind.NUMBER else COUNT
         return Part(self.text, at, end, kind, tree.Held(path, signal.is_text), 1, unit, None, path)
 
     def _signal(self, token: Token, does: str) -> Part:
@@ -279,7 +293,7 @@ class Checker:
         return part
 
     def _decimal(self, number: Token) -> Decimal:
-        if abs(float(number)) > 1e300:
+        if abs(float(number)) > LIMIT_NUMBER:
             at, length = cast("int", number.start_pos), len(number)
             raise ConditionError(f"{number[:40]} is too large.", "Numbers go up to 1e300.", at, length)
         return Decimal(str(number))

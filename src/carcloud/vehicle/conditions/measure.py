@@ -15,6 +15,7 @@ from fractions import Fraction
 
 from carcloud.errors import InputError
 from carcloud.vehicle import units
+from carcloud.vehicle.catalogue import Signal
 
 ONE = Decimal(1)
 LIMIT_POWER = 9
@@ -103,6 +104,19 @@ def measure(unit: str | None) -> Measure:
     if any(abs(power) > LIMIT_POWER for _, power in dimension):
         raise InputError(f"{unit!r} is no unit.", f"Powers go up to {LIMIT_POWER}.")
     return Measure(unit, scale, zero, dimension)
+
+
+def measure_of(signal: Signal) -> Measure:
+    """Return what a signal is in. A unit that nobody can work with goes with itself only, like a unit of its own."""
+    try:
+        return measure(signal.unit)
+    except InputError:
+        return opaque(str(signal.unit))
+
+
+def opaque(name: str) -> Measure:
+    """Return a unit that converts into no other."""
+    return Measure(name, dimension=((name, 1),))
 
 
 def _ratio(one: Measure, other: Measure) -> Fraction:

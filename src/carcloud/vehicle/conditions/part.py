@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from carcloud.errors import InputError
 from carcloud.vehicle.conditions.condition import ConditionError
-from carcloud.vehicle.conditions.measure import COUNT, Measure, measure
+from carcloud.vehicle.conditions.measure import COUNT, Measure
 from carcloud.vehicle.conditions.tree import Arithmetic, Node, Number, Scaled
 
-LIMIT_UNIT = 32
+LIMIT_NUMBER = 1e300
 
 
 class Kind(StrEnum):
@@ -53,25 +52,21 @@ class Part:
         return ConditionError(message, do, self.at, self.end - self.at)
 
 
-def unit_of(text: str, at: int, end: int) -> Measure:
-    """Return what a unit measures that stands in the text."""
-    if end - at > LIMIT_UNIT:
-        do = f"Names of units are up to {LIMIT_UNIT} characters long."
-        raise ConditionError(f"{text[at : at + LIMIT_UNIT]}… is no unit.", do, at, end - at)
-    try:
-        return measure(text[at:end])
-    except InputError as error:
-        raise ConditionError(error.message, error.do, at, end - at) from None
-
-
 def like(part: Part, other: Measure, as_difference: bool = False) -> Node:
     """Return a number's node, converted into another unit; without offsets where it is a difference."""
     own = part.measure
     if as_difference:
         own, other = own.difference(), other.difference()
-    if part.literal is not None:
-        return Number(own.convert(part.literal, other))
-    factor, offset = own.into(other)
+    try:
+        factor, offset = own.into(other)
+        number = None if part.literal is None else own.convert(part.literal, other)
+    except OverflowError:
+        factor, offset, number = 0.0, 0.0, None
+    if factor == 0 or abs(number or 0.0) > LIMIT_NUMBER:
+        do = "Write what is measured in units of a like size."
+        raise part.wrong(f"{part.said} is beyond all numbers in {other.unit}.", do)
+    if number is not None:
+        return Number(number)
     return part.node if (factor, offset) == (1.0, 0.0) else Scaled(part.node, factor, offset)
 
 
