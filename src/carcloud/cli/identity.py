@@ -1,7 +1,8 @@
-"""`carcloud claim`, `join`, `vehicle` and `identity`: the life of a car's identity."""
+"""`carcloud claim`, `join`, `vehicle` and `identity`: the life of a car's identity, and what it is wanted to be."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Annotated
 import typer
 
 from carcloud.assembly.records import open_records
+from carcloud.assembly.typed import TypedTwin
 from carcloud.assembly.zonefile import ZoneFile
+from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.vehicles import tell_changed
-from carcloud.errors import MissingError
+from carcloud.errors import MissingError, TryLaterError
 from carcloud.gateway.claims import CLAIM_HOURS, LIMIT_HOURS, Given, for_car_alone, make_claim
 from carcloud.gateway.claims import rekey as rekey_vehicle
+from carcloud.gateway.desired import desired, sources
 from carcloud.gateway.enrolment import change
 from carcloud.gateway.identities import (
     ZoneIdentity,
@@ -30,11 +34,13 @@ from carcloud.onboard.certificate import join as join_zone
 from carcloud.safety.identity import Trust
 from carcloud.safety.orders.keys import is_certified, orders_folder
 from carcloud.safety.orders.people import People
-from carcloud.settings import Folder, Settings
+from carcloud.settings import Folder, Settings, catalogue_in_force
 from carcloud.stream import subjects
+from carcloud.twin.reader import TwinReader
 from carcloud.vehicle.life import Act
 
 MACHINE = "machine"
+PATIENCE_S = 5.0
 
 Hours = Annotated[int, typer.Option(min=1, max=LIMIT_HOURS, help="How many hours the claim holds.")]
 SerialHash = Annotated[
@@ -42,7 +48,7 @@ SerialHash = Annotated[
 ]
 
 app = typer.Typer()
-vehicle = typer.Typer(no_args_is_help=True, help="Change the state of a car's identity.")
+vehicle = typer.Typer(no_args_is_help=True, help="Change the state of a car's identity; show what it is wanted to be.")
 app.add_typer(vehicle, name="vehicle")
 
 
@@ -95,6 +101,35 @@ def vehicle_release(vehicle: str, data: Data = DATA, config: Config = None) -> N
 def vehicle_retire(vehicle: str, data: Data = DATA, config: Config = None) -> None:
     """End a car's identity for ever: it is scrapped or sold away."""
     _change(vehicle, "retire", data, config)
+
+
+@vehicle.command("desired")
+def vehicle_desired(vehicle: str, data: Data = DATA, config: Config = None, tenant: OfTenant = None) -> None:
+    """Show what a car is wanted to be, what it reports, and whether the two agree."""
+    settings, folder = zone_of(data, config, tenant)
+    zone = ZoneFile.read(folder)
+    with contextlib.closing(open_records(settings, folder)) as records:
+        if records.vehicle(vehicle).tenant != settings.tenant:
+            raise MissingError(f"No vehicle {vehicle!r}.", "List the enrolled ones with `carcloud vehicles`.")
+        orders = records.orders.newest(settings.tenant, vehicle)
+    reported = asyncio.run(_reported(settings, folder, zone, vehicle))
+    for one in desired(orders, reported, datetime.now(UTC)):
+        told = f"  {one.reason}" if one.reason else ""
+        typer.echo(f"{one.path}  wanted {one.wanted}  reported {one.reported}  {one.state}{told}  {one.order}")
+
+
+async def _reported(settings: Settings, folder: Folder, zone: ZoneFile, vehicle: str) -> dict[str, object]:
+    """Return what the running zone's twin knows of the signals that tell what came of settings."""
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            cloud = await Bus.connect(zone.bus("cloud"), "command line")
+    except TimeoutError:
+        raise TryLaterError("The zone does not answer.", "Start it: carcloud up.") from None
+    try:
+        twin = TypedTwin(TwinReader(cloud), catalogue_in_force(settings, folder))
+        return {path: last.value for path, last in (await twin.get(vehicle, sources())).items()}
+    finally:
+        await cloud.close()
 
 
 @vehicle.command("rekey")

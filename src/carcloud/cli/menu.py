@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "vehicles": ("vehicles", "List the cars."),
     "claim": ("identity", "Let a car join: give out a token with which it gets its first certificate, once."),
     "join": ("identity", "Be a car that joins: make a key, and have it certified by a claim."),
-    "vehicle": ("identity", "Change the state of a car's identity."),
+    "vehicle": ("identity", "Change the state of a car's identity; show what it is wanted to be."),
     "identity": (
         "identity",
         "Show who may come in: states, certificates that end soon, clones suspected, claims; of the zone or a car.",

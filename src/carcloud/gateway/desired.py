@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import orjson
 
-from carcloud.backends.records.orders import OPEN, Order
+from carcloud.backends.records.orders import NO_RESULT, OPEN, Order
 from carcloud.vehicle.settable import SETTABLE, Settable, Value
 
 State = Literal["converged", "waiting", "refused", "expired", "failed"]
@@ -75,7 +75,8 @@ def _state(one: Settable, order: Order, wanted: Value, reported: Any, now: datet
     if order.state in _ENDED:
         return _ENDED[order.state], order.reason
     if order.state in OPEN:
-        return ("waiting", None) if now < order.expires_at else ("expired", None)
+        lost = "not_delivered" if order.state == "queued" else NO_RESULT  # as the courier is about to say
+        return ("waiting", None) if now < order.expires_at else ("expired", lost)
     if one.momentary or reported == wanted:
         return "converged", None
     return ("waiting", None) if now < order.expires_at else ("failed", CHANGED)

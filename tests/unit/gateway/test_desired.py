@@ -29,7 +29,8 @@ def order(
     [
         (order("lock", "queued"), False, "waiting", None),
         (order("lock", "accepted"), None, "waiting", None),
-        (order("lock", "queued", left_s=-1), False, "expired", None),
+        (order("lock", "queued", left_s=-1), False, "expired", "not_delivered"),
+        (order("lock", "accepted", left_s=-1), False, "expired", "no_result"),
         (order("lock", "expired", "not_delivered"), True, "expired", "not_delivered"),
         (order("lock", "rejected", "door_open"), False, "refused", "door_open"),
         (order("lock", "failed", "broken"), False, "failed", "broken"),
