@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from carcloud.vehicle import catalogue
-from carcloud.vehicle.conditions import check, incremental, measure, text
+from carcloud.vehicle.conditions import check, incremental, literals, measure, text
 from carcloud.vehicle.conditions.condition import STALE_US, Change, ConditionError, firings
 from carcloud.vehicle.conditions.incremental import Evaluator
 
@@ -50,8 +50,8 @@ def test_limits_on_the_page_are_true() -> None:
     assert rows["characters of a condition"] == f"{text.LIMIT_TEXT:,}"
     assert next(value for name, value in rows.items() if name.startswith("parts")) == str(check.LIMIT_NODES)
     assert rows["depth, and sentences in a row"] == str(text.LIMIT_DEPTH)
-    assert rows["longest window"] == f"{check.LIMIT_WINDOW_US // 3600 // S} h"
-    assert rows["longest time until a value is stale"] == f"{check.LIMIT_STALE_US // 86400 // S} d"
+    assert rows["longest window"] == f"{literals.LIMIT_WINDOW_US // 3600 // S} h"
+    assert rows["longest time until a value is stale"] == f"{literals.LIMIT_STALE_US // 86400 // S} d"
     assert rows["power in a unit"] == str(measure.LIMIT_POWER)
     assert f"without it, {STALE_US // S} s" in PAGE
     assert f"at most {incremental.LIMIT_WAITING:,} samples wait" in PAGE

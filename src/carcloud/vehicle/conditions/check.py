@@ -9,36 +9,21 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, cast
 
-from lark import Token, Tree
+from lark import Token
 
-from carcloud.errors import InputError
 from carcloud.vehicle.catalogue import Signal
 from carcloud.vehicle.conditions import tree
 from carcloud.vehicle.conditions.condition import STALE_US, Condition, ConditionError
 from carcloud.vehicle.conditions.initial import initial
-from carcloud.vehicle.conditions.measure import COUNT, Measure, measure, measure_of, opaque
-from carcloud.vehicle.conditions.part import LIMIT_NUMBER, Kind, Part, calculated, like, refuse_unlike
+from carcloud.vehicle.conditions.literals import LIMIT_STALE_US, Sentence, duration, quantity, span
+from carcloud.vehicle.conditions.measure import COUNT, Measure, measure, measure_of
+from carcloud.vehicle.conditions.part import Kind, Part, calculated, like, refuse_unlike
 from carcloud.vehicle.conditions.paths import likely
 
 LIMIT_NODES = 256
-LIMIT_UNIT = 32
-LIMIT_WINDOW_US = 3600 * tree.MICRO
-LIMIT_STALE_US = 30 * 86400 * tree.MICRO
-DURATIONS = {
-    "us": Decimal(1),
-    "µs": Decimal(1),
-    "ms": Decimal(1_000),
-    "s": Decimal(1_000_000),
-    "min": Decimal(60_000_000),
-    "h": Decimal(3_600_000_000),
-    "d": Decimal(86_400_000_000),
-}
-
-Sentence = Tree[Token]
 
 
 def check(text: str, sentence: Sentence, catalogue: Mapping[str, Signal]) -> Condition:
@@ -46,7 +31,7 @@ def check(text: str, sentence: Sentence, catalogue: Mapping[str, Signal]) -> Con
     whole, stale = sentence.children
     checker = Checker(text, catalogue)
     part = checker.truth(whole)
-    stale_us = STALE_US if stale is None else checker.duration(cast("Sentence", stale), LIMIT_STALE_US)
+    stale_us = STALE_US if stale is None else duration(text, cast("Sentence", stale), LIMIT_STALE_US)
     condition = Condition(text, part.node, stale_us, initial(part.node))
     if not condition.paths:
         raise part.wrong("This asks about no signal.", "Name a signal by its path.")
@@ -84,21 +69,6 @@ class Checker:
             return self._token(what)
         return cast("Callable[[Sentence], Part]", getattr(self, f"_{what.data}"))(what)
 
-    def duration(self, what: Sentence, limit_us: int = LIMIT_WINDOW_US) -> int:
-        """Return a duration in microseconds, more than none and at most the limit."""
-        number, unit = cast("list[Token]", what.children)
-        at, end = _span(what)
-        wrong = f"{self.text[at:end]!r} is no duration."
-        if unit is None or unit not in DURATIONS:
-            raise ConditionError(wrong, "Write a number and ms, s, min or h: 2 s, 100 ms, 5 min.", at, end - at)
-        us = self._decimal(number) * DURATIONS[unit]
-        if us != us.to_integral_value() or us <= 0:
-            raise ConditionError(wrong, "The shortest is a microsecond, and it takes whole ones.", at, end - at)
-        if us > limit_us:
-            most = "1 h" if limit_us == LIMIT_WINDOW_US else f"{limit_us // 86400 // tree.MICRO} d"
-            raise ConditionError(f"{self.text[at:end]!r} is too long.", f"Write at most {most}.", at, end - at)
-        return int(us)
-
     # What is true or false.
 
     def _any_of(self, what: Sentence) -> Part:
@@ -122,22 +92,23 @@ class Checker:
         return self._over(what, tree.Falling(x.node), x)
 
     def _always(self, what: Sentence) -> Part:
-        x, us = self.truth(what.children[0]), self.duration(cast("Sentence", what.children[1]))
+        x, us = self.truth(what.children[0]), duration(self.text, cast("Sentence", what.children[1]))
         if isinstance(x.node, tree.Rising | tree.Falling) or (isinstance(x.node, tree.Changed) and x.node.us is None):
             do = "Put what lasts in parentheses, as in: rising (… for at least 2 s)."
             raise x.wrong(f"{x.said} is true for an instant only, never for at least some time.", do)
         return self._over(what, tree.Always(x.node, us), x)
 
     def _near(self, what: Sentence) -> Part:
-        left, duration, right = what.children
+        left, within, right = what.children
         one, other = self.truth(left), self.truth(right)
-        node = tree.near(one.node, other.node, self.duration(cast("Sentence", duration)))
-        return self._over(what, node, one, other, one, other)
+        us = duration(self.text, cast("Sentence", within))
+        return self._over(what, tree.near(one.node, other.node, us), one, other, one, other)
 
     def _then(self, what: Sentence) -> Part:
-        left, right, duration = what.children
+        left, right, within = what.children
         one, other = self.truth(left), self.truth(right)
-        return self._over(what, tree.then(one.node, other.node, self.duration(cast("Sentence", duration))), one, other)
+        us = duration(self.text, cast("Sentence", within))
+        return self._over(what, tree.then(one.node, other.node, us), one, other)
 
     def _known(self, what: Sentence) -> Part:
         x = self.part(what.children[0])
@@ -154,7 +125,7 @@ class Checker:
         node = cast("tree.Number", like(by_part, signal.measure, as_difference=True))
         if node.value <= 0:
             raise by_part.wrong("A change by nothing is none.", "Write how much it must be at least.")
-        us = None if over is None else self.duration(cast("Sentence", over))
+        us = None if over is None else duration(self.text, cast("Sentence", over))
         return self._over(what, tree.Changed(cast("str", signal.path), node.value, us), signal)
 
     def _compare(self, what: Sentence) -> Part:
@@ -215,7 +186,7 @@ class Checker:
 
     def _minus(self, what: Sentence) -> Part:
         x = self.number(what.children[1])
-        at, end = _span(what)
+        at, end = span(what)
         if x.literal is not None:
             value = -x.literal
             return Part(self.text, at, end, Kind.NUMBER, tree.Number(float(value)), 1, x.measure, value)
@@ -238,7 +209,7 @@ class Checker:
 
     def _aggregate(self, what: Sentence) -> Part:
         kind, path, over = what.children
-        us = self.duration(cast("Sentence", over))
+        us = duration(self.text, cast("Sentence", over))
         if kind == "count":
             token = self._token(cast("Token", path))
             node = tree.Aggregate("count", cast("str", token.path), us)
@@ -248,23 +219,7 @@ class Checker:
         return self._over(what, node, kind=Kind.NUMBER, unit=signal.measure)
 
     def _quantity(self, what: Sentence) -> Part:
-        number, unit = cast("list[Token]", what.children)
-        at, end = _span(what)
-        value = self._decimal(number)
-        of = COUNT if unit is None else self._unit(unit)
-        return Part(self.text, at, end, Kind.NUMBER, tree.Number(float(value)), 1, of, value)
-
-    def _unit(self, unit: Token) -> Measure:
-        at, name = cast("int", unit.start_pos), str(unit)
-        if len(name) > LIMIT_UNIT:
-            do = f"Names of units are up to {LIMIT_UNIT} characters long."
-            raise ConditionError(f"{name[:LIMIT_UNIT]}… is no unit.", do, at, len(name))
-        try:
-            return measure(name)
-        except InputError as error:
-            if any(signal.unit == name for signal in self.catalogue.values()):
-                return opaque(name)
-            raise ConditionError(error.message, error.do, at, len(name)) from None
+        return quantity(self.text, what, self.catalogue)
 
     def _token(self, token: Token) -> Part:
         at, end = cast("int", token.start_pos), cast("int", token.end_pos)
@@ -292,16 +247,10 @@ class Checker:
             raise part.wrong(f"{part.said} is {part.kind}; only a number {does}.", "Name a signal with numbers.")
         return part
 
-    def _decimal(self, number: Token) -> Decimal:
-        if abs(float(number)) > LIMIT_NUMBER:
-            at, length = cast("int", number.start_pos), len(number)
-            raise ConditionError(f"{number[:40]} is too large.", "Numbers go up to 1e300.", at, length)
-        return Decimal(str(number))
-
     def _over(
         self, what: Sentence, node: tree.Node, *below: Part, kind: Kind = Kind.TRUTH, unit: Measure | None = None
     ) -> Part:
-        at, end = _span(what)
+        at, end = span(what)
         return self._made(at, end, kind, node, 1 + sum(part.size for part in below), unit or COUNT)
 
     def _made(self, at: int, end: int, kind: Kind, node: tree.Node, size: int, unit: Measure | None = None) -> Part:
@@ -328,7 +277,3 @@ def _per_second(of: Measure) -> Measure:
     written = None if unit.derived and not of.is_point else f"{name}/s"
     known = unit.times(measure("s"), -1) or unit
     return known if written is None else Measure(written, known.scale, known.zero, known.dimension)
-
-
-def _span(what: Sentence) -> tuple[int, int]:
-    return what.meta.start_pos, what.meta.end_pos
