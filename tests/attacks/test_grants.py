@@ -79,3 +79,40 @@ def test_a58_partner_with_a_token_reaches_nothing_outside_its_scope(zone: Runnin
     partner.close()
     for car in (mine, other):
         car.stop()
+
+
+def test_partner_learns_no_value_by_searching_for_cars(zone: RunningZone) -> None:
+    data = ("--data", str(zone.data))
+    mine, other = (Car(zone, zone.enrol(name)[1]) for name in ("searched", "not-searched"))
+    secret = said("token", "make", "searcher", "--role", "partner", "--app", "searcher", *data)
+    purpose = zone.get("/v1/governance")["purposes"][0]["name"]
+    steps = ("--path", SPEED, "--precision", f"{SPEED}=10")
+    said("grant", "give", mine.id, "app:searcher", purpose, *steps, *data)
+    at = int(time.time() * 1e6)
+    for car in (mine, other):
+        assert car.connect() == "Success"
+        both = [{"signal": SPEED, "value": 51.5, "time": at}, {"signal": CHARGE, "value": 61.0, "time": at}]
+        car.say(json.dumps({"samples": both}).encode())
+    every = f"{CHARGE} = 61 % and {SPEED} > 51 km/h and {SPEED} < 52 km/h stale after 1 h"
+    wanted = {"condition": every}
+    until(lambda: len(zone.get("/v1/vehicles/search", **wanted)["vehicles"]) == 2, "not in the twin")
+    with httpx.Client(base_url=zone.url, headers={"authorization": f"Bearer {secret}"}, timeout=30) as partner:
+
+        def found(condition: str) -> tuple[list[str], int]:
+            answer = partner.get("/v1/vehicles/search", params={"condition": f"{condition} stale after 1 h"})
+            assert answer.status_code == 200, answer.text
+            said = answer.json()
+            return [car["id"] for car in said["vehicles"]], said["unknown"]
+
+        for guess in range(0, 101, 10):  # out of reach
+            assert found(f"{CHARGE} >= {guess} %") == ([], 1)
+        assert found(f"{CHARGE} is known or {CHARGE} * 0 = 0 %") == ([], 1)
+        reached = [guess for guess in range(40, 71) if found(f"{SPEED} >= {guess} km/h") == ([mine.id], 0)]
+        assert reached == list(range(40, 56))  # halving the interval ends at the middle of the step
+        assert found(f"{SPEED} > 51 km/h and {SPEED} < 52 km/h") == ([], 0)
+        for around in (f"{SPEED} > 0 km/h for at least 1 s", f"count of {CHARGE} over 1 h > 0"):
+            assert partner.get("/v1/vehicles/search", params={"condition": around}).status_code == 400
+    told = said("vehicles", "--where", every, *data).splitlines()
+    assert told == sorted([f"{mine.id}  searched", f"{other.id}  not-searched"])
+    for car in (mine, other):
+        car.stop()
