@@ -44,14 +44,14 @@ def stamp(time_us: int) -> Timestamp:
 
 
 def point_v1(signal: Signal, last: Last) -> Any:
-    """Return a data point of version 1."""
+    """Return a value with its time, of version 1."""
     made = v1.Datapoint(timestamp=stamp(last.time_us))
     fill(made, signal, last.value)
     return made
 
 
 def point_v2(signal: Signal, last: Last | None) -> Any:
-    """Return a data point of version 2; one without a value where none is known."""
+    """Return a value with its time, of version 2; an empty one where none is known."""
     made = v2.Datapoint()
     if last is not None:
         made.timestamp.CopyFrom(stamp(last.time_us))

@@ -1,4 +1,4 @@
-"""What VISS messages say: requests, answers, data points, errors. Nothing here waits.
+"""What VISS messages say: requests, answers, values, errors. Nothing here waits.
 
 - A request is a JSON object of at most 64 KiB; what is in it that nobody asked for is left aside.
 - Values are strings, or lists of strings; numbers as JSON writes them, booleans `true` and `false`.
@@ -170,12 +170,12 @@ def written(value: object) -> str | list[Any]:
 
 
 def point(last: Last) -> dict[str, Any]:
-    """Return a data point."""
+    """Return a value with its time."""
     return {"value": written(last.value), "ts": time_text(from_us(last.time_us))}
 
 
 def data(values: Mapping[str, Last | Sequence[Last]]) -> dict[str, Any] | list[dict[str, Any]]:
-    """Return data points by path; of one path as an object, of several as a list."""
+    """Return values with their times by path; of one path as an object, of several as a list."""
     found = [
         {"path": path, "dp": point(one) if isinstance(one, Last) else [point(last) for last in one]}
         for path, one in values.items()
