@@ -37,6 +37,9 @@ class Edition(Enum):
         """Return the year of the edition."""
         return 2016 if self is Edition.E2016 else 2025
 
+    __hash__ = object.__hash__
+    """As of any object: editions are looked up for each unit, and the hash of Enum is slow."""
+
 
 _EDITIONS = {edition.value: edition for edition in Edition}
 

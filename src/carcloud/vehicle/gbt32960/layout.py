@@ -12,8 +12,10 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from functools import cache, cached_property
+from operator import getitem
 from typing import Any, Final
 
 import numpy as np
@@ -60,8 +62,13 @@ class Readings:
     @property
     def values(self) -> NDArray[np.float64]:
         """Return the values, (n,); NaN where one is missing or abnormal."""
-        values = (self.raw.astype(np.float64) - self.less) / self.per
-        values[self.raw >= np.iinfo(self.raw.dtype).max - 1] = np.nan
+        values = self.raw.astype(np.float64)
+        gone = values >= 256**self.raw.itemsize - 2
+        if self.less:
+            values -= self.less
+        if self.per != 1:
+            values /= self.per
+        values[gone] = np.nan
         return values
 
     @property
@@ -133,39 +140,90 @@ class Many:
 Part = Number | Row | Codes | Many
 
 
-@dataclass(frozen=True)
+class _Steps:
+    """The values of a field of four bytes by what was sent; of smaller ones there is a tuple."""
+
+    def __init__(self, number: Number) -> None:
+        self._top, self._less, self._per = number.top, number.less * number.per, number.per
+
+    def __getitem__(self, raw: int) -> Value:
+        if raw > self._top:
+            return ABNORMAL if raw == self._top + 1 else None
+        return raw - self._less if self._per == 1 else (raw - self._less) / self._per
+
+
+@cache
+def _values(size: int, per: int, less: int, bare: bool) -> tuple[Value, ...]:
+    """Return the values of all that a field of one or two bytes can send: to look one up is the fastest way."""
+    steps = _Steps(Number("", size, per, less, bare=bare))
+    return tuple(steps[raw] for raw in range(256**size))
+
+
 class _Numbers:
     """Numbers that stand side by side, read at once."""
 
-    numbers: tuple[Number, ...]
-    packed: struct.Struct = field(init=False)
-    steps: tuple[tuple[str, int, int, int, int], ...] = field(init=False)
+    def __init__(self, *numbers: Number) -> None:
+        self.numbers = numbers
+        self.packed = struct.Struct(">" + "".join(_FORMATS[number.size] for number in numbers))
+        self._names = tuple(number.name for number in numbers)
 
-    def __post_init__(self) -> None:
-        packed = struct.Struct(">" + "".join(_FORMATS[number.size] for number in self.numbers))
-        object.__setattr__(self, "packed", packed)
-        object.__setattr__(self, "steps", tuple(map(_step, self.numbers)))
+    @cached_property
+    def _told(self) -> tuple[_Steps | tuple[Value, ...], ...]:
+        return tuple(
+            _Steps(number) if number.size == 4 else _values(number.size, number.per, number.less, number.bare)
+            for number in self.numbers
+        )
 
     def read(self, data: bytes, at: int, into: dict[str, Any]) -> int:
         end = at + self.packed.size
         if end > len(data):
             raise StructureError(f"{self.numbers[0].name}: {len(data) - at} bytes are left of {self.packed.size}")
-        for (name, missing, abnormal, less, per), raw in zip(
-            self.steps, self.packed.unpack_from(data, at), strict=True
-        ):
-            if raw < abnormal:
-                into[name] = raw - less if per == 1 else (raw - less) / per
-            else:
-                into[name] = None if raw == missing else ABNORMAL
+        into.update(zip(self._names, map(getitem, self._told, self.packed.unpack_from(data, at)), strict=True))
         return end
 
     def write(self, values: Mapping[str, Any]) -> bytes:
         return self.packed.pack(*(number.raw(values[number.name]) for number in self.numbers))
 
 
-def _step(number: Number) -> tuple[str, int, int, int, int]:
-    missing = number.top + 2
-    return number.name, missing, missing if number.bare else missing - 1, number.less * number.per, number.per
+class _Counted:
+    """A count and what it counts."""
+
+    def __init__(self, part: Row | Codes | Many) -> None:
+        self.part, self.name = part, part.name
+        self._wide = isinstance(part, Row) and part.count == 2
+        self._top = 0xFFFF if self._wide else 0xFF
+        self._table = part.table if isinstance(part, Many) else None
+        self._size = part.size if isinstance(part, Row) else 4
+        self._dtype = np.dtype(_DTYPES[self._size])
+
+    def read(self, data: bytes, at: int, into: dict[str, Any]) -> int:
+        start = at + 2 if self._wide else at + 1
+        if start > len(data):
+            raise StructureError(f"{self.name}: its count is missing")
+        count = data[at] << 8 | data[at + 1] if self._wide else data[at]
+        if count >= self._top - 1:
+            into[self.name] = None if count == self._top else ABNORMAL
+            return start
+        if self._table is not None:
+            rows = []
+            for _ in range(count):
+                row, start = self._table.read(data, start)
+                rows.append(row)
+            into[self.name] = tuple(rows)
+            return start
+        end = start + count * self._size
+        if end > len(data):
+            left = len(data) - start
+            raise StructureError(f"{self.name}: {count} of {self._size} bytes each, but {left} bytes are left")
+        part = self.part
+        if isinstance(part, Row):
+            into[self.name] = Readings(np.frombuffer(data, self._dtype, count, start), part.per, part.less * part.per)
+        else:
+            into[self.name] = struct.unpack_from(f">{count}I", data, start) if count else ()
+        return end
+
+    def write(self, values: Mapping[str, Any]) -> bytes:
+        return _write_counted(self.part, values[self.name])
 
 
 class Table:
@@ -173,31 +231,25 @@ class Table:
 
     def __init__(self, *parts: Part) -> None:
         self.parts = parts
-        self._runs: list[_Numbers | Row | Codes | Many] = []
+        self._runs: list[_Numbers | _Counted] = []
         for part in parts:
             last = self._runs[-1] if self._runs else None
             if isinstance(part, Number) and isinstance(last, _Numbers):
-                self._runs[-1] = _Numbers((*last.numbers, part))
+                self._runs[-1] = _Numbers(*last.numbers, part)
             else:
-                self._runs.append(_Numbers((part,)) if isinstance(part, Number) else part)
+                self._runs.append(_Numbers(part) if isinstance(part, Number) else _Counted(part))
 
     def read(self, data: bytes, at: int) -> tuple[dict[str, Any], int]:
         """Return the fields that begin at `at`, and where they end. Raise StructureError."""
         into: dict[str, Any] = {}
         for run in self._runs:
-            if isinstance(run, _Numbers):
-                at = run.read(data, at, into)
-            else:
-                into[run.name], at = _read_counted(run, data, at)
+            at = run.read(data, at, into)
         return into, at
 
     def write(self, values: Mapping[str, Any]) -> bytes:
         """Return the fields as bytes. Raise InputError where one is absent or cannot be said."""
         try:
-            return b"".join(
-                run.write(values) if isinstance(run, _Numbers) else _write_counted(run, values[run.name])
-                for run in self._runs
-            )
+            return b"".join(run.write(values) for run in self._runs)
         except KeyError as error:
             raise InputError(f"The field {error} is absent.", "Say None for what is not known.") from None
 
@@ -219,25 +271,6 @@ def write_count(count: int | Abnormal | None, size: int, name: str) -> bytes:
     if isinstance(count, int) and count > top - 2:
         raise InputError(f"{count} {name} are too many.", f"Send at most {top - 2}.")
     return raw.to_bytes(size, "big")
-
-
-def _read_counted(part: Row | Codes | Many, data: bytes, at: int) -> tuple[Any, int]:
-    count, at = read_count(data, at, part.count if isinstance(part, Row) else 1, part.name)
-    if not isinstance(count, int):
-        return count, at
-    if isinstance(part, Many):
-        rows = []
-        for _ in range(count):
-            row, at = part.table.read(data, at)
-            rows.append(row)
-        return tuple(rows), at
-    size = part.size if isinstance(part, Row) else 4
-    end = at + count * size
-    if end > len(data):
-        raise StructureError(f"{part.name}: {count} of {size} bytes each, but {len(data) - at} bytes are left")
-    if isinstance(part, Row):
-        return Readings(np.frombuffer(data, _DTYPES[size], count, at), part.per, part.less * part.per), end
-    return struct.unpack_from(f">{count}I", data, at), end
 
 
 def _write_counted(part: Row | Codes | Many, value: Any) -> bytes:
