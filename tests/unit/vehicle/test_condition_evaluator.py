@@ -83,8 +83,16 @@ def test_conditions_that_age_differently_share_a_signal() -> None:
     ]
 
 
-def test_memory_stays_where_a_signal_goes_on() -> None:
-    evaluator = Evaluator([read("max of Vehicle.Speed over 1 s > 2 km/h for at least 1 s")])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "max of Vehicle.Speed over 1 s > 2 km/h for at least 1 s",
+        "max of Vehicle.Speed over 1 h > 20 km/h or Vehicle.Speed > 4 km/h for at least 100 ms",
+        "(Vehicle.Speed > 4 km/h for at least 1 h) or Vehicle.Speed > 5 km/h for at least 100 ms",
+    ],
+)
+def test_memory_stays_where_a_signal_goes_on(text: str) -> None:
+    evaluator = Evaluator([read(text)])
     sizes = set()
     for second in range(50):
         for tenth in range(10):

@@ -35,10 +35,14 @@ _INDEX = attrgetter("index")
 
 
 class _Asked:
-    """One condition at work: the conditions' view of the evaluator, and what it was last."""
+    """One condition at work: the conditions' view of the evaluator, and what it was last.
+
+    armed: the times at which it is woken, each earlier than the one before; never more than `waits`, since what waits
+    waits for ever later times.
+    """
 
     __slots__ = (
-        "armed_us",
+        "armed",
         "at_us",
         "evaluator",
         "index",
@@ -56,7 +60,8 @@ class _Asked:
         self.stale_us, self.last = condition.stale_us, condition.initial
         self.windows: list[Window] = []
         self.waits: list[Waiting] = []
-        self.at_us, self.armed_us = -NEVER, NEVER
+        self.at_us = -NEVER
+        self.armed: list[int] = []
         self.level: Level | None = None
         self.step: Step | None = None
         if is_level(condition.tree):
@@ -221,7 +226,7 @@ class Evaluator:
 
     def _due(self, time_us: int, due: Track | _Asked, woken: list[_Asked]) -> None:
         if isinstance(due, _Asked):
-            due.armed_us = NEVER
+            due.armed.pop()
             _wake([due], time_us, woken)
             return
         ends_us = due.time_us + due.stale_us
@@ -248,8 +253,8 @@ class Evaluator:
         if asked.waits:
             for waiting in asked.waits:
                 deadline_us = waiting.deadline
-                if deadline_us < asked.armed_us:
-                    asked.armed_us = deadline_us
+                if deadline_us < (asked.armed[-1] if asked.armed else NEVER):
+                    asked.armed.append(deadline_us)
                     heappush(self._timers, (deadline_us, asked.key, asked))
 
 
