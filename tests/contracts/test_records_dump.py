@@ -13,6 +13,7 @@ from sqlalchemy import insert
 from carcloud.backends.records import Certificate, Entry, QuarantineEntry, Records, Vehicle
 from carcloud.backends.records.database import metadata
 from carcloud.backends.records.dump import LEFT_OUT, check_empty, clear, load, snapshot
+from carcloud.backends.records.plans import KeptPlan
 from carcloud.errors import ConflictError, InputError
 from carcloud.safety.seal import NameVault
 
@@ -32,6 +33,7 @@ def filled(url: str, tmp_path: Path) -> Iterator[Records]:
     records.put_meta("governance", "ü\n")
     for _ in range(3):
         records.audit.add(Entry("machine", "test", "zone", details={"a": 1}))
+    records.plans.add(KeptPlan("default", "steering", 1, "a" * 64, b'{"plan":1}', NOW, "machine", NOW))
     requests = metadata.tables.get("requests")
     if requests is not None:
         row = {"id": "r", "tenant": "default", "kind": "access", "reference": "x", "noted_at": NOW}
@@ -60,6 +62,7 @@ def test_every_row_comes_back_as_it_was(filled: Records, other: Records) -> None
     assert other.vehicle("car").vin == VIN
     assert other.standing("01")[1].enrolled_at == NOW
     assert other.quarantine_entry(f"{7:064}").sealed == bytes([7, 0, 255])
+    assert other.plans.get("default", "steering").document == b'{"plan":1}'
     assert VIN.encode() not in b"".join(lines)
 
 
@@ -67,7 +70,7 @@ def test_numbers_of_acts_go_on_behind_the_last_ever_given(filled: Records, other
     filled.audit.settle(0, [], [], [], [act.id for act in filled.audit.pending(10)])
     load(other, dumped(filled))
     other.audit.add(Entry("machine", "test", "zone"))
-    assert [act.id for act in other.audit.pending(10)] == [4]
+    assert [act.id for act in other.audit.pending(10)] == [5]
 
 
 def test_records_that_were_cleared_are_empty_and_take_a_dump_again(filled: Records) -> None:
