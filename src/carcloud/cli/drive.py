@@ -19,7 +19,8 @@ from carcloud.cli.options import DATA, Config, Data, zone_of
 from carcloud.cli.vehicles import endpoints
 from carcloud.errors import InputError, TryLaterError
 from carcloud.gateway.garage import park
-from carcloud.onboard.drive import COLLECTS, MAX, Summary, drive
+from carcloud.onboard.drive import MAX, drive
+from carcloud.onboard.fleet import COLLECTS, Summary
 from carcloud.onboard.mapping import read_mapping
 from carcloud.onboard.orders import Body
 from carcloud.onboard.simulator import Simulator

@@ -28,9 +28,10 @@ import numpy as np
 from carcloud.onboard.plans import CarPlan, Plans
 from carcloud.onboard.queue import Parcel, Queue
 from carcloud.onboard.ring import Ring, ordered
+from carcloud.onboard.standing import NEVER_US, Standing
 from carcloud.vehicle.batch import IdTable, Provenance
 from carcloud.vehicle.batching import LONGEST_WINDOW_US, Batcher, Column
-from carcloud.vehicle.conditions.condition import Change, Condition, Truth
+from carcloud.vehicle.conditions.condition import Condition
 from carcloud.vehicle.conditions.incremental import Evaluator
 from carcloud.vehicle.plans.harvest import DAY_US, Harvest, order
 from carcloud.vehicle.plans.windows import PIECE_US, Piece, Windows
@@ -44,7 +45,6 @@ JUMP_BACK_US = 60_000_000
 LONGEST_SILENCE_US = 3_600_000_000
 FORGET_US = 10_000_000
 KEPT_DAYS = 8
-NEVER_US = -(2**62)
 
 
 def with_own_signals(table: IdTable) -> IdTable:
@@ -60,50 +60,6 @@ class Gathered:
     parcels: list[Parcel]
     states: dict[str, bytes]
     until_us: int
-
-
-@dataclass(eq=False)
-class Standing:
-    """One plan of this car, and where it stands."""
-
-    kept: CarPlan
-    fired: int = 0
-    last_us: int | None = None
-    windows: Windows | None = None
-    truth: Truth = None
-    gate: Truth = True
-    signals: tuple[int, ...] = ()
-    changed: bool = False
-    begins_us: int = NEVER_US
-    """Of a plan without a condition: from when on its samples are still to be gathered."""
-
-    def begin(self) -> None:
-        """Begin to evaluate, knowing nothing."""
-        plan = self.kept.plan
-        self.windows = None if plan.when is None else Windows(plan.before_us, plan.after_us)
-        self.begins_us = NEVER_US
-        self.truth = plan.when.initial if plan.when else None
-        self.gate = plan.upload.initial if plan.upload else True
-
-    @property
-    def until_us(self) -> int:
-        """Return when the plan's time is over."""
-        return int(self.kept.plan.until.timestamp() * 1_000_000)
-
-    @property
-    def label(self) -> str:
-        """Return the plan's name and version."""
-        return f"{self.kept.plan.name}/{self.kept.plan.version}"
-
-    def fires(self, change: Change) -> bool:
-        """Take a change of the plan's condition; say whether the plan fires by it."""
-        becomes = (change.now and not self.truth) or (change.after and not change.now)
-        self.truth = change.after
-        waits = self.last_us is not None and change.time_us - self.last_us < self.kept.plan.interval_us
-        if not becomes or waits or change.time_us >= self.until_us:
-            return False
-        self.last_us = change.time_us
-        return True
 
 
 @dataclass(eq=False)

@@ -51,7 +51,7 @@ from carcloud.onboard.mapping import read_mapping
 from carcloud.onboard.sources.table import Table
 mapping = read_mapping(Path(sys.argv[1]), {"Vehicle.Speed": "km/h"})
 cars = {"a": Path(sys.argv[3])}
-drive(Table(Path(sys.argv[2]), mapping), cars, Path(sys.argv[4]), speed=15, collect="plans", catalogue=CATALOGUE)
+drive(Table(Path(sys.argv[2]), mapping), cars, Path(sys.argv[4]), speed=25, collect="plans", catalogue=CATALOGUE)
 """
 
 
@@ -149,7 +149,7 @@ def test_killed_drives_by_plans_go_on_where_they_were_lose_nothing_and_double_no
     drive_csv, mapping = zone.folder / "drive.csv", zone.folder / "mapping.yaml"
     command = [sys.executable, "-c", DRIVER, mapping, drive_csv, credentials, queues]
     place = {"cwd": Path(__file__).parent}
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(command, **place)
         heard, until = len(governor.seen), time.monotonic() + 30
         while len(governor.seen) < heard + 3 and time.monotonic() < until and process.poll() is None:
