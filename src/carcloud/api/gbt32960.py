@@ -20,6 +20,7 @@ from carcloud.gateway.gbt32960.downwards import ANSWER_WITHIN_S, is_dangerous, n
 from carcloud.stream import subjects
 
 PATIENCE_S = ANSWER_WITHIN_S + 2.0
+PART = "gbt32960"
 
 
 class Listening(BaseModel):
@@ -95,6 +96,8 @@ async def sessions(ports: Wired, caller: Annotated[Caller, Depends(allowed("read
     try:
         found = await _ask(ports, subjects.TERMINALS, {"tenant": caller.tenant}, 2.0)
     except TryLaterError:
+        if PART in (ports.status.status() or {}).get("parts", {}):
+            raise
         return TerminalSessions(listening=Listening(), sessions=[], faults={}, refused={}, platforms=[])
     times = {"since", "last_at"}
     for one in (*found["sessions"], *found["platforms"]):

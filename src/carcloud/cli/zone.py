@@ -49,6 +49,9 @@ RECORDINGS = {
 }
 """The name of a recording's file, and of its mapping."""
 
+DEMO_TERMINALS = 32960
+"""The demo's port for terminals by GB/T 32960."""
+
 app = typer.Typer()
 
 
@@ -133,6 +136,8 @@ def _demo_configuration(folder: Folder) -> Path:
         'zone = "demo"',
         f"map_file = {json.dumps(str(map_file.absolute()))}",
         f"overlays = {json.dumps(overlays)}",
+        "[gbt32960]",
+        f"port = {DEMO_TERMINALS}",
     ]
     config.write_text("\n".join(lines) + "\n", "utf-8")
     return config

@@ -23,7 +23,7 @@ def standing(door: Door, tenant: str, *, home: bool) -> dict[str, Any]:
             "idle_s": settings.idle_s,
         },
         "sessions": [car.shown() for _, car in door.cars.values() if car.tenant == tenant],
-        "faults": dict(door.faults(None if home else tenant)),
+        "faults": {str(cause): count for cause, count in door.faults(None if home else tenant).items()},
         "refused": dict(door.delivery.refused) if home else {},
         "platforms": [
             {
