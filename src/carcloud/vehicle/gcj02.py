@@ -1,7 +1,7 @@
 """GCJ-02, the datum of maps in mainland China: what WGS 84 becomes on them, and the way back.
 
 Rules:
-* For showing only. What cars say, and what is kept of it, is WGS 84.
+* What is kept is WGS 84. This is for showing it, and for cars that say their place in GCJ-02.
 * Outside the box around mainland China a place stays what it is.
 * The way back is found by correcting a guess until it lands where it should: exact to well below a millimetre.
 
@@ -10,6 +10,9 @@ tests of github.com/googollee/eviltransform.
 """
 
 from __future__ import annotations
+
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,21 +59,32 @@ def from_gcj02(latitude: Degrees, longitude: Degrees) -> tuple[Degrees, Degrees]
     return found
 
 
-def _shift(latitude: Degrees, longitude: Degrees) -> tuple[Degrees, Degrees]:
-    """Return by how many degrees places are moved, northward and eastward."""
+def place_from_gcj02(latitude: float, longitude: float) -> tuple[float, float]:
+    """Return one place of GCJ-02 in WGS 84, as `from_gcj02` does: for one place some twenty times as fast."""
+    if not (SOUTH <= latitude <= NORTH and WEST <= longitude <= EAST):
+        return latitude, longitude
+    guess = latitude, longitude
+    for _ in range(_ROUNDS):
+        north, east = _shift(*guess, math)
+        guess = latitude - north, longitude - east
+    return guess
+
+
+def _shift(latitude: Any, longitude: Any, of: Any = np) -> tuple[Any, Any]:
+    """Return by how many degrees places are moved, northward and eastward: arrays with numpy, one with math."""
     y, x = latitude - _ORIGIN[0], longitude - _ORIGIN[1]
-    root = np.sqrt(np.abs(x))
-    both = _waves(_BOTH, x)
-    north_m = -100 + 2 * x + 3 * y + 0.2 * y * y + 0.1 * x * y + 0.2 * root + both + _waves(_NORTHWARD, y)
-    east_m = 300 + x + 2 * y + 0.1 * x * x + 0.1 * x * y + 0.1 * root + both + _waves(_EASTWARD, x)
-    bend = 1 - _ECCENTRICITY2 * np.sin(np.radians(latitude)) ** 2
-    along_m = np.radians(_AXIS_M * (1 - _ECCENTRICITY2) / bend**1.5)  # metres a degree along the meridian
-    across_m = np.radians(_AXIS_M / np.sqrt(bend) * np.cos(np.radians(latitude)))
+    root = of.sqrt(of.fabs(x))
+    both = _waves(_BOTH, x, of)
+    north_m = -100 + 2 * x + 3 * y + 0.2 * y * y + 0.1 * x * y + 0.2 * root + both + _waves(_NORTHWARD, y, of)
+    east_m = 300 + x + 2 * y + 0.1 * x * x + 0.1 * x * y + 0.1 * root + both + _waves(_EASTWARD, x, of)
+    bend = 1 - _ECCENTRICITY2 * of.sin(of.radians(latitude)) ** 2
+    along_m = of.radians(_AXIS_M * (1 - _ECCENTRICITY2) / bend**1.5)  # metres a degree along the meridian
+    across_m = of.radians(_AXIS_M / of.sqrt(bend) * of.cos(of.radians(latitude)))
     return north_m / along_m, east_m / across_m
 
 
-def _waves(waves: tuple[tuple[float, float], ...], at: Degrees) -> Degrees:
-    total = np.zeros_like(at)
+def _waves(waves: tuple[tuple[float, float], ...], at: Any, of: Any) -> Any:
+    total = 0.0 * at
     for height, turns in waves:
-        total += height * np.sin(turns * np.pi * at)
+        total = total + height * of.sin(turns * math.pi * at)
     return total * 2 / 3

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from carcloud.vehicle.gcj02 import EAST, NORTH, SOUTH, WEST, from_gcj02, in_box, to_gcj02
+from carcloud.vehicle.gcj02 import EAST, NORTH, SOUTH, WEST, from_gcj02, in_box, place_from_gcj02, to_gcj02
 
 # github.com/googollee/eviltransform, go/transform_test.go: Shanghai, Shenzhen, Beijing
 PUBLISHED = [
@@ -45,3 +45,12 @@ def test_a_place_outside_the_box_stays_what_it_is(place):
     assert not in_box(*arrays).any()
     for moved in (to_gcj02(*arrays), from_gcj02(*arrays)):
         assert np.array_equal([half[0] for half in moved], place, equal_nan=True)
+
+
+def test_one_place_is_turned_as_many_are():
+    rng = np.random.default_rng(5)
+    latitude, longitude = rng.uniform(-10, 60, 200), rng.uniform(60, 145, 200)
+    north, east = from_gcj02(latitude, longitude)
+    for at in range(200):
+        found = place_from_gcj02(float(latitude[at]), float(longitude[at]))
+        assert found == pytest.approx((north[at], east[at]), abs=1e-11)

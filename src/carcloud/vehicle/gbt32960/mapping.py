@@ -29,7 +29,7 @@ from carcloud.vehicle.gbt32960.forms import Report
 from carcloud.vehicle.gbt32960.frames import Edition
 from carcloud.vehicle.gbt32960.layout import ABNORMAL, Readings
 from carcloud.vehicle.gbt32960.units import ALARMS, OEM, Unit, alarms_of, gear_of
-from carcloud.vehicle.gcj02 import from_gcj02
+from carcloud.vehicle.gcj02 import place_from_gcj02
 
 FILE = Path(__file__).parent / "mapping.yaml"
 NUMBERS = range(1, 5)
@@ -195,8 +195,8 @@ class _Taking:
             return fields
         latitude, longitude = -latitude if flags & SOUTH else latitude, -longitude if flags & WEST else longitude
         if datum == GCJ02:
-            north, east = from_gcj02(np.array([latitude]), np.array([longitude]))
-            latitude, longitude = round(float(north[0]), 7), round(float(east[0]), 7)
+            north, east = place_from_gcj02(latitude, longitude)
+            latitude, longitude = round(north, 7), round(east, 7)
         return fields | {"latitude": latitude, "longitude": longitude}
 
     def derive(self, units: set[str]) -> None:
