@@ -228,8 +228,8 @@ class Delivery:
                 self._wake.set()
 
     async def _send(self, lanes: list[Lane]) -> None:
-        """Number a batch of each lane, and send them."""
-        made = [(lane, chosen) for lane in lanes if (chosen := self._pack(lane))]
+        """Number a batch of each lane, and send them; a lane with one on its way comes again when that has landed."""
+        made = [(lane, chosen) for lane in lanes if not lane.flying and (chosen := self._pack(lane))]
         if not made:
             return
         numbered = [
