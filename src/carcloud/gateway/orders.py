@@ -134,7 +134,8 @@ class Courier:
         if order.command == PLAN_TAKE:
             found = await asyncio.to_thread(plan_of, self._records, order.tenant, orjson.loads(order.parameters))
             if (reason := undeliverable(found, datetime.now(UTC))) is not None or found is None:
-                await self._advance(order.id, "rejected", reason)
+                if order.state == "queued":  # else the car may have taken it: its word counts when it comes
+                    await self._advance(order.id, "rejected", reason)
                 return
             document = found.document
         given = await asyncio.to_thread(self._records.orders.given, order.authorisation)

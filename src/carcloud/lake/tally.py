@@ -17,6 +17,7 @@ from carcloud.vehicle.plans.plan import Plan
 
 LIMIT_MOMENTS = 1_000
 LIMIT_CARS = 1_000
+LIMIT_GAPS = 1_000
 NONE = "history has no samples of it"
 COARSER = 1.5
 """History whose samples lie so many periods apart is coarser than the plan asks."""
@@ -80,7 +81,9 @@ class Tally:
     def __init__(self, plans: Sequence[Plan], doubts: Mapping[str, Sequence[str]], there: Collection[str]) -> None:
         self._tried = [PlanTried(plan) for plan in plans]
         self._cars: list[dict[str, CarTried]] = [{} for _ in plans]
-        self._gaps: list[dict[str, list[float]]] = [{} for _ in plans]
+        self._gaps: list[dict[str, list[float]]] = [
+            {one.path: [] for one in plan.signals if one.sampling.kind == "every"} for plan in plans
+        ]
         self._doubts, self._there = doubts, there
         self.firings = 0
 
@@ -108,9 +111,9 @@ class Tally:
     def seen(self, index: int, table: IdTable, columns: Sequence[Column]) -> None:
         """Take in samples of a piece, to know how far apart they lie."""
         for column in columns:
-            if len(column) > 1:
-                gap = float(np.median(np.diff(column.times_us)))
-                self._gaps[index].setdefault(table.signals[column.signal][0], []).append(gap)
+            gaps = self._gaps[index].get(table.signals[column.signal][0])
+            if gaps is not None and len(gaps) < LIMIT_GAPS and len(column) > 1:
+                gaps.append(float(np.median(np.diff(column.times_us))))
 
     def harvested(self, car: str, harvest: Harvest) -> None:
         """Take in what a car's plans brought in, and what their budgets cut."""
@@ -149,7 +152,7 @@ class Tally:
         for path in sorted({*asked, *(plan.when.paths if plan.when else ())}):
             found[path] = [*self._doubts.get(path, ()), *([] if path in self._there else [NONE])]
             sampling = asked.get(path)
-            if sampling is not None and sampling.kind == "every" and path in gaps:
+            if sampling is not None and gaps.get(path):
                 gap = float(np.median(gaps[path]))
                 if gap > COARSER * sampling.by:
                     message = f"history has a sample every {gap / 1e6:.3g} s, the plan asks one every"
