@@ -4346,6 +4346,27 @@ export interface components {
             };
         };
         /**
+         * VissError
+         * @description What went wrong, as VISS numbers it.
+         */
+        VissError: {
+            /** Number */
+            number: number;
+            /** Reason */
+            reason: string;
+            /** Description */
+            description: string;
+        };
+        /**
+         * VissErrorBody
+         * @description The body of every answer of this door that is not a success. `ts`: when that was.
+         */
+        VissErrorBody: {
+            error: components["schemas"]["VissError"];
+            /** Ts */
+            ts: string;
+        };
+        /**
          * Waits
          * @description The answer to what needs a second person: do the same again once it is approved.
          */
@@ -4929,19 +4950,23 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description Refused: `error` has number, reason and description */
+            /** @description Refused; `error.description` says why */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["VissErrorBody"];
+                };
             };
             /** @description Not possible now */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["VissErrorBody"];
+                };
             };
         };
     };
@@ -4966,19 +4991,23 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description Refused: `error` has number, reason and description */
+            /** @description Refused; `error.description` says why */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["VissErrorBody"];
+                };
             };
             /** @description Not possible now */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["VissErrorBody"];
+                };
             };
         };
     };
@@ -5003,19 +5032,23 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
-            /** @description Refused: `error` has number, reason and description */
+            /** @description Refused; `error.description` says why */
             "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["VissErrorBody"];
+                };
             };
             /** @description Not possible now */
             "5XX": {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["VissErrorBody"];
+                };
             };
         };
     };

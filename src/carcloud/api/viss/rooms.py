@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, WebSocket
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from carcloud.api.auth import Caller, allowed
 from carcloud.api.ports import TwinPorts, Wired
@@ -15,9 +16,25 @@ from carcloud.api.viss import messages
 from carcloud.api.viss.reading import answer, assignment
 from carcloud.api.viss.session import Session
 
+
+class VissError(BaseModel):
+    """What went wrong, as VISS numbers it."""
+
+    number: int
+    reason: str
+    description: str
+
+
+class VissErrorBody(BaseModel):
+    """The body of every answer of this door that is not a success. `ts`: when that was."""
+
+    error: VissError
+    ts: str
+
+
 RESPONSES: dict[int | str, dict[str, object]] = {
-    "4XX": {"description": "Refused: `error` has number, reason and description"},
-    "5XX": {"description": "Not possible now"},
+    "4XX": {"model": VissErrorBody, "description": "Refused; `error.description` says why"},
+    "5XX": {"model": VissErrorBody, "description": "Not possible now"},
 }
 
 routes = APIRouter(tags=["viss"], responses=RESPONSES)
