@@ -9,7 +9,8 @@ from carcloud.settings import Settings, home_catalogue
 from carcloud.vehicle.catalogue import parse as parse_catalogue
 from carcloud.vehicle.plans import plan as limits
 from carcloud.vehicle.plans.documents import documents
-from carcloud.vehicle.plans.plan import KEYS, SAMPLINGS, check
+from carcloud.vehicle.plans.plan import KEYS, check
+from carcloud.vehicle.plans.wanted import SAMPLINGS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/plans.md").read_text()

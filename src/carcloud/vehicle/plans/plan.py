@@ -25,8 +25,9 @@ from carcloud.vehicle.catalogue import Signal
 from carcloud.vehicle.conditions.condition import Condition, ConditionError
 from carcloud.vehicle.conditions.text import parse as read_condition
 from carcloud.vehicle.order import canonical
-from carcloud.vehicle.plans.measures import duration_text, duration_us, size_bytes, size_text, step, step_text
+from carcloud.vehicle.plans.measures import duration_text, duration_us, size_bytes, size_text
 from carcloud.vehicle.plans.sampling import Sampling
+from carcloud.vehicle.plans.wanted import SAMPLINGS, Wanted, read_sampling, shown
 
 LIMIT_SIGNALS = 500
 LIMIT_BYTES = 16 * 1024
@@ -34,9 +35,6 @@ LIMIT_VERSION = 2**31 - 1
 LIMIT_BEFORE_US = 600_000_000
 LIMIT_AFTER_US = 3_600_000_000
 LIMIT_INTERVAL_US = 86_400_000_000
-LIMIT_PERIOD_US = 86_400_000_000
-LEAST_PERIOD_US = 1_000
-LEAST_STEP, MOST_STEP = 1e-9, 1e12
 LEAST_BUDGET_BYTES, LIMIT_BUDGET_BYTES = 1_000, 10**9
 LIMIT_LIFE = timedelta(days=3 * 366)
 LIMIT_PROBLEMS = 50
@@ -57,21 +55,11 @@ KEYS = (
     "until",
     "upload",
 )
-SAMPLINGS = ("every", "change", "band", "curve")
 WORD = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 Catalogue = Mapping[str, Signal]
 Keeps = Callable[[str, str], str | None]
 """(path, purpose) → why the governance does not keep this signal for this purpose, None where it does."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A signal that a plan collects. `unit`: the catalogue's, in which a band or an error is."""
-
-    path: str
-    sampling: Sampling
-    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +92,7 @@ class Plan:
         return {
             "plan": self.name,
             "version": self.version,
-            "signals": [_shown(one) for one in self.signals],
+            "signals": [shown(one) for one in self.signals],
             "priority": self.priority,
             "purpose": self.purpose,
             "basis": self.basis,
@@ -324,41 +312,10 @@ class _Reader:
             return Sampling()
         kind, value = kinds[0], given[kinds[0]]
         try:
-            return _read_sampling(kind, value, signal)
+            return read_sampling(kind, value, signal)
         except InputError as error:
             self._no(f"{key}.{kind}", error.message, error.do)
             return Sampling()
-
-
-def _read_sampling(kind: str, value: object, signal: Signal) -> Sampling:
-    if kind == "change":
-        if value is not True:
-            raise InputError("`change` is true, or not there.", "Write `change: true`.")
-        return Sampling("change")
-    if kind == "every":
-        period = duration_us(value)
-        if not LEAST_PERIOD_US <= period <= LIMIT_PERIOD_US:
-            low, high = duration_text(LEAST_PERIOD_US), duration_text(LIMIT_PERIOD_US)
-            raise InputError(f"A period of {duration_text(period)}.", f"Give {low} to {high}.")
-        return Sampling("every", float(period))
-    if signal.is_text:
-        raise InputError(f"{signal.path} is a text: it has no {kind}.", "Write `change: true` for texts.")
-    by = step(value, signal)
-    if not LEAST_STEP <= by <= MOST_STEP:
-        raise InputError(f"A {kind} of {by:g}.", "Give more than nothing, and less than everything.")
-    return Sampling("band" if kind == "band" else "curve", by)
-
-
-def _shown(one: Wanted) -> str | dict[str, Any]:
-    match one.sampling.kind:
-        case "all":
-            return one.path
-        case "change":
-            return {"path": one.path, "change": True}
-        case "every":
-            return {"path": one.path, "every": duration_text(int(one.sampling.by))}
-        case kind:
-            return {"path": one.path, kind: step_text(one.sampling.by, one.unit)}
 
 
 _MISSING = {
