@@ -181,6 +181,11 @@ class Folder:
         return self.path / "gbt32960" / "numbers.sqlite"
 
     @property
+    def relay(self) -> Path:
+        """What relays still have to tell platforms."""
+        return self.path / "relay" / "spool.sqlite"
+
+    @property
     def zone_file(self) -> Path:
         """Ports and passwords of the running zone."""
         return self.run / "zone.json"

@@ -8,6 +8,7 @@ from carcloud.assembly.context import Context
 from carcloud.backends.files import write_flushed
 from carcloud.backends.records import Entry, Records
 from carcloud.errors import InputError
+from carcloud.gateway.relay.fold import NAME as FOLD
 from carcloud.lake.border import Border
 from carcloud.safety.flows.plan import Plan
 from carcloud.settings import Folder, Settings, catalogue_in_force, flows_in_force, governance_in_force, load_flows
@@ -24,8 +25,12 @@ def take_flows(settings: Settings, folder: Folder, records: Records, catalogue: 
         InputError: it is none, or does not fit governance and catalogue; the flows in force stay.
     """
     wanted, governance = load_flows(settings), governance_in_force(settings, folder)
-    for flow in wanted.flows.values():
+    for flow in wanted.leaving:
         Plan(flow, governance, catalogue)
+    if not wanted.relays:  # the stream waits for no relay then, and what waited for one is gone
+        records.forget_position(FOLD)
+        for file in folder.relay.parent.glob(f"{folder.relay.name}*"):
+            file.unlink()
     for replica in wanted.replicas:
         if replica.tenant and records.tenants.find(replica.tenant) is None:
             do = f"Leave `tenant` out for {settings.tenant}, or make the tenant first: carcloud tenant create."
@@ -35,10 +40,13 @@ def take_flows(settings: Settings, folder: Folder, records: Records, catalogue: 
         return ""
     comes = sorted(replica.name for replica in wanted.replicas)
     facts = {"from": before.hash, "to": wanted.hash, "flows": sorted(wanted.flows), "replicas": comes}
+    facts |= {"relays": sorted(wanted.relays)} if wanted.relays or before.relays else {}
     records.audit.add(Entry("machine", "changeFlows", "zone", facts=facts, tenant=settings.tenant))
     write_flushed(folder.flows, (wanted.text or NONE).encode())
     names = ", ".join(sorted(wanted.flows))
     said = f"Flows out of the zone now: {names}." if names else "Nothing leaves the zone by flows any more."
+    if wanted.relays or before.relays:
+        said += f" Relays to platforms: {', '.join(sorted(wanted.relays)) or 'none'}."
     if comes or before.replicas:
         said += f" Replicas into it: {', '.join(comes) or 'none'}."
     return said

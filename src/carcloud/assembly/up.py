@@ -37,10 +37,10 @@ REPORT_EVERY_S = 5.0
 ANSWER_FIRST_S = 0.5
 PROCESSES = (
     *("order-signer", "orders", "signer", "witness", "audit", "governor"),
-    *("gateway", "twin", "lake", "api", "replicas", "gbt32960", "kuksa"),
+    *("gateway", "twin", "lake", "api", "replicas", "relay", "gbt32960", "kuksa"),
 )
 
-OBEYING = ("governor", "twin", "lake", "api", "kuksa")
+OBEYING = ("governor", "twin", "lake", "api", "relay", "kuksa")
 """What reads the governance when it starts, and is started anew under a changed one."""
 
 
@@ -79,6 +79,8 @@ async def up(
             if name == "order-signer" and settings.orders.signer_socket:
                 continue  # another user runs it
             if name == "replicas" and not flows_in_force(folder).replicas:
+                continue
+            if name == "relay" and not flows_in_force(folder).relays:
                 continue
             if name == "gbt32960" and not settings.gbt32960.on:
                 continue

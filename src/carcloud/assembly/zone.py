@@ -56,7 +56,7 @@ def zone_object(settings: Settings, folder: Folder, records: Records, tenant: st
         "log": [str(key) for key in _known(folder, settings)[:1]],
         "witnesses": [str(key) for key in _known(folder, settings)[1:]],
         "authorities": [_authority(name, found) for name, found in Trust(folder.keys).authorities().items()],
-        "leaves": [_leaves(flow, flows, meter.now(), policy, catalogue) for flow in flows.flows.values() if home],
+        "leaves": [_leaves(flow, flows, meter.now(), policy, catalogue) for flow in flows.leaving if home],
         "comes": [one for one in _comes(settings, records, flows) if home or one["tenant"] == tenant],
         "year": flows.year(meter.now()),
         "counted": [

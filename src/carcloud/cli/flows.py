@@ -141,12 +141,14 @@ def _write(path: Path, table: pa.Table, after: str) -> None:
 
 def _print(flows: Flows, settings: Settings, folder: Folder, readings: list[Reading]) -> None:
     governance, catalogue = governance_in_force(settings, folder), catalogue_in_force(settings, folder)
-    if not flows.flows:
+    if not flows.leaving:
         typer.echo("Nothing leaves the zone by flows.")
-    for each in flows.flows.values():
+    for each in flows.leaving:
         plan = Plan(each, governance, catalogue)
         who = "cars whose person agreed" if plan.needs_consent else "all cars"
-        under = "under other names" if each.pseudonym else "under their own ids"
+        under = (
+            "under other names" if each.pseudonym else "under their VINs" if each.platform else "under their own ids"
+        )
         times = f", times to {each.time_s} s" if each.time_s else ""
         until = f", until {each.until}" if each.until else ""
         typer.echo(f"{each.name}: to {each.to}, for {each.purpose}: {who}, {under}{times}{until}\n  {each.why}")

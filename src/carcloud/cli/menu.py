@@ -66,6 +66,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "restore": ("backup", "Restore a zone from a backup into a new folder, erasures since applied."),
     "access": ("reports", "Write a copy of all that the zone holds of a car, for the person it is about."),
     "flow": ("flows", "What may leave the zone for another."),
+    "relay": ("relays", "What is told to authorities' platforms by GB/T 32960."),
     "zone": ("zones", "What the zone is: region, tenants, rules, keys, what leaves and comes."),
     "catalogue": ("catalogue", "The signals the zone knows."),
     "gbt32960": ("gbt32960", "Terminals that speak GB/T 32960: who may come in, and who is there."),

@@ -61,6 +61,8 @@ from carcloud.vehicle.life import HEARD
 log = logging.getLogger(__name__)
 
 FOLDS = ("marks", "lake", "twin", "audit")
+FURTHER_FOLDS = ("relay",)
+"""Those that not every zone has: the stream waits for them once they keep a position."""
 MESSAGES_A_READ = 1000
 BYTES_A_READ = 16 * 1024 * 1024
 SNAPSHOT_EVERY_S = 10.0
@@ -464,7 +466,8 @@ class Governor:
             self._snapshot_at = now
         await self._vehicles.purge(subjects.RAW, subjects.RAW_UP, self._raw_next)
         positions = await asyncio.to_thread(self._records.positions)
-        lowest = min(positions.get((name, self._partition), 0) for name in FOLDS)
+        folds = [*FOLDS, *(name for name in FURTHER_FOLDS if (name, self._partition) in positions)]
+        lowest = min(positions.get((name, self._partition), 0) for name in folds)
         governed = await self._cloud.state(subjects.GOVERNED)
         if governed.last != self._stream_last:
             raise ConflictError("The governed stream ends with a chunk that this governor did not write.")

@@ -31,6 +31,7 @@ ORDERED = "zone.ordered"
 ORDER_CHANGED = "zone.order"
 CHUNK = "zone.chunk"
 STUCK = "zone.stuck"
+RELAYS = "zone.relays"
 TERMINALS = "zone.terminals"
 TERMINAL_ASKED = "zone.terminal"
 TENANT = "zone.tenant"  # one was suspended or resumed, or has other quotas

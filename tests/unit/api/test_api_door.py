@@ -171,6 +171,7 @@ def test_openapi_describes_every_route_and_the_error_shape(api: httpx.Client) ->
         "/v1/governance/check",
         "/v1/retention",
         "/v1/flows",
+        "/v1/relays",
         "/v1/gbt32960/sessions",
         "/v1/zone",
         "/v1/flows/{flow}/read",

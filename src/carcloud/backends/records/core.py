@@ -254,6 +254,11 @@ class Records(Database):
         """Return every fold's position: (name, partition) → stream position."""
         return {(row.name, row.partition): row.position for row in self.rows(select(t.fold_positions))}
 
+    def forget_position(self, name: str) -> None:
+        """Forget how far a fold came that is no more: the stream waits for it no longer."""
+        with self.transaction(writing=True) as db:
+            db.execute(delete(t.fold_positions).where(t.fold_positions.c.name == name))
+
     def put_meta(self, key: str, text: str) -> None:
         """Record a setting of the zone."""
         self.upsert(self.insert(t.meta).values(key=key, text=text), ["key"], {"text": text})

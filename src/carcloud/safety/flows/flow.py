@@ -16,13 +16,15 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any
 
 from carcloud.errors import InputError
 from carcloud.safety.flows.checks import known, need, whole
+from carcloud.safety.flows.relay import KEYS as PLATFORM_KEYS
+from carcloud.safety.flows.relay import LIMIT_RELAYS, Platform, parse_platform
 from carcloud.safety.flows.replica import Replica, parse_replicas
 from carcloud.safety.governance.policy import CLASSES, GLOB, NAME
 from carcloud.vehicle.batch import TOKEN
@@ -40,7 +42,7 @@ LIMIT_TIME_S = 86_400
 LIMIT_OFFSET_H = 14
 STOP_AT = 0.9
 
-_FILE_KEYS = {"calendar", "limits", "stop_at", "flows", "replicas"}
+_FILE_KEYS = {"calendar", "limits", "stop_at", "flows", "relays", "replicas"}
 _FLOW_KEYS = {"to", "purpose", "why", "signals", "classes", "pseudonym", "time", "limits", "stop_at", "until"}
 _FLOW_KEYS |= {"assessment"}
 _PART_KEYS = {"paths", "exactness"}
@@ -62,6 +64,7 @@ class Flow:
     time_s: times are cut to steps of so many seconds; 0: as they are.
     limits: class → how many people a calendar year. stop_at: the part of a limit at which the flow stops.
     until: the last day, in the file's calendar. assessment: the security assessment that lets important data leave.
+    platform: where it goes if not to a zone: it is a relay then.
     """
 
     name: str
@@ -76,6 +79,7 @@ class Flow:
     stop_at: float = STOP_AT
     until: date | None = None
     assessment: str = ""
+    platform: Platform | None = None
 
     def bar(self, kind: str) -> int | None:
         """Return how many people of this class may leave a year before the flow stops; None: any number."""
@@ -89,7 +93,7 @@ class Flows:
 
     offset: minutes ahead of UTC, where the zone's calendar years and days begin. limits: class → how many people a
     calendar year by all flows together; stop_at: the part of these limits at which all flows stop. replicas: what comes
-    in from other zones.
+    in from other zones. relays: flows to an authority's platform, by GB/T 32960.
     """
 
     flows: Mapping[str, Flow]
@@ -98,13 +102,19 @@ class Flows:
     offset: int = 0
     text: str = ""
     replicas: tuple[Replica, ...] = ()
+    relays: Mapping[str, Flow] = field(default_factory=dict)
 
     @cached_property
     def hash(self) -> str:
         """The SHA-256 of what the file says, in hexadecimal."""
         said: list[Any] = [self.offset, dict(self.limits), self.stop_at, [_said(flow) for flow in self.flows.values()]]
-        said += [vars(replica) for replica in self.replicas]
+        said += [vars(replica) for replica in self.replicas] + [_said(relay) for relay in self.relays.values()]
         return hashlib.sha256(json.dumps(said, separators=(",", ":"), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def leaving(self) -> tuple[Flow, ...]:
+        """All that leaves: the flows to zones, and the relays."""
+        return (*self.flows.values(), *self.relays.values())
 
     @property
     def calendar(self) -> timezone:
@@ -138,17 +148,18 @@ def parse(content: str | bytes, name: str) -> Flows:
     """Read a flows file, YAML or JSON. `name` says in errors where it came from; raises InputError."""
     try:
         tree = load(content)
-        fits = isinstance(tree, dict) and not tree.keys().isdisjoint(("flows", "replicas"))
-        need(fits, "the file", "is no flows file", "Begin with `flows:` or `replicas:`.")
+        fits = isinstance(tree, dict) and not tree.keys().isdisjoint(("flows", "relays", "replicas"))
+        need(fits, "the file", "is no flows file", "Begin with `flows:`, `relays:` or `replicas:`.")
         known(tree, _FILE_KEYS, "the file")
         entries = tree.get("flows", {})
         fits = isinstance(entries, dict) and len(entries) <= LIMIT_FLOWS
         need(fits, "flows", f"must name at most {LIMIT_FLOWS} flows", "Write {to: …, purpose: …} after each.")
         flows = {flow.name: flow for flow in _flows(entries)}
+        relays = {relay.name: relay for relay in _relays(tree.get("relays", {}), flows)}
         offset = _offset(tree.get("calendar", "+00:00"))
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         limits, stop_at = _limits(tree.get("limits", {}), "the file"), _part(tree, "the file")
-        return Flows(flows, limits, stop_at, offset, text, tuple(parse_replicas(tree.get("replicas", {}))))
+        return Flows(flows, limits, stop_at, offset, text, tuple(parse_replicas(tree.get("replicas", {}))), relays)
     except InputError as error:
         raise InputError(f"{name}: {error.message}", error.do) from None
 
@@ -161,6 +172,22 @@ def _flows(entries: Mapping[Any, Any]) -> Iterator[Flow]:
         need(isinstance(entry, dict), where, "is not described", "Write {to: …, purpose: …, signals: […]} after it.")
         known(entry, _FLOW_KEYS, where)
         flow = _flow(name, entry, where)
+        _refuse_unlawful(flow, where)
+        yield flow
+
+
+def _relays(entries: Any, flows: Mapping[str, Flow]) -> Iterator[Flow]:
+    fits = isinstance(entries, dict) and len(entries) <= LIMIT_RELAYS
+    need(fits, "relays", f"must name at most {LIMIT_RELAYS}", "Write {to: …, address: …, purpose: …} after each.")
+    for name, entry in entries.items():
+        where = f"relay {str(name)[:64]!r}"
+        fits = isinstance(name, str) and NAME.fullmatch(name) is not None and name not in flows
+        need(fits, where, "has no proper name", "Use small letters, digits and -, at most 64; no flow's name.")
+        need(isinstance(entry, dict), where, "is not described", "Write {to: …, address: …, purpose: …} after it.")
+        known(entry, (_FLOW_KEYS - {"pseudonym", "time"}) | PLATFORM_KEYS, where)
+        platform = parse_platform({key: value for key, value in entry.items() if key in PLATFORM_KEYS}, where)
+        whole_flow = {"signals": [{"paths": ["Vehicle.**"]}]} | entry | {"pseudonym": False}
+        flow = replace(_flow(name, whole_flow, where), platform=platform)
         _refuse_unlawful(flow, where)
         yield flow
 
@@ -204,7 +231,12 @@ def _refuse_unlawful(flow: Flow, where: str) -> None:
     do = f"Say in `limits` how many people a year, like {{{bare[0] if bare else ''}: 10000}}."
     need(not bare, where, f"lets out {', '.join(bare)} data without a limit", do)
     do = "Take these classes out, or leave `pseudonym` out."
-    need(flow.pseudonym or not personal, where, f"would tell whose {', '.join(personal)} data it is", do)
+    need(
+        flow.pseudonym or not personal or flow.platform is not None,
+        where,
+        f"would tell whose {', '.join(personal)} data it is",
+        do,
+    )
     need(
         IMPORTANT not in flow.classes or flow.assessment != "",
         where,
@@ -276,7 +308,9 @@ def _until(value: Any, where: str) -> date | None:
 def _said(flow: Flow) -> dict[str, Any]:
     parts = [[list(part.paths), part.exactness] for part in flow.parts]
     until = flow.until and flow.until.isoformat()
-    return vars(flow) | {"parts": parts, "limits": dict(flow.limits), "until": until}
+    platform = {"platform": flow.platform.said()} if flow.platform else {}
+    said = {name: value for name, value in vars(flow).items() if name != "platform"}
+    return said | {"parts": parts, "limits": dict(flow.limits), "until": until} | platform
 
 
 def _texts(value: Any, where: str, key: str) -> list[str]:

@@ -104,7 +104,7 @@ class Meter:
         found = self._records.exports.meters(flows.year(self.now()))
         readings = [
             Reading(flow.name, kind, found.get((flow.name, kind), 0), flow.limits.get(kind), flow.bar(kind))
-            for flow in flows.flows.values()
+            for flow in flows.leaving
             for kind in flow.classes
         ]
         both = [
@@ -135,5 +135,5 @@ def _bar_now(flows: Flows, stop: Stop) -> int | None:
     """Return the bar that a stop would meet today, None where there is none any more."""
     if stop.flow == ALL:
         return flows.bar(stop.kind)
-    flow = flows.flows.get(stop.flow)
+    flow = flows.flows.get(stop.flow) or flows.relays.get(stop.flow)
     return flow.bar(stop.kind) if flow else None
