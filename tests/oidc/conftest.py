@@ -89,6 +89,7 @@ mqtt = 0
 https = 0
 claims = 0
 nats = 0
+kuksa = 0
 """
     with running_zone(data, config=config) as found:
         yield found

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -84,7 +83,7 @@ async def up(
                 continue
             if name == "gbt32960" and not settings.gbt32960.on:
                 continue
-            if name == "kuksa" and find_spec("kuksa") is None:
+            if name == "kuksa" and not zone.kuksa:
                 said("The kuksa door stays closed: what it needs comes with carcloud[kuksa].")
                 continue
             count = settings.gateways if name == "gateway" else 1

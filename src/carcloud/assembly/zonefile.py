@@ -10,6 +10,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from carcloud.backends.nats_server import ACCOUNTS
@@ -70,7 +71,11 @@ def new_zone_file(settings: Settings, folder: Folder, *, free_ports: bool) -> Zo
     """Choose ports, make passwords, and read or make the API's token."""
     listen = settings.listen
     hosts = dict.fromkeys(PORTS, listen.host) | {"api": listen.api_host, "kuksa": listen.api_host, "nats": "127.0.0.1"}
-    ports = {name: _port(hosts[name], 0 if free_ports else getattr(listen, name), f"listen.{name}") for name in PORTS}
+    ports = {
+        name: _port(hosts[name], 0 if free_ports else getattr(listen, name), f"listen.{name}")
+        for name in PORTS
+        if name != "kuksa" or find_spec("kuksa")
+    }
     terminals = {
         "gbt32960": _optional_port(listen.host, settings.gbt32960.port, "gbt32960.port", free_ports),
         "gbt32960_tls": _optional_port(listen.host, settings.gbt32960.tls_port, "gbt32960.tls_port", free_ports),
