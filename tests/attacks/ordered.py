@@ -182,7 +182,7 @@ class Person:
         )
 
     def authorise(
-        self, command: str, *vehicles: str, lasts_s: int = 60, **parameters: float
+        self, command: str, *vehicles: str, lasts_s: int = 60, **parameters: float | str
     ) -> tuple[bytes, list[Signature]]:
         """Sign an authorisation."""
         now = int(time.time())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -24,8 +25,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from carcloud.backends.records.plans import KeptPlan
 from carcloud.errors import CarcloudError, MissingError, NotAllowedError, TryLaterError
+from carcloud.onboard.agent import Agent
 from carcloud.onboard.drive import drive
+from carcloud.onboard.plans import Plans
+from carcloud.onboard.queue import Queue
 from carcloud.onboard.simulator import Simulator
 from carcloud.safety import tenants
 from carcloud.safety.identity import Authority
@@ -39,6 +44,7 @@ from carcloud.safety.orders.session import info_tag, point, seal_order, seal_res
 from carcloud.safety.people.register import MACHINE, Register
 from carcloud.settings import Settings, catalogue_in_force
 from carcloud.stream import subjects
+from carcloud.vehicle.catalogue import Signal
 from carcloud.vehicle.order import (
     Fault,
     OrderError,
@@ -50,7 +56,7 @@ from carcloud.vehicle.order import (
     read,
 )
 from tests.attacks.attacker import seen, tls, until_seen
-from tests.attacks.ordered import OrderedCar, Person, Taken, as_sent, car_process
+from tests.attacks.ordered import TABLE, OrderedCar, Person, Taken, as_sent, car_process
 from tests.zone import RunningZone, carcloud, told, until
 
 BODY = canonical({"command": "unlock", "expires_at": 1_990_000_000, "parameters": {}})
@@ -324,6 +330,34 @@ def test_taken_over_broker_cannot_forge_what_a_car_says(
     with pytest.raises(NotAllowedError, match="not signed"):
         taken.signer.open(car.id, lie.encode())
     assert other.body.done == []
+
+
+def test_taken_over_cloud_cannot_put_another_plan_in_place_of_the_ordered_one(
+    victim: RunningZone, taken: Taken, ada: Person
+) -> None:
+    enrolment, place = victim.enrol("collecting")
+    car, queue = enrolment.vehicle.id, Queue(victim.data / "collecting.queue")
+    plans = Plans(queue, {"Vehicle.Speed": Signal("Vehicle.Speed", "float", "km/h")}, ["Vehicle.Speed"])
+    agent = Agent(place, queue, TABLE, None, plans)
+    agent.start()
+    try:
+        until(lambda: agent.connected, "the car did not connect")
+        said = {"plan": "speed", "version": 1, "signals": ["Vehicle.Speed"], "purpose": "research"}
+        said |= {"basis": "legitimate-interest", "budget": "1 MB", "until": "2028-01-01T00:00:00Z", "priority": 5}
+        ordered, forged = canonical(said), canonical(said | {"budget": "1 GB"})
+        digest, now = hashlib.sha256(ordered).hexdigest(), datetime.now(UTC)
+        kept = KeptPlan("default", "speed", 1, digest, forged, now + timedelta(days=1), "machine", now)
+        taken.records.plans.add(kept)  # the records say that what was ordered is the forged one
+        order = taken.give(*ada.authorise("plan-take", car, plan=digest))
+        document = subjects.plan("default", car)
+        until(lambda: len(taken.said(document)) > 2, "the courier does not offer the plan again")
+        assert set(taken.said(document)) == {forged}
+        assert plans.current() == []
+        taken.run(taken.vehicles.publish(document, ordered))
+        assert taken.outcome(order).state == "done", "whoever brings it, the document that was ordered is taken"
+        assert [one.digest for one in plans.current()] == [digest]
+    finally:
+        agent.stop()
 
 
 def test_a33_person_of_one_tenant_orders_nothing_of_another(taken: Taken) -> None:
