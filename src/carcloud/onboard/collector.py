@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,27 +118,29 @@ class Collector:
             return
         for column in columns:
             groups = self._feeds.get(column.signal, ())
-            if not groups and column.signal not in self._wanted:
-                continue
-            column = self._in_time(ordered(column))
-            if not len(column):
-                continue
-            self._newest_us = max(self._newest_us, int(column.times_us[-1]))
-            if self._gather and column.signal in self._wanted:
-                self._ring.take(column)
-            path = self._table.signals[column.signal][0]
-            values = column.texts if column.texts is not None else column.values.tolist()
-            for group in groups:
-                take = group.evaluator.take
-                for time_us, value in zip(column.times_us.tolist(), values, strict=True):
-                    take(path, time_us, value)
+            if (groups or column.signal in self._wanted) and len(column):
+                self._see(column, groups)
 
-    def _in_time(self, column: Column) -> Column:
-        start = int(np.searchsorted(column.times_us, self._watermark_us))
-        if not start:
-            return column
-        self._skipped[f"{self._table.signals[column.signal][0]}: too late for the plans"] += start
-        return column.part(start, len(column))
+    def _see(self, column: Column, groups: Sequence[Group]) -> None:
+        times = column.times_us.tolist()
+        if times != sorted(times):
+            column = ordered(column)
+            times = column.times_us.tolist()
+        path = self._table.signals[column.signal][0]
+        if times[0] < self._watermark_us:
+            late = bisect_left(times, self._watermark_us)
+            self._skipped[f"{path}: too late for the plans"] += late
+            column, times = column.part(late, len(column)), times[late:]
+            if not times:
+                return
+        self._newest_us = max(self._newest_us, times[-1])
+        if self._gather and column.signal in self._wanted:
+            self._ring.take(column)
+        values = column.texts if column.texts is not None else column.values.tolist()
+        for group in groups:
+            take = group.evaluator.take
+            for time_us, value in zip(times, values, strict=True):
+                take(path, time_us, value)
 
     def advance(self, until_us: int) -> Gathered | None:
         """Evaluate everything before `until_us`; what follows is not older. Return what that gives."""
@@ -284,7 +287,7 @@ class Collector:
         changed = [one for one in self._standings if one.changed]
         if not said and not parcels and not changed:
             return None
-        states = {one.kept.plan.name: self._state(index, one) for index, one in enumerate(self._standings)}
+        states = {one.kept.plan.name: self._state(at, one) for at, one in enumerate(self._standings) if one.changed}
         for one in changed:
             one.changed = False
         return Gathered(said + parcels, states, until_us)
