@@ -179,7 +179,8 @@ class Ports(TwinPorts):
 
     open_payload: returns an entry's unsealed payload.
     border: lets rows out by flows; None: nothing leaves.
-    trust: the zone's authorities, as all may see them. ask: asks the zone, by subject, within seconds; None: nobody answers.
+    trust: the zone's authorities, as all may see them.
+    ask: asks the zone, by subject, within seconds; None: nobody answers.
     take_governance: takes a governance into force, in the name of an actor.
     facts: returns what reports of a tenant, calendar year and moment are made from.
     zone_object: returns what the zone is, as a tenant may see it.
