@@ -186,7 +186,7 @@ class _Reader:
         return found
 
     def _no(self, key: str, message: str, do: str, at: int | None = None, length: int | None = None) -> None:
-        self.problems.append(PlanError(key, message, do, at, length))
+        self.problems.append(PlanError(key.encode(errors="replace").decode(), message, do, at, length))
 
     def _name(self, document: Mapping[str, Any]) -> str:
         name = document.get("plan")
@@ -269,7 +269,7 @@ class _Reader:
         text = document.get(key)
         if text is None:
             return None
-        if not isinstance(text, str):
+        if not isinstance(text, str) or text != text.encode(errors="replace").decode():
             self._no(key, f"`{key}` is no text.", "Write a condition as docs/conditions.md says; quote it in YAML.")
             return None
         try:
