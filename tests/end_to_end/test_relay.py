@@ -21,7 +21,7 @@ from carcloud.safety.keys import write_file
 from carcloud.vehicle.gbt32960.frames import AnswerCode, Edition
 from carcloud.vehicle.gbt32960.units import Unit
 from tests.end_to_end.terminals import Terminal, vehicle
-from tests.zone import RunningZone, running_zone, until
+from tests.zone import RunningZone, carcloud, running_zone, until
 
 GOVERNANCE = """
 name: reporting
@@ -205,3 +205,37 @@ def test_a_week_of_reports_arrives_once_when_the_link_is_mended(zones: Zones) ->
         assert len(mine) > 27 * 8
         assert theirs == mine
         assert len({json.dumps(row[:2]) for row in theirs}) == len(theirs), "something came twice"
+
+
+def test_what_the_relay_does_is_said_and_names_no_vin(zones: Zones) -> None:
+    listed = carcloud("relay", "list", "--data", str(zones.here.data))
+    assert listed.returncode == 0, listed.stderr
+    assert "city: to city-centre, edition 2016, up since" in listed.stdout
+    assert "81 accepted" in listed.stdout
+    begun = zones.here.get("/v1/audit", action="beginRelay", limit=100)["leaves"]
+    assert {leaf["object"] for leaf in begun} == {"relay:city"}
+    (leaves,) = zones.here.get("/v1/zone")["leaves"]
+    assert (leaves["flow"], leaves["to"], leaves["pseudonym"]) == ("city", "city-centre", False)
+    kept = [*(zones.here.data / "logs").glob("relay*"), *(zones.here.data / "relay").iterdir()]
+    assert len(kept) >= 2
+    content = b"".join(file.read_bytes() for file in kept)
+    assert not any(vin.encode() in content for vin in (*VINS, STRANGER))
+
+
+def test_car_that_the_authority_does_not_know_waits_and_goes_when_it_is_erased(zones: Zones) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    report(zones.here, STRANGER, [now])
+    until(lambda: zones.relay().get("last_error"), "the refusal is not shown")
+    assert zones.relay()["waiting"] == 1
+    records = zones.here.records()
+    stranger = records.vehicle_by_vin(STRANGER)
+    records.close()
+    assert stranger.id in zones.relay()["last_error"]
+    report(zones.here, VINS[0], [now])
+    until(lambda: zones.relay()["accepted"] == 82, "another car is held up")
+    erased = carcloud("erase", stranger.id, "--yes", "--data", str(zones.here.data))
+    assert erased.returncode == 0, erased.stderr
+    shown = until(
+        lambda: zones.relay() if not zones.relay()["waiting"] else None, "the erased car is still in the spool"
+    )
+    assert (shown["dropped"], shown["cars"]) == (1, 3)
