@@ -374,8 +374,8 @@ def home_catalogue(settings: Settings) -> Catalogue:
     catalogue = read_catalogue(Path(settings.catalogue or CORE))
     if not catalogue:
         raise InputError(f"{settings.catalogue}: No signals.", "A zone needs at least one.")
-    for overlay in (OWN, *settings.overlays):
-        catalogue = catalogue.overlaid(read_catalogue(Path(overlay)))
+    for overlay in (OWN, *map(Path, settings.overlays)):
+        catalogue = catalogue.overlaid(read_catalogue(overlay))
     return catalogue
 
 

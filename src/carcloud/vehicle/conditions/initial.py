@@ -53,11 +53,11 @@ def number(node: Node) -> float | None:
         case Aggregate("count"):
             return 0.0
         case Absolute(x):
-            value = number(x)
-            return None if value is None else abs(value)
+            whole = number(x)
+            return None if whole is None else abs(whole)
         case Scaled(x, factor, offset):
-            value = number(x)
-            return None if value is None else finite(value * factor + offset)
+            plain = number(x)
+            return None if plain is None else finite(plain * factor + offset)
         case Arithmetic(operation, left, right):
             one, other = number(left), number(right)
             return None if one is None or other is None else calculated(operation, one, other)
