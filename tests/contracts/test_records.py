@@ -162,6 +162,12 @@ class TestRecords:
         assert records.get_meta("zone") == "two"
         assert records.get_meta("nothing") is None
 
+    def test_fold_that_is_no_more_has_no_position(self, records: Records) -> None:
+        records.set_position("relay", 0, 7)
+        records.set_position("lake", 0, 9)
+        records.forget_position("relay")
+        assert records.positions() == {("lake", 0): 9}
+
     def test_what_was_recorded_is_there_after_reopening(self, records: Records, url: str) -> None:
         records.add_vehicle(CAR, LEAF)
         again = Records.open(url)
