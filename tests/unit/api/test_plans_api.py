@@ -69,7 +69,9 @@ def test_plan_is_kept_and_never_changes(api: httpx.Client) -> None:
     other = api.post("/v1/plans", json={"document": TEXT.replace("2 s", "3 s")})
     assert (other.status_code, other.json()["error"]["do"]) == (409, "Plans never change: give it version 2.")
     assert api.post("/v1/plans", json={"document": TEXT.replace("version: 1", "version: 2")}).status_code == 200
-    assert [one["version"] for one in api.get("/v1/plans").json()["plans"]] == [2, 1]
+    listed = api.get("/v1/plans")
+    assert listed.status_code == 200, listed.text
+    assert [one["version"] for one in listed.json()["plans"]] == [2, 1]
     assert api.get("/v1/plans/fast").json()["version"] == 2
     assert api.get("/v1/plans/fast", params={"version": 1}).json() == made
     gone = api.post("/v1/plans/fast/withdraw", json={"version": 1}).json()
@@ -157,3 +159,28 @@ def test_where_plans_stand_on_a_car(api: httpx.Client, zone: Zone, state: Any) -
     assert fast["state"] == ("waiting" if state == "queued" else "active")
     assert (other["name"], other["version"], other["digest"], other["state"]) == ("other", 7, None, "active")
     assert api.get("/v1/vehicles/nobody/plans").status_code == 404
+
+
+def test_cars_of_a_plan_are_counted_and_shown(api: httpx.Client, zone: Zone) -> None:
+    made = api.post("/v1/plans", json={"document": TEXT}).json()["plans"][0]
+    parameters = orjson.dumps({"plan": made["digest"]}).decode()
+    at = datetime.now(UTC)
+    states: list[tuple[str, Any, str | None]] = [(CARS[0], "queued", None), (CARS[1], "rejected", "full")]
+    orders = [
+        Order(f"o{car}", "given", "default", car, "plan-take", parameters, "fleet", "00", state, reason, at, at)
+        for car, state, reason in states
+    ]
+    zone.records.orders.add(Given("given", b"{}", "[]", at), orders, "person:fred")
+    zone.twin.put(CARS[2], SAID, Last(json.dumps({"fast": [1, 3, 4000, 10, 20]}), MOMENT_US, "measured"))
+    (listed,) = api.get("/v1/plans").json()["plans"]
+    assert listed["cars"] == {"waiting": 1, "active": 1, "refused": 1, "dropped": 0, "expired": 0}
+    said = api.get("/v1/plans/fast/cars").json()
+    assert (said["found"], said["version"]) == (3, 1)
+    shown = {one["vehicle"]: (one["state"], one["reason"], one["fired"]) for one in said["cars"]}
+    assert shown == {
+        CARS[0]: ("waiting", None, None),
+        CARS[1]: ("refused", "full", None),
+        CARS[2]: ("active", None, 3),
+    }
+    assert len(api.get("/v1/plans/fast/cars", params={"limit": 1}).json()["cars"]) == 1
+    assert api.get("/v1/plans/slow/cars").status_code == 404

@@ -137,7 +137,8 @@ class Driven:
             if table.signals[int(batch.signals[0])][0] == FIRED:
                 for row, label in batch.texts.items():
                     self.moments[label.removesuffix("/1")].append(batch.base_us + int(batch.times[row]))
-        self.cut = Counter({name: sum(json.loads(state)["cut"].values()) for name, state in gathered.states.items()})
+        for name, state in gathered.states.items():  # of plans that have changed
+            self.cut[name] = sum(json.loads(state)["cut"].values())
 
 
 def _columns(samples: Samples, start: int, end: int) -> list[Column]:
