@@ -133,3 +133,17 @@ class TestOrders:
         records.orders.add(GIVEN, [*wanted, *others[:2], replace(others[2], vehicle="car2")], "machine")
         assert records.orders.newest("default", "car1") == [wanted[2], wanted[1], others[1]]
         assert records.orders.newest("other", "car1") == []
+
+    def test_newest_about_each_plan_of_each_car_counts(self, records: Records) -> None:
+        def given(number: int, command: str, parameters: str, vehicle: str = "car1") -> Order:
+            queued = AT + timedelta(seconds=number)
+            order = replace(ORDER, id=f"{number:032x}", command=command, vehicle=vehicle, queued_at=queued)
+            return replace(order, parameters=parameters)
+
+        wanted = [given(1, "plan-take", "a"), given(2, "plan-drop", "a"), given(3, "plan-take", "b")]
+        others = [given(4, "plan-take", "a", "car2"), given(5, "lock", "a")]
+        records.orders.add(GIVEN, [*wanted, *others], "machine")
+        about = ("default", ("plan-take", "plan-drop"))
+        assert records.orders.newest_about(*about, 10) == [others[0], wanted[2], wanted[1]]
+        assert records.orders.newest_about(*about, 1) == [others[0]]
+        assert records.orders.newest_about("other", about[1], 10) == []

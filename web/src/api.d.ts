@@ -1374,30 +1374,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/plans": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Plans
-         * @description List all plans and versions.
-         */
-        get: operations["plans_v1_plans_get"];
-        put?: never;
-        /**
-         * Add Plan
-         * @description Keep a plan, or several, all or none. Plans never change: the same version again must say the same.
-         */
-        post: operations["add_plan_v1_plans_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/plans/{name}": {
         parameters: {
             query?: never;
@@ -1412,6 +1388,30 @@ export interface paths {
         get: operations["plan_v1_plans__name__get"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plans": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Plans
+         * @description List all plans and versions, and on how many cars each stands where.
+         */
+        get: operations["plans_v1_plans_get"];
+        put?: never;
+        /**
+         * Add Plan
+         * @description Keep a plan, or several, all or none. Plans never change: the same version again must say the same.
+         */
+        post: operations["add_plan_v1_plans_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1470,6 +1470,26 @@ export interface paths {
          * @description Show where each plan of a car stands.
          */
         get: operations["plans_on_car_v1_vehicles__vehicle__plans_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/plans/{name}/cars": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Cars Of Plan
+         * @description Show the cars that were ordered about a plan, or say that they have it; its newest version if none is named.
+         */
+        get: operations["cars_of_plan_v1_plans__name__cars_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1844,6 +1864,76 @@ export interface components {
             logo: string;
         };
         /**
+         * CarCounts
+         * @description How many of the active cars have a plan in which state.
+         */
+        CarCounts: {
+            /**
+             * Waiting
+             * @default 0
+             */
+            waiting: number;
+            /**
+             * Active
+             * @default 0
+             */
+            active: number;
+            /**
+             * Refused
+             * @default 0
+             */
+            refused: number;
+            /**
+             * Dropped
+             * @default 0
+             */
+            dropped: number;
+            /**
+             * Expired
+             * @default 0
+             */
+            expired: number;
+        };
+        /**
+         * CarOfPlan
+         * @description A car and where the plan stands on it. `said_at`: when the car said so last.
+         */
+        CarOfPlan: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: number;
+            /** Digest */
+            digest: string | null;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "active" | "refused" | "dropped" | "expired";
+            /** Reason */
+            reason: string | null;
+            /** Order */
+            order: string | null;
+            /** Until */
+            until: string | null;
+            /** Budget Bytes */
+            budget_bytes: number | null;
+            /** Fired */
+            fired: number | null;
+            /** Bytes Today */
+            bytes_today: number | null;
+            /** Cut */
+            cut: number | null;
+            /** Waiting Bytes */
+            waiting_bytes: number | null;
+            /** Vehicle */
+            vehicle: string;
+            /** Label */
+            label: string | null;
+            /** Said At */
+            said_at: string | null;
+        };
+        /**
          * CarWanted
          * @description A car that shall join.
          */
@@ -1862,6 +1952,20 @@ export interface components {
             vin: string;
             /** Label */
             label?: string | null;
+        };
+        /**
+         * CarsOfPlan
+         * @description The cars of one version of a plan, by label; `found` is how many there are in all.
+         */
+        CarsOfPlan: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: number;
+            /** Found */
+            found: number;
+            /** Cars */
+            cars: components["schemas"]["CarOfPlan"][];
         };
         /**
          * CertificateOfCar
@@ -3136,6 +3240,31 @@ export interface components {
             plans: components["schemas"]["PlanShown"][];
         };
         /**
+         * PlanListed
+         * @description A version of a plan, and where it stands on how many cars.
+         */
+        PlanListed: {
+            /** Name */
+            name: string;
+            /** Version */
+            version: number;
+            /** Digest */
+            digest: string;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+            /** Until */
+            until: string;
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: string;
+            /** Withdrawn At */
+            withdrawn_at: string | null;
+            cars: components["schemas"]["CarCounts"];
+        };
+        /**
          * PlanOnCar
          * @description Where a plan stands on a car. Counts are the car's own of today, null where it has said none.
          */
@@ -3191,6 +3320,14 @@ export interface components {
             made_at: string;
             /** Withdrawn At */
             withdrawn_at: string | null;
+        };
+        /**
+         * PlanTable
+         * @description Plans, each name's newest version first.
+         */
+        PlanTable: {
+            /** Plans */
+            plans: components["schemas"]["PlanListed"][];
         };
         /**
          * PlanWanted
@@ -7720,6 +7857,48 @@ export interface operations {
             };
         };
     };
+    plan_v1_plans__name__get: {
+        parameters: {
+            query?: {
+                version?: number | null;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlanShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     plans_v1_plans_get: {
         parameters: {
             query?: never;
@@ -7735,7 +7914,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PlanList"];
+                    "application/json": components["schemas"]["PlanTable"];
                 };
             };
             /** @description Refused; `error.do` says what to do */
@@ -7778,48 +7957,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlanList"];
-                };
-            };
-            /** @description Refused; `error.do` says what to do */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-            /** @description Not possible now */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ErrorBody"];
-                };
-            };
-        };
-    };
-    plan_v1_plans__name__get: {
-        parameters: {
-            query?: {
-                version?: number | null;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PlanShown"];
                 };
             };
             /** @description Refused; `error.do` says what to do */
@@ -7946,6 +8083,49 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PlansOnCar"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    cars_of_plan_v1_plans__name__cars_get: {
+        parameters: {
+            query?: {
+                version?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CarsOfPlan"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

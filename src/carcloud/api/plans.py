@@ -105,16 +105,10 @@ class PlansOnCar(BaseModel):
 routes = APIRouter(tags=["plans"], responses=RESPONSES)
 
 
-@routes.get("/v1/plans")
-def plans(ports: Wired, caller: Reader) -> PlanList:
-    """List all plans and versions."""
-    return PlanList(plans=[_shown(one) for one in ports.records.plans.listed(caller.tenant)])
-
-
 @routes.get("/v1/plans/{name}")
 def plan(ports: Wired, caller: Reader, name: str, version: int | None = None) -> PlanShown:
     """Show a plan; its newest version where none is named."""
-    return _shown(ports.records.plans.get(caller.tenant, name, version))
+    return shown(ports.records.plans.get(caller.tenant, name, version))
 
 
 @routes.post("/v1/plans")
@@ -126,7 +120,7 @@ def add_plan(ports: Wired, caller: Maker, wanted: PlanWanted) -> PlanList:
         KeptPlan(caller.tenant, one.name, one.version, one.digest, one.canonical(), one.until, caller.id, at)
         for one in found
     ]
-    return PlanList(plans=[_shown(one) for one in ports.records.plans.add(*kept)])
+    return PlanList(plans=[shown(one) for one in ports.records.plans.add(*kept)])
 
 
 @routes.post("/v1/plans/check")
@@ -150,7 +144,7 @@ def check_plan(ports: Wired, caller: Reader, wanted: PlanWanted) -> PlanCheck:
 @routes.post("/v1/plans/{name}/withdraw")
 def withdraw_plan(ports: Wired, caller: Maker, name: str, wanted: Withdrawal) -> PlanShown:
     """Withdraw a version for ever: it goes to no further car. Cars that have it keep it until told to drop it."""
-    return _shown(ports.records.plans.withdraw(caller.tenant, name, wanted.version, caller.id, now()))
+    return shown(ports.records.plans.withdraw(caller.tenant, name, wanted.version, caller.id, now()))
 
 
 @routes.get("/v1/vehicles/{vehicle}/plans")
@@ -215,6 +209,7 @@ def _problem(error: PlanError) -> Problem:
     return Problem(key=error.key, message=error.message, do=error.do, at=error.at, length=error.length)
 
 
-def _shown(one: KeptPlan) -> PlanShown:
+def shown(one: KeptPlan) -> PlanShown:
+    """Return a plan as the API writes it."""
     said = {name: getattr(one, name) for name in PlanShown.model_fields if name != "document"}
     return PlanShown(**said, document=orjson.loads(one.document))

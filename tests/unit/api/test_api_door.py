@@ -228,6 +228,7 @@ def test_openapi_describes_every_route_and_the_error_shape(api: httpx.Client) ->
         "/v1/plans/try",
         "/v1/plans/targets",
         "/v1/plans/{name}/withdraw",
+        "/v1/plans/{name}/cars",
         "/v1/vehicles/{vehicle}/plans",
         "/v1/audit",
         "/v1/audit/checkpoint",

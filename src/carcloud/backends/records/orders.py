@@ -187,6 +187,17 @@ class Orders:
         found = select(*(numbered.c[column.name] for column in orders.c)).where(numbered.c.place == 1)
         return self._found(found.order_by(numbered.c.queued_at.desc(), numbered.c.id))
 
+    def newest_about(self, tenant: str, commands: Sequence[str], limit: int) -> list[Order]:
+        """Return the newest order of each car and parameters by these commands, the newest first."""
+        place = func.row_number().over(
+            partition_by=(orders.c.vehicle, orders.c.parameters),
+            order_by=(orders.c.queued_at.desc(), orders.c.id.desc()),
+        )
+        mine = (orders.c.tenant == tenant) & orders.c.command.in_(list(commands))
+        numbered = select(orders, place.label("place")).where(mine).subquery()
+        found = select(*(numbered.c[column.name] for column in orders.c)).where(numbered.c.place == 1)
+        return self._found(found.order_by(numbered.c.queued_at.desc(), numbered.c.id).limit(limit))
+
     def open(self, vehicle: str) -> list[Order]:
         """Return what a car still has to be told, in the order it was queued."""
         query = select(orders).where(orders.c.vehicle == vehicle, orders.c.state.in_(OPEN))
