@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,14 +21,19 @@ from carcloud.backends.records import Entry, Records
 from carcloud.cli.notices import tell
 from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.terminal import harmless
-from carcloud.errors import FAMILIES, CarcloudError, InputError, TryLaterError
+from carcloud.errors import FAMILIES, CarcloudError, ConflictError, InputError, TryLaterError
+from carcloud.gateway.garage import stand_in_vin
 from carcloud.gateway.gbt32960.downwards import CONTROLS, is_dangerous, names_in
 from carcloud.gateway.gbt32960.proofs import public_half
 from carcloud.gateway.gbt32960.terminals import add_platform, add_terminal, remove_platform, remove_terminal
+from carcloud.onboard.gbt32960.drive import drive_terminals
+from carcloud.onboard.gbt32960.terminal import Identity, Line
+from carcloud.onboard.simulator import Simulator
 from carcloud.safety.people.approvals import Approvals
 from carcloud.safety.people.caller import Caller
 from carcloud.settings import Folder, Settings, load_policies
 from carcloud.stream import subjects
+from carcloud.vehicle.gbt32960.frames import Edition
 
 MACHINE = "machine"
 PATIENCE_S = 20.0
@@ -72,6 +78,31 @@ def terminal_remove(vehicle: str, data: Data = DATA, config: Config = None, tena
         remove_terminal(records, vehicle, settings.tenant, MACHINE)
     tell(folder, subjects.REVOKED, vehicle.encode())
     typer.echo(f"{vehicle} is no terminal any more")
+
+
+@gbt32960.command("simulate")
+def terminal_simulate(
+    cars: Annotated[int, typer.Option(min=1, max=500, help="How many terminals.")] = 2,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same cars.")] = 2,
+    data: Data = DATA,
+    config: Config = None,
+    tenant: OfTenant = None,
+) -> None:
+    """Be a fleet of simulated cars that speak GB/T 32960 until Ctrl-C; half of them the edition of 2025."""
+    with _open(data, config, tenant) as (settings, folder, records):
+        if not (port := ZoneFile.read(folder).gbt32960):
+            raise ConflictError("The zone has no door for plain TCP.", "Set gbt32960.port, and start the zone again.")
+        fleet = Simulator(cars, seed, time.time_ns() // 1000)
+        identities = {}
+        for number, name in enumerate(fleet.vehicles()):
+            label = f"{name} (GB/T 32960)"
+            vin, edition = stand_in_vin(label), Edition.E2025 if number % 2 else Edition.E2016
+            identities[name] = Identity(vin, edition=edition)
+            with contextlib.suppress(ConflictError):  # it is one already
+                add_terminal(records, vin, label, settings.tenant, MACHINE)
+    with contextlib.suppress(KeyboardInterrupt):
+        told = asyncio.run(drive_terminals(fleet, identities, Line("127.0.0.1", port), folder.queues / "gbt32960"))
+        typer.echo(f"{told.reports} reports, {told.waiting} waiting")
 
 
 @gbt32960.command("sessions")

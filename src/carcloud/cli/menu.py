@@ -20,7 +20,7 @@ from carcloud.errors import CarcloudError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("zone", "Run a zone until Ctrl-C."),
-    "demo": ("zone", "Run a zone with a simulated fleet of electric cars, and recordings if given."),
+    "demo": ("demo", "Run a zone with a simulated fleet of electric cars, and recordings if given."),
     "enrol": ("vehicles", "Give a car its identity: a random id, a key and a certificate."),
     "renew": ("vehicles", "Give an enrolled car a new key and certificate; its older ones hold until they end."),
     "revoke": ("vehicles", "End a car's right to speak; a live session is closed at once."),

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import new_zone_file
 from carcloud.backends.delta import Table
-from carcloud.cli import app, zone
+from carcloud.cli import app, demo
 from carcloud.errors import CarcloudError, ConflictError, InputError, MissingError, TryLaterError
 from carcloud.lake.rows import PARTITIONS, SCHEMA, by_day, joined, part_of_chunk
 from carcloud.safety.orders.keyring import load_key, new_key
@@ -345,7 +345,7 @@ def test_the_examples_are_found_from_any_folder(tmp_path, monkeypatch):
     (tmp_path / "data").write_text("")  # so it ends before anything starts
     monkeypatch.chdir(tmp_path)
     assert "cannot be used" in said(InputError, "demo", "--recordings", "drives", "--data", "data")
-    monkeypatch.setattr(zone, "EXAMPLES", tmp_path / "none")
+    monkeypatch.setattr(demo, "EXAMPLES", tmp_path / "none")
     assert "from a checkout" in said(MissingError, "demo", "--recordings", "drives", "--data", "data")
 
 
