@@ -47,7 +47,9 @@ routes = APIRouter(tags=["conditions"], responses=RESPONSES)
 
 
 @routes.post("/v1/conditions/check")
-def check(asked: ConditionText, ports: Wired, caller: Annotated[Caller, Depends(allowed("readCatalogue"))]) -> ConditionCheck:
+def check(
+    asked: ConditionText, ports: Wired, caller: Annotated[Caller, Depends(allowed("readCatalogue"))]
+) -> ConditionCheck:
     """Check a condition against the catalogue; nothing is kept."""
     catalogue = ports.catalogue(caller.tenant)
     try:

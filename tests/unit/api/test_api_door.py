@@ -162,8 +162,6 @@ def test_openapi_describes_every_route_and_the_error_shape(api: httpx.Client) ->
         "/v1/vehicles/{vehicle}",
         "/v1/vehicles/{vehicle}/signals",
         "/v1/vehicles/{vehicle}/desired",
-        "/v1/vehicles/{vehicle}/viss/{path}",
-        "/v1/vehicles/{vehicle}/desired",
         "/v1/vehicles/{vehicle}/gbt32960",
         "/v1/vehicles/{vehicle}/viss/{path}",
         "/v1/signals",
