@@ -21,7 +21,7 @@ from rtm_con import msg_checked
 
 from carcloud.vehicle.gbt32960.composing import units_of
 from carcloud.vehicle.gbt32960.forms import Report, Signature
-from carcloud.vehicle.gbt32960.frames import Edition, Frame, FrameReader, encode
+from carcloud.vehicle.gbt32960.frames import Edition, FrameReader, encode
 from carcloud.vehicle.gbt32960.mapping import samples, table
 from carcloud.vehicle.gbt32960.messages import read, write
 
@@ -44,15 +44,17 @@ def frame() -> tuple[str, bytes]:
     return "made up", encode(signed)
 
 
+READER = FrameReader()
+"""A connection has one reader for all its frames."""
+
+
 def ours(data: bytes) -> Report:
-    """Read a frame from bytes to values."""
-    (found,) = FrameReader().feed(data)
-    report = read(found) if isinstance(found, Frame) else None
-    assert isinstance(report, Report)
-    for unit in report.units:
-        for pack in unit.fields.get("packs", ()):
-            assert len(pack.get("cells", pack.get("probes")).values)
-    return report
+    """Read a frame from bytes to values: scalars in their units, cells and probes as arrays of float."""
+    (found,) = READER.feed(data)
+    report = read(found)  # type: ignore[arg-type]
+    (cells,), (probes,) = (unit.fields["packs"] for unit in report.units[-2:])  # type: ignore[union-attr]
+    assert cells["cells"].values.size + probes["probes"].values.size
+    return report  # type: ignore[return-value]
 
 
 def rate(work: Callable[[bytes], Any], data: bytes, count: int) -> float:

@@ -18,7 +18,7 @@ from carcloud.vehicle.gbt32960.units import Unit
 ICCID_BYTES, CODE_BYTES_2025, USER_BYTES, PASSWORD_BYTES, CHIP_BYTES, VIN_BYTES = 20, 24, 12, 20, 16, 17
 
 
-@dataclass(frozen=True)
+@dataclass
 class Signature:
     """What proves who wrote a report. `algorithm`: 1 SM2, 2 RSA (`s` is empty), 3 ECC."""
 
@@ -27,7 +27,7 @@ class Signature:
     s: bytes = b""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Message:
     """What a car, or a platform under the name in `vin`, says or is told."""
 
@@ -35,7 +35,7 @@ class Message:
     vin: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Login(Message):
     """A car comes. `codes` are its batteries' codes, of `code_bytes` each.
 
@@ -52,7 +52,7 @@ class Login(Message):
     packs: tuple[int | Abnormal | None, ...] | Abnormal | None = ()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Logout(Message):
     """A car goes, with the serial it came with."""
 
@@ -61,7 +61,7 @@ class Logout(Message):
     serial: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Report(Message):
     """What a car measured at one time; `resent` where it was stored first.
 
@@ -86,7 +86,7 @@ def _said(report: Report) -> tuple[object, ...]:
     return report.vin, report.at, report.units, report.resent, report.signature, report.fault
 
 
-@dataclass(frozen=True)
+@dataclass
 class PlatformLogin(Message):
     """A platform comes, to say what its cars said."""
 
@@ -101,7 +101,7 @@ class PlatformLogin(Message):
         return f"PlatformLogin(vin={self.vin!r}, serial={self.serial}, user={self.user!r})"
 
 
-@dataclass(frozen=True)
+@dataclass
 class PlatformLogout(Message):
     """A platform goes."""
 
@@ -110,21 +110,21 @@ class PlatformLogout(Message):
     serial: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Heartbeat(Message):
     """A sign of life."""
 
     COMMAND = Command.HEARTBEAT
 
 
-@dataclass(frozen=True)
+@dataclass
 class TimeSync(Message):
     """A question for the time."""
 
     COMMAND = Command.TIME_SYNC
 
 
-@dataclass(frozen=True)
+@dataclass
 class Activation(Message):
     """A car's security chip asks to be known: its id, its public key, and a signature of it all (2025)."""
 
@@ -137,7 +137,7 @@ class Activation(Message):
     signed: bytes = b""
 
 
-@dataclass(frozen=True)
+@dataclass
 class ActivationAnswer(Message):
     """What became of an activation. `result`: 1 done, 2 not; `info`: 1 fine, 2 chip used, 3 VIN known (2025)."""
 
@@ -147,7 +147,7 @@ class ActivationAnswer(Message):
     answer: int = AnswerCode.COMMAND
 
 
-@dataclass(frozen=True)
+@dataclass
 class KeyExchange(Message):
     """The key that payloads are sealed with from one time to another, itself encrypted (2025)."""
 
@@ -161,7 +161,7 @@ class KeyExchange(Message):
         return f"KeyExchange(vin={self.vin!r}, encryption={self.encryption}, valid_from={self.valid_from!r})"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Query(Message):
     """A platform asks a terminal for parameters."""
 
@@ -170,7 +170,7 @@ class Query(Message):
     parameters: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Parameters(Message):
     """Parameters and their values: what a terminal answers to a query (`answer`), or what a platform sets."""
 
@@ -180,7 +180,7 @@ class Parameters(Message):
     answer: int = AnswerCode.COMMAND
 
 
-@dataclass(frozen=True)
+@dataclass
 class Control(Message):
     """What a terminal is told to do: 1 upgrade, 2 power off, 3 reset, 4 factory, 5 drop the link, 6 alarm, 7 sample."""
 
@@ -190,7 +190,7 @@ class Control(Message):
     content: bytes = b""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answer(Message):
     """The answer to a command: its code, the time it repeats (None where it has none), and what else stands there."""
 
@@ -205,7 +205,7 @@ class Answer(Message):
         return self.answer == AnswerCode.OK
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reserved(Message):
     """A command kept for later orders, or for platforms among themselves: its bytes as they came."""
 

@@ -88,7 +88,7 @@ class Encryption(IntEnum):
     INVALID = 0xFF
 
 
-_ENCRYPTIONS = frozenset(Encryption)
+_ENCRYPTIONS = frozenset(map(int, Encryption))
 
 
 class Cause(StrEnum):
@@ -107,7 +107,7 @@ class Cause(StrEnum):
     UNSUPPORTED = "unsupported"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Fault:
     """What could not be read, and why; `at` is the place in the payload, or the number of bytes passed by as noise.
 
@@ -120,9 +120,9 @@ class Fault:
     about: Frame | None = field(default=None, compare=False, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Frame:
-    """One frame. `command`, `answer` and `encryption` are the bytes as sent: reserved values are let through."""
+    """One frame, not changed once made. `command`, `answer`, `encryption` are the bytes as sent, reserved ones too."""
 
     edition: Edition
     command: int
@@ -151,9 +151,12 @@ def encode(frame: Frame) -> bytes:
     return data + bytes([checksum(data[2:])])
 
 
+_XOR = np.bitwise_xor.reduce
+
+
 def checksum(data: bytes | bytearray | memoryview) -> int:
     """Return the XOR of all bytes."""
-    return int(np.bitwise_xor.reduce(np.frombuffer(data, np.uint8))) if len(data) else 0
+    return int(_XOR(np.frombuffer(data, np.uint8))) if len(data) else 0
 
 
 def _vin(raw: bytes) -> str | None:
@@ -173,6 +176,7 @@ class FrameReader:
         self._buffer = bytearray()
         self._need = HEADER.size
         self._noise = 0
+        self._vin: tuple[bytes, str | None] = b"", ""  # the last one, as sent and as read
         self._covered = 0  # how many of the buffer's bytes belong to a fault already told
 
     @property
@@ -182,8 +186,22 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[Frame | Fault]:
         """Take the next bytes of the stream; return what they complete, in order."""
+        found: list[Frame | Fault] = []
+        if not self._buffer and not self._noise and not self._covered:
+            taken = self._whole(data, found)
+            if taken == len(data):
+                return found
+            data = data[taken:]
         self._buffer += data
-        return self._read(final=False) if len(self._buffer) >= self._need else []
+        return found + self._read(final=False) if len(self._buffer) >= self._need else found
+
+    def _whole(self, data: bytes, found: list[Frame | Fault]) -> int:
+        """Read good frames that stand side by side, the usual case; return where they end."""
+        at, most = 0, len(data) - HEADER.size
+        while at < most and data[at : at + 2] in _EDITIONS and isinstance(frame := self._frame(data, at), Frame):
+            found.append(frame)
+            at += HEADER.size + len(frame.payload) + 1
+        return at
 
     def finish(self) -> list[Frame | Fault]:
         """Take the end of the stream: return what still hides in an unfinished frame, and what was cut short."""
@@ -229,7 +247,9 @@ class FrameReader:
     def _frame(self, buffer: bytes, at: int) -> Frame | Fault | int:
         """Read the frame that starts at `at`; where its end is still to come, return how many bytes it takes."""
         start, command, answer, vin, encryption, length = HEADER.unpack_from(buffer, at)
-        name = _vin(vin)
+        if vin != self._vin[0]:
+            self._vin = vin, _vin(vin)
+        name = self._vin[1]
         if name is None or encryption not in _ENCRYPTIONS:
             what = "the VIN is no ASCII" if name is None else f"encryption {encryption:#04x} is unknown"
             return Fault(Cause.HEADER, what)
@@ -238,7 +258,7 @@ class FrameReader:
         end = at + HEADER.size + length
         if len(buffer) <= end:
             return int(HEADER.size + length + 1)
-        if checksum(memoryview(buffer)[at + 2 : end]) != buffer[end]:
+        if _XOR(np.frombuffer(buffer, np.uint8, end - at - 2, at + 2)) != buffer[end]:
             what = f"the check byte of a frame of {length} bytes of payload does not match"
             about = Frame(_EDITIONS[start], command, answer, name, encryption, buffer[at + HEADER.size : end])
             return Fault(Cause.CHECKSUM, what, about=about)

@@ -16,12 +16,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from carcloud.vehicle.batch import LIMIT_TEXT_BYTES, IdTable
 from carcloud.vehicle.document import load
@@ -32,11 +35,19 @@ from carcloud.vehicle.gbt32960.units import ALARMS, OEM, Unit, alarms_of, gear_o
 from carcloud.vehicle.gcj02 import place_from_gcj02
 
 FILE = Path(__file__).parent / "mapping.yaml"
+LIMIT_ORDERS = 1024
+"""Kinds of reports whose order of samples is remembered."""
 NUMBERS = range(1, 5)
 """Of motors, batteries and stacks, these have signals."""
-LISTS = {"motors": ("motors", "number"), "cells": ("packs", "pack"), "temperatures": ("packs", "pack")}
-LISTS["stacks"] = ("stacks", "number")
+LISTS = {
+    "motors": ("motors", "number"),
+    "cells": ("packs", "pack"),
+    "temperatures": ("packs", "pack"),
+    "stacks": ("stacks", "number"),
+}
 """Units that are lists: the field with the rows, and the field of a row that numbers it."""
+_MEASURED = ("cells", "temperatures")
+"""Units whose extremes are those of the battery."""
 
 WGS84, GCJ02 = 1, 2
 NOT_VALID, SOUTH, WEST = 1, 2, 4
@@ -60,14 +71,20 @@ class Rule:
 
 @dataclass
 class Samples:
-    """What a report says: its time in microseconds since 1970 UTC, and (place in `TABLE`, value), sorted, each once.
+    """What a report says: its time in microseconds since 1970 UTC, and places in `TABLE`, rising, with their values.
 
-    `left` counts what has no signal, by cause.
+    Reports of one shape have the same tuple of places. `left` counts what has no signal, by cause.
     """
 
     time_us: int
-    rows: list[tuple[int, Sampled]]
+    places: tuple[int, ...]
+    values: tuple[Sampled, ...]
     left: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def rows(self) -> list[tuple[int, Sampled]]:
+        """Return the samples by (place, value)."""
+        return list(zip(self.places, self.values, strict=True))
 
 
 Rules = dict[str, tuple[Rule, ...]]
@@ -118,6 +135,45 @@ def _rule(line: Mapping[str, Any], number: int, places: Mapping[str, int]) -> Ru
     return Rule(signal, form, factor, whole, line.get("values"), line.get("only") == "back", places.get(signal, -1))
 
 
+class _Step(NamedTuple):
+    """A field as the mapping is walked.
+
+    `plain`: the places of a number that is taken as it is. `told`: of codes and of what is often empty, the samples by
+    value, made beforehand. `rules` serve all else.
+    """
+
+    name: str
+    plain: tuple[int, ...] = ()
+    told: Mapping[Any, tuple[tuple[int, Sampled], ...]] = MappingProxyType({})
+    rules: tuple[Rule, ...] = ()
+
+
+_CODES = frozenset({"values", "gear", "driving", "braking", "valid"})
+
+
+def _step(name: str, known: tuple[Rule, ...]) -> _Step:
+    forms = {rule.form for rule in known}
+    if forms == {"number"} and all(rule.factor == 1 and not rule.whole for rule in known):
+        places = tuple(rule.place for rule in known)
+        return _Step(name, places, {(): tuple((place, "[]") for place in places)}, known)
+    codes = range(256) if forms and forms <= _CODES else (0,) if forms == {"alarms"} else ()
+    told: dict[Any, tuple[tuple[int, Sampled], ...]] = {}
+    for code in codes:
+        sampled = ((rule.place, _sampled(rule, code)) for rule in known)
+        told[code] = tuple((place, value) for place, value in sampled if value is not None)
+    return _Step(name, (), told, known)
+
+
+@cache
+def _steps() -> Mapping[tuple[str, int], list[_Step]]:
+    """Return the mapping as it is walked."""
+    found: dict[tuple[str, int], list[_Step]] = {}
+    for (unit, number), fields in rules().items():
+        steps = found[unit, number] = [_Step(LISTS[unit][1])] if unit in LISTS else []
+        steps += [_step(name, tuple(one for one in given if not one.back_only)) for name, given in fields.items()]
+    return found
+
+
 def samples(report: Report, edition: Edition) -> Samples:
     """Return what a report says, as samples."""
     taking = _Taking()
@@ -127,7 +183,17 @@ def samples(report: Report, edition: Edition) -> Samples:
     if taking.abnormal:
         taking.put("report", 0, {"abnormal": taking.abnormal})
     time_us = int(report.at.timestamp()) * 1_000_000
-    return Samples(time_us, sorted(taking.rows.items()), taking.left)
+    if len(taking.rows) < 2:
+        return Samples(time_us, tuple(taking.rows), tuple(taking.rows.values()), taking.left)
+    places, pick = _order(tuple(taking.rows))
+    return Samples(time_us, places, pick(tuple(taking.rows.values())), taking.left)
+
+
+@lru_cache(LIMIT_ORDERS)
+def _order(places: tuple[int, ...]) -> tuple[tuple[int, ...], itemgetter[Any]]:
+    """Return two or more places sorted, and what sorts their values."""
+    order = sorted(range(len(places)), key=places.__getitem__)
+    return tuple(places[at] for at in order), itemgetter(*order)
 
 
 class _Taking:
@@ -138,8 +204,8 @@ class _Taking:
         self.left: Counter[str] = Counter()
         self.abnormal: list[str] = []
         self.oem: dict[str, str] = {}
-        self.cells: list[Readings] = []
-        self.probes: list[Readings] = []
+        self.cells: list[NDArray[np.float64]] = []
+        self.probes: list[NDArray[np.float64]] = []
 
     def unit(self, unit: Unit, edition: Edition) -> None:
         if unit.name in LISTS:
@@ -163,9 +229,6 @@ class _Taking:
             if unit.name == "cells" and isinstance(row.get("first"), int) and row["first"] > 1:
                 row = self._continued(number, row)
             self.put(unit.name, number, row)
-            for seen, name in ((self.cells, "cells"), (self.probes, "probes")):
-                if unit.name in ("cells", "temperatures") and isinstance(row.get(name), Readings):
-                    seen.append(row[name])
 
     def _continued(self, number: int, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a row whose cells go on where those of the last row of this battery in the same report ended."""
@@ -203,28 +266,49 @@ class _Taking:
         """Take the extremes from cells and probes where no unit says them."""
         if "extremes" in units:
             return
+        known = rules()["extremes", 0]
         for seen, name in ((self.cells, "voltage"), (self.probes, "temperature")):
-            values = np.concatenate([one.values for one in seen]) if seen else np.empty(0)
-            values = values[~np.isnan(values)]
-            if len(values):
-                extremes = {f"highest_{name}": float(values.max()), f"lowest_{name}": float(values.min())}
-                self.put("extremes", 0, extremes)
+            if seen:
+                values = seen[0] if len(seen) == 1 else np.concatenate(seen)
+                highest, lowest = float(np.fmax.reduce(values)), float(np.fmin.reduce(values))
+                if highest == highest:  # else all are missing
+                    self.rows[known[f"highest_{name}"][0].place] = highest
+                    self.rows[known[f"lowest_{name}"][0].place] = lowest
 
     def put(self, unit: str, number: int, fields: Mapping[str, Any]) -> None:
         """Take fields of one unit, or of one row of it."""
-        known = rules()[unit, number]
-        for name, value in fields.items():
+        rows, get = self.rows, fields.get
+        for name, plain, told, known in _steps()[unit, number]:
+            value: Any = get(name)
             if value is None:
                 continue
-            if value is ABNORMAL:
+            kind = type(value)
+            if plain and (kind is float or kind is int):
+                for place in plain:
+                    rows[place] = float(value)
+            elif (kind is int or value == ()) and value in told:
+                rows.update(told[value])
+            elif value is ABNORMAL:
                 self.abnormal.append(f"{unit}{number or ''}.{name}")
-                continue
-            for rule in known.get(name, ()):
-                if not rule.back_only and (sampled := _sampled(rule, value)) is not None:
-                    if isinstance(sampled, str) and len(sampled) > LIMIT_TEXT_BYTES:
-                        self.left[f"{rule.signal}: too long"] += 1
-                    else:
-                        self.rows[rule.place] = sampled
+            elif kind is Readings:
+                self._readings(unit, name, known, value)
+            else:
+                for rule in known:
+                    self._sample(rule, value)
+
+    def _readings(self, unit: str, name: str, known: tuple[Rule, ...], readings: Readings) -> None:
+        values = readings.values
+        for rule in known:
+            self._sample(rule, values)
+        if unit in _MEASURED and len(values):
+            (self.cells if name == "cells" else self.probes).append(values)
+
+    def _sample(self, rule: Rule, value: Any) -> None:
+        sampled = _sampled(rule, value)
+        if isinstance(sampled, str) and len(sampled) > LIMIT_TEXT_BYTES:
+            self.left[f"{rule.signal}: too long"] += 1
+        elif sampled is not None:
+            self.rows[rule.place] = sampled
 
 
 def _sampled(rule: Rule, value: Any) -> Sampled | None:
@@ -236,8 +320,7 @@ def _sampled(rule: Rule, value: Any) -> Sampled | None:
             if rule.factor == 1 and not rule.whole:
                 return float(value)
             return float(round(value * rule.factor)) if rule.whole else round(value * rule.factor, 6)
-        data = value.values.tolist() if isinstance(value, Readings) else value
-        return orjson.dumps(data).decode()
+        return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
     told: Sampled | None = _FORMS[rule.form](value)
     return told
 

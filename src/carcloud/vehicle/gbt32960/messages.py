@@ -14,6 +14,7 @@ Source: GB/T 32960.3-2016 and -2025, 7 and annex B, as public implementations ci
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from datetime import datetime
 
@@ -42,11 +43,11 @@ from carcloud.vehicle.gbt32960.forms import (
     Signature,
     TimeSync,
 )
-from carcloud.vehicle.gbt32960.frames import Cause, Command, Edition, Encryption, Fault, Frame
+from carcloud.vehicle.gbt32960.frames import AnswerCode, Cause, Command, Edition, Encryption, Fault, Frame
 from carcloud.vehicle.gbt32960.layout import Abnormal, StructureError, read_count
 from carcloud.vehicle.gbt32960.parameters import read_ids, read_values
 from carcloud.vehicle.gbt32960.times import TIME_BYTES, read_time
-from carcloud.vehicle.gbt32960.units import SIGNATURE_TYPE, Unit, read_unit
+from carcloud.vehicle.gbt32960.units import SIGNATURE_TYPE, read_units
 from carcloud.vehicle.gbt32960.writing import Sign, write
 
 __all__ = [
@@ -72,6 +73,14 @@ __all__ = [
     "read_parameters",
     "write",
 ]
+
+
+_CLEAR, _COMMAND, _RESENT = int(Encryption.NONE), int(AnswerCode.COMMAND), int(Command.RESENT)
+_REPORTS = (int(Command.LIVE), _RESENT)
+"""As plain numbers: to look them up in their enumerations takes as long as a unit."""
+
+
+_R, _S = struct.Struct(">BH"), struct.Struct(">H")
 
 
 class _Reader:
@@ -109,8 +118,14 @@ class _Reader:
 
 def read(frame: Frame) -> Message | Fault:
     """Return what a frame says, or why it cannot be read."""
-    if frame.encryption != Encryption.NONE and frame.payload:
+    if frame.encryption != _CLEAR and frame.payload:
         return Fault(Cause.ENCRYPTED, f"the payload is sealed (encryption {frame.encryption:#04x}): open it first")
+    if frame.command in _REPORTS and frame.answer == _COMMAND:
+        try:
+            at = read_time(frame.payload[:TIME_BYTES])
+        except StructureError as error:
+            return Fault(Cause.STRUCTURE, str(error))
+        return _read_report(frame, at)
     reader = _Reader(frame.payload)
     try:
         return _message(frame, reader)
@@ -153,34 +168,48 @@ def _read_login(frame: Frame, reader: _Reader) -> Login:
     return Login(frame.vin, at, serial, iccid, codes, size, tuple(packs) if isinstance(count, int) else count)
 
 
-def _read_report(frame: Frame, reader: _Reader) -> Report:
-    at, data = reader.time(), reader.data
-    units: list[Unit] = []
+def _read_report(frame: Frame, at: datetime) -> Report:
+    data = frame.payload
+    units, place, error = read_units(frame.edition, data, TIME_BYTES)
     signature, signed, fault = None, b"", None
-    place = reader.at
-    try:
-        while place < len(data):
-            if data[place] == SIGNATURE_TYPE and frame.edition is Edition.E2025:
-                reader.at = place + 1
-                signature, signed = _read_signature(reader), data[:place]
-                place = reader.at
-                reader.end()
-                break
-            found = read_unit(frame.edition, data, place)
-            if found is None:
-                what = f"unit {data[place]:#04x} is unknown; with it {len(data) - place} bytes are refused"
-                fault = Fault(Cause.UNKNOWN_UNIT, what, place)
-                break
-            units.append(found[0])
-            place = found[1]
-    except StructureError as error:
+    if error is None and place < len(data):
+        if data[place] == SIGNATURE_TYPE and frame.edition is Edition.E2025:
+            try:
+                signature, end = read_signature(data, place + 1)
+                signed, place = data[:place], end
+                error = _left(data, end)
+            except StructureError as short:
+                error = str(short)
+        else:
+            what = f"unit {data[place]:#04x} is unknown; with it {len(data) - place} bytes are refused"
+            fault = Fault(Cause.UNKNOWN_UNIT, what, place)
+    if error is not None:
         fault = Fault(Cause.STRUCTURE, f"{error}; {len(data) - place} bytes are refused", place)
-    reader.at = len(data)
-    return Report(frame.vin, at, tuple(units), frame.command == Command.RESENT, signature, signed, fault)
+    return Report(frame.vin, at, tuple(units), frame.command == _RESENT, signature, signed, fault)
+
+
+def _left(data: bytes, at: int) -> str | None:
+    return f"{len(data) - at} bytes too many" if at < len(data) else None
+
+
+def read_signature(data: bytes, at: int) -> tuple[Signature, int]:
+    """Return the signature at `at`, and where it ends. Raise StructureError where it is cut short."""
+    try:
+        algorithm, size = _R.unpack_from(data, at)
+        start = at + _R.size
+        place = start + size
+        (size,) = _S.unpack_from(data, place)
+    except struct.error:
+        raise StructureError(f"signature: {len(data) - at} bytes are left") from None
+    end = place + _S.size + size
+    if end > len(data):
+        raise StructureError(f"signature: {len(data) - at} bytes are left of {end - at}")
+    return Signature(algorithm, data[start:place], data[place + _S.size : end]), end
 
 
 def _read_signature(reader: _Reader) -> Signature:
-    return Signature(reader.number(1, "algorithm"), reader.block("signature r"), reader.block("signature s"))
+    signature, reader.at = read_signature(reader.data, reader.at)
+    return signature
 
 
 def _read_platform_login(frame: Frame, reader: _Reader) -> PlatformLogin:
@@ -219,8 +248,6 @@ def _read_control(frame: Frame, reader: _Reader) -> Control:
 
 _READERS_2016: dict[int, Callable[[Frame, _Reader], Message]] = {
     Command.LOGIN: _read_login,
-    Command.LIVE: _read_report,
-    Command.RESENT: _read_report,
     Command.LOGOUT: lambda frame, reader: Logout(frame.vin, reader.time(), reader.number(2, "serial")),
     Command.PLATFORM_LOGIN: _read_platform_login,
     Command.PLATFORM_LOGOUT: lambda frame, reader: PlatformLogout(frame.vin, reader.time(), reader.number(2, "serial")),

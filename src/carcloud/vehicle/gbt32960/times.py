@@ -7,17 +7,18 @@ from datetime import UTC, datetime, timedelta, timezone
 from carcloud.errors import InputError
 from carcloud.vehicle.gbt32960.layout import StructureError
 
-CHINA = timezone(timedelta(hours=8))
+AHEAD = timedelta(hours=8)
+CHINA = timezone(AHEAD)
 TIME_BYTES = 6
 
 
 def read_time(data: bytes) -> datetime:
     """Return a time of six bytes. Raise StructureError where it is none."""
-    year, month, day, hour, minute, second = data
     try:
+        year, month, day, hour, minute, second = data
         if year > 99:
             raise ValueError
-        return datetime(2000 + year, month, day, hour, minute, second, tzinfo=CHINA).astimezone(UTC)
+        return datetime(2000 + year, month, day, hour, minute, second, 0, UTC) - AHEAD
     except ValueError:
         raise StructureError(f"{data.hex()} is no time") from None
 

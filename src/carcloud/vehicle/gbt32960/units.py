@@ -26,9 +26,9 @@ SIGNATURE_TYPE = 0xFF
 E2016, E2025 = Edition.E2016, Edition.E2025
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Unit:
-    """One unit of a report: its name, and its fields as the tables below call them.
+    """One unit of a report: its name, and its fields as the tables below call them. It is not changed.
 
     Numbers are int, float, None (missing) or ABNORMAL; rows are `Readings`, lists of codes and of dicts are tuples.
     A maker's own unit is called "oem" and has the fields `type` (int) and `content` (bytes).
@@ -266,22 +266,35 @@ def gear_of(bits: int) -> int | None:
     return {13: -1, 14: 127, 15: 126}.get(bits & 0x0F, bits & 0x0F)
 
 
-def read_unit(edition: Edition, data: bytes, at: int) -> tuple[Unit, int] | None:
-    """Return the unit whose type byte stands at `at`, and where it ends; None where the type is none of these.
-
-    Raises:
-        StructureError: the unit does not fit into what is left.
+def read_units(edition: Edition, data: bytes, at: int) -> tuple[list[Unit], int, str | None]:
+    """Return the units from `at` on, and where they end: at the first type that is none of these, or at the first unit
+    that does not fit into what is left, with the reason.
     """
-    code = data[at]
-    if (known := UNITS[edition].get(code)) is not None:
-        fields, end = known[1].read(data, at + 1)
-        return Unit(known[0], fields), end
-    if code not in OEM_TYPES:
-        return None
-    end = at + 3 + int.from_bytes(data[at + 1 : at + 3], "big")
-    if at + 3 > len(data) or end > len(data):
-        raise StructureError(f"oem {code:#04x}: {max(0, len(data) - at - 3)} bytes are left of {end - at - 3}")
-    return Unit(OEM, {"type": code, "content": data[at + 3 : end]}), end
+    units: list[Unit] = []
+    known, end = UNITS[edition], len(data)
+    try:
+        while at < end:
+            code = data[at]
+            if code in known:
+                name, table = known[code]
+                fields, at = table.read(data, at + 1)
+                units.append(Unit(name, fields))
+            elif code in OEM_TYPES:
+                content, at = _read_oem(data, at)
+                units.append(Unit(OEM, {"type": code, "content": content}))
+            else:
+                break
+    except StructureError as error:
+        return units, at, str(error)
+    return units, at, None
+
+
+def _read_oem(data: bytes, at: int) -> tuple[bytes, int]:
+    start = at + 3
+    end = start + int.from_bytes(data[at + 1 : start], "big")
+    if start > len(data) or end > len(data):
+        raise StructureError(f"oem {data[at]:#04x}: {max(0, len(data) - start)} bytes are left of {end - start}")
+    return data[start:end], end
 
 
 def write_unit(edition: Edition, unit: Unit) -> bytes:
