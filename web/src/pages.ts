@@ -1,7 +1,7 @@
 /** The console's pages in the order and groups in which they are offered, and which acts open them. */
 import type { PageName } from "./route.svelte";
 
-export const FLEET = ["overview", "map", "vehicles", "sql"] as const satisfies PageName[];
+export const FLEET = ["overview", "map", "vehicles", "sql", "plans"] as const satisfies PageName[];
 export const SAFETY = ["governance", "identity", "orders", "requests", "audit", "people"] as const satisfies PageName[];
 
 export type Offered = (typeof FLEET)[number] | (typeof SAFETY)[number];
@@ -12,6 +12,7 @@ export const NEEDS: Record<PageName, string[]> = {
   map: ["readTwin"],
   vehicles: ["readVehicles"],
   sql: ["queryLake"],
+  plans: ["readPlans"],
   safety: [],
   governance: ["readGovernance"],
   identity: ["readIdentity"],

@@ -4,6 +4,7 @@ const PAGES = {
   map: "map",
   vehicles: "vehicles",
   sql: "sql",
+  plans: "plans",
   safety: "safety",
   governance: "governance",
   identity: "identity",
@@ -53,5 +54,6 @@ class Address {
   }
 }
 
+export const planLink = (name: string, version: number | null = null) => `#/plans/${encodeURIComponent(name)}${version === null ? "" : `?version=${version}`}`;
 export const address = new Address();
 export const vehicleLink = (vehicle: string, side = "") => `#/vehicles/${encodeURIComponent(vehicle)}${side && `/${side}`}`;

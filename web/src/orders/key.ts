@@ -25,7 +25,7 @@ export interface Wish {
   tenant: string;
   vehicles: string[];
   command: string;
-  parameters: Record<string, number>;
+  parameters: Record<string, number | string>;
   role: string;
   notBefore: number;
   expiresAt: number;

@@ -2,6 +2,7 @@
 export interface Piece {
   text: string;
   kind: "word" | "text" | "number" | "note" | "parameter" | "plain";
+  wrong?: boolean;
 }
 
 const WORDS =

@@ -9,6 +9,7 @@ import { en as governance } from "./governance";
 import { en as identity } from "./identity";
 import { en as orders } from "./orders";
 import { en as people } from "./people";
+import { en as plans } from "./plans";
 import { en as requests } from "./requests";
 import { en as safety } from "./safety";
 import { en as signin } from "./signin";
@@ -26,6 +27,7 @@ export const en = {
     map: "Map",
     vehicles: "Vehicles",
     sql: "SQL",
+    plans: "Plans",
     safety: "Safety",
     governance: "Governance",
     identity: "Identity",
@@ -166,6 +168,7 @@ export const en = {
   people,
   identity,
   orders,
+  plans,
   flows,
   zoneObject,
   erasures,
@@ -254,7 +257,7 @@ export const en = {
     points: (n: string, step: string) => `${n} samples, one point per ${step}`,
     noHistory: "The lake has no numbers of this signal in this range.",
     openSql: "Open as SQL",
-    sides: { values: "Values", grants: "Consent and grants", identity: "Identity", orders: "Orders" },
+    sides: { values: "Values", plans: "Plans", grants: "Consent and grants", identity: "Identity", orders: "Orders" },
     side: "Sides of this vehicle",
     reload: "Read again",
   },

@@ -11,6 +11,7 @@ import { zh as governance } from "./governance";
 import { zh as identity } from "./identity";
 import { zh as orders } from "./orders";
 import { zh as people } from "./people";
+import { zh as plans } from "./plans";
 import { zh as requests } from "./requests";
 import { zh as safety } from "./safety";
 import { zh as signin } from "./signin";
@@ -24,6 +25,7 @@ export const zh: Words = {
     map: "地图",
     vehicles: "车辆",
     sql: "SQL",
+    plans: "采集计划",
     safety: "安全",
     governance: "治理",
     identity: "身份",
@@ -164,6 +166,7 @@ export const zh: Words = {
   people,
   identity,
   orders,
+  plans,
   flows,
   zoneObject,
   erasures,
@@ -252,7 +255,7 @@ export const zh: Words = {
     points: (n, step) => `${n} 个采样，每点 ${step}`,
     noHistory: "数据湖在此范围内没有该信号的数值。",
     openSql: "用 SQL 打开",
-    sides: { values: "数值", grants: "同意与授权", identity: "身份", orders: "指令" },
+    sides: { values: "数值", plans: "采集计划", grants: "同意与授权", identity: "身份", orders: "指令" },
     side: "车辆的各个方面",
     reload: "重新读取",
   },
