@@ -1570,6 +1570,8 @@ export interface paths {
         /**
          * Tell
          * @description Tell a terminal something and await its answer. What can cut it off takes a second person: 202.
+         *
+         *     A grant opens commands of signed orders, and none of these.
          */
         post: operations["tell_v1_vehicles__vehicle__gbt32960_post"];
         delete?: never;
@@ -4231,7 +4233,7 @@ export interface components {
         };
         /**
          * TerminalSession
-         * @description One car that is logged in. `platform`: by whom it was brought; null: by itself.
+         * @description One logged-in car. `platform`: by whom it was brought; null: by itself. `causes`: its faults, by cause.
          */
         TerminalSession: {
             /** Vehicle */
@@ -4251,12 +4253,18 @@ export interface components {
             last_at: string | null;
             /** Faults */
             faults: number;
+            /** Causes */
+            causes: {
+                [key: string]: number;
+            };
             /** Platform */
             platform: string | null;
         };
         /**
          * TerminalSessions
          * @description Who is connected by GB/T 32960 now, and what was refused since the door began: frames by cause, rows by cause.
+         *
+         *     To whom a grant opens cars, only the sessions of these are shown.
          */
         TerminalSessions: {
             listening: components["schemas"]["Listening"];

@@ -2,9 +2,11 @@
 import type { PageName } from "./route.svelte";
 
 export const FLEET = ["overview", "map", "vehicles", "sql", "plans"] as const satisfies PageName[];
+/** What goes by GB/T 32960: terminals in, relays out. */
+export const GBT32960 = ["terminals", "relays"] as const satisfies PageName[];
 export const SAFETY = ["governance", "identity", "orders", "requests", "audit", "people"] as const satisfies PageName[];
 
-export type Offered = (typeof FLEET)[number] | (typeof SAFETY)[number];
+export type Offered = (typeof FLEET)[number] | (typeof GBT32960)[number] | (typeof SAFETY)[number];
 
 /** One of these acts must be allowed to whoever opens a page; an empty list is open to everybody. */
 export const NEEDS: Record<PageName, string[]> = {
@@ -13,6 +15,8 @@ export const NEEDS: Record<PageName, string[]> = {
   vehicles: ["readVehicles"],
   sql: ["queryLake"],
   plans: ["readPlans"],
+  terminals: ["readVehicles"],
+  relays: ["readFlows"],
   safety: [],
   governance: ["readGovernance"],
   identity: ["readIdentity"],

@@ -5,6 +5,8 @@ const PAGES = {
   vehicles: "vehicles",
   sql: "sql",
   plans: "plans",
+  terminals: "terminals",
+  relays: "relays",
   safety: "safety",
   governance: "governance",
   identity: "identity",

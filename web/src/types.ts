@@ -58,6 +58,11 @@ export type Report = Schemas["ReportShown"];
 export type ReportKind = "processing" | "impact" | "annual";
 export type Checked = Schemas["Checked"];
 export type Erasure = Schemas["ErasureShown"];
+export type TerminalSessions = Schemas["TerminalSessions"];
+export type TerminalSession = Schemas["TerminalSession"];
+export type TerminalWanted = Partial<Schemas["TerminalWanted"]> & Pick<Schemas["TerminalWanted"], "act">;
+export type TerminalAnswer = Schemas["TerminalAnswer"];
+export type Relay = Schemas["RelayShown"];
 export type Refusal = Partial<Schemas["ErrorBody"]>;
 
 /** A value of a signal; its age is known only where it was asked for, not where it arrived live. */

@@ -9,14 +9,15 @@ from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 
 from carcloud.api.approvals import Waits, waits
-from carcloud.api.auth import Caller, allowed
+from carcloud.api.auth import Caller, allowed, reached
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Ports, Wired
 from carcloud.api.said import Text
 from carcloud.api.times import Time
 from carcloud.backends.records import Entry
-from carcloud.errors import FAMILIES, CarcloudError, TryLaterError
+from carcloud.errors import FAMILIES, CarcloudError, NotAllowedError, TryLaterError
 from carcloud.gateway.gbt32960.downwards import ANSWER_WITHIN_S, is_dangerous, names_in
+from carcloud.safety.grants.reach import Reach
 from carcloud.stream import subjects
 
 PATIENCE_S = ANSWER_WITHIN_S + 2.0
@@ -33,7 +34,7 @@ class Listening(BaseModel):
 
 
 class TerminalSession(BaseModel):
-    """One car that is logged in. `platform`: by whom it was brought; null: by itself."""
+    """One logged-in car. `platform`: by whom it was brought; null: by itself. `causes`: its faults, by cause."""
 
     vehicle: str
     label: str | None
@@ -42,6 +43,7 @@ class TerminalSession(BaseModel):
     frames: int
     last_at: Time | None
     faults: int
+    causes: dict[str, int]
     platform: str | None
 
 
@@ -56,7 +58,10 @@ class PlatformSession(BaseModel):
 
 
 class TerminalSessions(BaseModel):
-    """Who is connected by GB/T 32960 now, and what was refused since the door began: frames by cause, rows by cause."""
+    """Who is connected by GB/T 32960 now, and what was refused since the door began: frames by cause, rows by cause.
+
+    To whom a grant opens cars, only the sessions of these are shown.
+    """
 
     listening: Listening
     sessions: list[TerminalSession]
@@ -91,14 +96,17 @@ routes = APIRouter(tags=["gbt32960"], responses=RESPONSES)
 
 
 @routes.get("/v1/gbt32960/sessions")
-async def sessions(ports: Wired, caller: Annotated[Caller, Depends(allowed("readVehicles"))]) -> TerminalSessions:
+async def sessions(ports: Wired, reach: Annotated[Reach, Depends(reached("readVehicles"))]) -> TerminalSessions:
     """Show who is connected by GB/T 32960, and what was refused; nothing where that door is closed."""
     try:
-        found = await _ask(ports, subjects.TERMINALS, {"tenant": caller.tenant}, 2.0)
+        found = await _ask(ports, subjects.TERMINALS, {"tenant": reach.tenant}, 2.0)
     except TryLaterError:
         if PART in (ports.status.status() or {}).get("parts", {}):
             raise
         return TerminalSessions(listening=Listening(), sessions=[], faults={}, refused={}, platforms=[])
+    if reach.parts is not None:
+        mine = [one for one in found["sessions"] if reach.holds(one["vehicle"])]
+        found |= {"sessions": mine, "faults": {}, "refused": {}, "platforms": []}
     times = {"since", "last_at"}
     for one in (*found["sessions"], *found["platforms"]):
         one |= {name: _time(value) for name, value in one.items() if name in times}
@@ -111,9 +119,15 @@ async def tell(
     vehicle: str,
     response: Response,
     caller: Annotated[Caller, Depends(allowed("sendOrder"))],
+    reach: Annotated[Reach, Depends(reached("sendOrder"))],
     wanted: TerminalWanted,
 ) -> TerminalAnswer | Waits:
-    """Tell a terminal something and await its answer. What can cut it off takes a second person: 202."""
+    """Tell a terminal something and await its answer. What can cut it off takes a second person: 202.
+
+    A grant opens commands of signed orders, and none of these.
+    """
+    if reach.parts is not None:
+        raise NotAllowedError("No grant lets one tell a terminal anything.", "Ask who runs the cars to tell it.")
     asked, object_ = wanted.model_dump(exclude_defaults=True), f"vehicle:{vehicle}"
     if is_dangerous(asked):
         waiting = await run_in_threadpool(ports.reception.approvals.require, caller, "sendOrder", object_, asked)

@@ -10,9 +10,11 @@ import { en as identity } from "./identity";
 import { en as orders } from "./orders";
 import { en as people } from "./people";
 import { en as plans } from "./plans";
+import { en as relays } from "./relays";
 import { en as requests } from "./requests";
 import { en as safety } from "./safety";
 import { en as signin } from "./signin";
+import { en as terminals } from "./terminals";
 
 /** English. Every other dictionary has exactly these keys, or the type check fails. */
 /** What a cause of refusal means, and what to do about it. */
@@ -28,6 +30,8 @@ export const en = {
     vehicles: "Vehicles",
     sql: "SQL",
     plans: "Plans",
+    terminals: "Terminals",
+    relays: "Relay",
     safety: "Safety",
     governance: "Governance",
     identity: "Identity",
@@ -161,9 +165,11 @@ export const en = {
   safety,
   governance,
   change,
+  relays,
   requests,
   grants,
   signin,
+  terminals,
   actions,
   people,
   identity,

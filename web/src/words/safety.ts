@@ -3,6 +3,8 @@ export const en = {
   title: "Safety",
   lead: "Who may do what with cars and data, what is kept of it and why, and proof of what was done.",
   about: {
+    terminals: "Cars and platforms that report by GB/T 32960: who is connected, what was wrong, and what one can tell them.",
+    relays: "What authorities' platforms are told by GB/T 32960: how each line stands, and what waits.",
     governance: "What this zone keeps of what cars say, for which purpose, on which legal basis, how exactly, and where it goes.",
     identity: "Each car's certificate: who is active, whose ends soon, who is held back, and which may have been copied.",
     orders: "What people told cars to do, who signed it, and what became of it.",
@@ -20,6 +22,8 @@ export const zh: typeof en = {
   title: "安全",
   lead: "谁可以对车辆和数据做什么，保存了哪些数据、为什么保存，以及所做之事的证明。",
   about: {
+    terminals: "按 GB/T 32960 上报的车辆与平台：谁在线、有何异常、可以下发什么。",
+    relays: "按 GB/T 32960 向监管平台转发：每条线路的状况与待发内容。",
     governance: "本域保存车辆数据中的哪些内容、用于何种目的、依据何种法律、精确到什么程度、流向何处。",
     identity: "每辆车的证书：哪些有效，哪些即将到期，哪些被隔离，哪些可能被复制。",
     orders: "人员向车辆下达的指令、由谁签名、结果如何。",

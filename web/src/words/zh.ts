@@ -12,9 +12,11 @@ import { zh as identity } from "./identity";
 import { zh as orders } from "./orders";
 import { zh as people } from "./people";
 import { zh as plans } from "./plans";
+import { zh as relays } from "./relays";
 import { zh as requests } from "./requests";
 import { zh as safety } from "./safety";
 import { zh as signin } from "./signin";
+import { zh as terminals } from "./terminals";
 
 export const zh: Words = {
   name: "carcloud",
@@ -26,6 +28,8 @@ export const zh: Words = {
     vehicles: "车辆",
     sql: "SQL",
     plans: "采集计划",
+    terminals: "车载终端",
+    relays: "平台转发",
     safety: "安全",
     governance: "治理",
     identity: "身份",
@@ -159,9 +163,11 @@ export const zh: Words = {
   safety,
   governance,
   change,
+  relays,
   requests,
   grants,
   signin,
+  terminals,
   actions,
   people,
   identity,

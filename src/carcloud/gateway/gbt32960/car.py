@@ -61,5 +61,6 @@ class Car:
             "frames": self.frames,
             "last_at": self.last_at or None,
             "faults": sum(self.faults.values()),
+            "causes": {str(cause): count for cause, count in self.faults.items()},
             "platform": self.platform,
         }
