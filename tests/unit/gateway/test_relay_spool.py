@@ -1,13 +1,11 @@
 """The relay's spool: what waits, in which order, how long, and what a crash leaves."""
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
 
 from carcloud.errors import ConflictError
-from carcloud.gateway.relay.patience import Patience
 from carcloud.gateway.relay.reports import Said, chosen, known_signals, said
 from carcloud.gateway.relay.spool import KEPT_S, Spool
 from carcloud.stream.chunk import SCHEMA
@@ -124,20 +122,6 @@ def test_a_write_that_fails_changes_nothing(spool):
         taken(spool, 2, ("a", 2, {SPEED: 1.0}), ("a", 3, {SPEED: object()}))
     assert (spool.position, spool.waiting("city")[0]) == (1, 1)
     assert isinstance(spool._db, sqlite3.Connection)
-
-
-def test_platform_is_tried_thrice_a_minute_apart_then_each_half_hour():
-    patience, now = Patience(), datetime(2026, 11, 1, tzinfo=UTC)
-    waits = []
-    for _ in range(6):
-        assert patience.waits_s(now) == 0
-        patience.failed(now)
-        waits.append(patience.waits_s(now) / 60)
-        now += timedelta(seconds=patience.waits_s(now))
-    assert waits == [1, 1, 1, 30, 30, 30]
-    patience.worked()
-    patience.failed(now)
-    assert patience.waits_s(now) == 60
 
 
 def rows(*given):

@@ -26,7 +26,6 @@ from carcloud.backends.records import Entry, Records
 from carcloud.errors import CarcloudError, InputError, NotAllowedError
 from carcloud.gateway.relay.cars import Cars
 from carcloud.gateway.relay.link import CutError, Link, open_link
-from carcloud.gateway.relay.patience import LATER, SOON, Patience
 from carcloud.gateway.relay.spool import Report, Spool
 from carcloud.gateway.relay.turns import Turns
 from carcloud.safety.flows.flow import Flow, Flows
@@ -35,6 +34,7 @@ from carcloud.vehicle.gbt32960 import messages
 from carcloud.vehicle.gbt32960.composing import units_of
 from carcloud.vehicle.gbt32960.forms import PASSWORD_BYTES
 from carcloud.vehicle.gbt32960.frames import AnswerCode, Edition
+from carcloud.vehicle.gbt32960.patience import LATER, SOON, Patience
 
 log = logging.getLogger(__name__)
 
