@@ -22,8 +22,9 @@ from rtm_con import msg_checked
 from carcloud.vehicle.gbt32960.composing import units_of
 from carcloud.vehicle.gbt32960.forms import Report, Signature
 from carcloud.vehicle.gbt32960.frames import Edition, FrameReader, encode
-from carcloud.vehicle.gbt32960.mapping import samples, table
+from carcloud.vehicle.gbt32960.mapping import samples
 from carcloud.vehicle.gbt32960.messages import read, write
+from carcloud.vehicle.gbt32960.rules import table
 
 PUBLISHED = Path(__file__).parents[2] / "shared/data/gbt32960/frames.json"
 NAME = "weird message 2025 with addtional unknown data before checksum"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from carcloud.vehicle.document import load
 from carcloud.vehicle.gbt32960.frames import Edition
-from carcloud.vehicle.gbt32960.mapping import FILE
+from carcloud.vehicle.gbt32960.rules import FILE
 from carcloud.vehicle.gbt32960.units import UNITS
 
 PAGE = Path(__file__).parents[2] / "docs/gbt32960.md"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from carcloud.vehicle.gbt32960.composing import units_of
 from carcloud.vehicle.gbt32960.forms import Activation, Login, Report
 from carcloud.vehicle.gbt32960.frames import Cause, Edition, Encryption, Fault, Frame, FrameReader, encode
-from carcloud.vehicle.gbt32960.mapping import samples, table
+from carcloud.vehicle.gbt32960.mapping import samples
 from carcloud.vehicle.gbt32960.messages import Answer, read, read_parameters, write
+from carcloud.vehicle.gbt32960.rules import table
 from carcloud.vehicle.gbt32960.sealing import Keys, unseal
 from tests.gbt32960 import message, report
 

@@ -28,7 +28,7 @@ from carcloud.gateway.gbt32960.standing import standing
 from carcloud.gateway.https import ssl_context
 from carcloud.safety.identity import Trust
 from carcloud.stream import subjects
-from carcloud.vehicle.gbt32960.mapping import table
+from carcloud.vehicle.gbt32960.rules import table
 from carcloud.vehicle.gbt32960.sealing import Keys
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from carcloud.vehicle.batch import Provenance
-from carcloud.vehicle.gbt32960.mapping import rules
+from carcloud.vehicle.gbt32960.rules import rules
 
 SECOND_US = 1_000_000
 COLUMNS = ("vehicle", "signal", "time", "value", "text")

@@ -16,20 +16,8 @@ from typing import Any
 from carcloud.errors import InputError
 from carcloud.vehicle.gbt32960.frames import Edition
 from carcloud.vehicle.gbt32960.layout import Codes, Many, Number, Part, Readings, Row, Table, readings
-from carcloud.vehicle.gbt32960.mapping import (
-    BRAKING,
-    DRIVING,
-    LISTS,
-    NOT_VALID,
-    NUMBERS,
-    SOUTH,
-    WEST,
-    WGS84,
-    Rule,
-    Rules,
-    Sampled,
-    rules,
-)
+from carcloud.vehicle.gbt32960.mapping import BRAKING, DRIVING, NOT_VALID, SOUTH, WEST, WGS84
+from carcloud.vehicle.gbt32960.rules import LISTS, NUMBERS, Rule, Rules, Sampled, rules
 from carcloud.vehicle.gbt32960.units import ALARMS, OEM, OEM_TYPES, UNITS, Unit, flags_of
 
 Values = Mapping[str, Sampled]

@@ -1,4 +1,4 @@
-"""Reports as samples, and samples as reports: `mapping.yaml` says which field is which signal.
+"""Reports as samples: what their fields say, as the signals that the rules name.
 
 Rules:
 * A missing value gives no sample. An abnormal one gives none either, but is named in `Vehicle.GBT32960.Abnormal`.
@@ -6,7 +6,6 @@ Rules:
 * Places are kept in WGS 84. Those of 2025 that say GCJ-02 are turned; of another datum, or of none, they are left
   out. Those of 2016 say none, and are taken as they are. What the car says is not valid is no place.
 * What has no signal (a motor beyond the fourth, a text beyond what a batch holds) is left out and counted.
-* On the way back, what a field cannot say is missing; a unit of which nothing is known is not sent.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from operator import itemgetter
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -26,26 +24,16 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from carcloud.vehicle.batch import LIMIT_TEXT_BYTES, IdTable
-from carcloud.vehicle.document import load
+from carcloud.vehicle.batch import LIMIT_TEXT_BYTES
 from carcloud.vehicle.gbt32960.forms import Report
 from carcloud.vehicle.gbt32960.frames import Edition
 from carcloud.vehicle.gbt32960.layout import ABNORMAL, Readings
+from carcloud.vehicle.gbt32960.rules import LISTS, NUMBERS, Rule, Sampled, rules
 from carcloud.vehicle.gbt32960.units import ALARMS, OEM, Unit, alarms_of, gear_of
 from carcloud.vehicle.gcj02 import place_from_gcj02
 
-FILE = Path(__file__).parent / "mapping.yaml"
 LIMIT_ORDERS = 1024
 """Kinds of reports whose order of samples is remembered."""
-NUMBERS = range(1, 5)
-"""Of motors, batteries and stacks, these have signals."""
-LISTS = {
-    "motors": ("motors", "number"),
-    "cells": ("packs", "pack"),
-    "temperatures": ("packs", "pack"),
-    "stacks": ("stacks", "number"),
-}
-"""Units that are lists: the field with the rows, and the field of a row that numbers it."""
 _MEASURED = ("cells", "temperatures")
 """Units whose extremes are those of the battery."""
 
@@ -53,25 +41,10 @@ WGS84, GCJ02 = 1, 2
 NOT_VALID, SOUTH, WEST = 1, 2, 4
 DRIVING, BRAKING = 0x20, 0x10
 
-Sampled = float | str
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One line of the mapping, for one number where its unit is a list. `place` is that of the signal in `TABLE`."""
-
-    signal: str
-    form: str
-    factor: float = 1.0
-    whole: bool = False
-    values: Mapping[int, Sampled] | None = None
-    back_only: bool = False
-    place: int = -1
-
 
 @dataclass
 class Samples:
-    """What a report says: its time in microseconds since 1970 UTC, and places in `TABLE`, rising, with their values.
+    """What a report says: its time in microseconds since 1970 UTC; places in the id table, rising; and their values.
 
     Reports of one shape have the same tuple of places. `left` counts what has no signal, by cause.
     """
@@ -85,54 +58,6 @@ class Samples:
     def rows(self) -> list[tuple[int, Sampled]]:
         """Return the samples by (place, value)."""
         return list(zip(self.places, self.values, strict=True))
-
-
-Rules = dict[str, tuple[Rule, ...]]
-
-
-@cache
-def rules() -> Mapping[tuple[str, int], Rules]:
-    """Return the mapping: (unit, number or 0) → field → rules."""
-    found: dict[tuple[str, int], Rules] = {}
-    places = {path: place for place, (path, _) in enumerate(table().signals)}
-    for unit, fields in _document().items():
-        for number in NUMBERS if unit in LISTS else (0,):
-            found[unit, number] = {
-                name: tuple(
-                    _rule(line, number, places) for line in _lines(given) if line.get("number", number) == number
-                )
-                for name, given in fields.items()
-            }
-    return found
-
-
-@cache
-def table() -> IdTable:
-    """Return the id table of all that reports say."""
-    paths: dict[str, None] = {}
-    for unit, fields in _document().items():
-        for given in fields.values():
-            for line in _lines(given):
-                numbers = NUMBERS if unit in LISTS and "{}" in line["signal"] else (0,)
-                if line.get("only") != "back":
-                    paths |= dict.fromkeys(line["signal"].format(number) for number in numbers)
-    return IdTable(tuple((path, None) for path in paths))
-
-
-def _document() -> dict[str, dict[str, Any]]:
-    document: dict[str, dict[str, Any]] = load(FILE.read_text())
-    return document
-
-
-def _lines(given: Any) -> list[dict[str, Any]]:
-    return given if isinstance(given, list) else [given]
-
-
-def _rule(line: Mapping[str, Any], number: int, places: Mapping[str, int]) -> Rule:
-    signal = line["signal"].format(number)
-    form = line.get("as", "values" if "values" in line else "number")
-    factor, whole = float(line.get("factor", 1)), bool(line.get("whole"))
-    return Rule(signal, form, factor, whole, line.get("values"), line.get("only") == "back", places.get(signal, -1))
 
 
 class _Step(NamedTuple):

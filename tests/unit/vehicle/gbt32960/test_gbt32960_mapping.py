@@ -16,7 +16,8 @@ from carcloud.vehicle.gbt32960.composing import units_of
 from carcloud.vehicle.gbt32960.forms import Report
 from carcloud.vehicle.gbt32960.frames import Edition
 from carcloud.vehicle.gbt32960.layout import ABNORMAL, Many, Readings
-from carcloud.vehicle.gbt32960.mapping import FILE, LISTS, samples, table
+from carcloud.vehicle.gbt32960.mapping import samples
+from carcloud.vehicle.gbt32960.rules import FILE, LISTS, table
 from carcloud.vehicle.gbt32960.units import UNITS, Unit
 from carcloud.vehicle.gcj02 import to_gcj02
 
