@@ -39,9 +39,8 @@ FORMATS = {1: "B", 2: "H", 4: "I"}
 def reader(parts: Sequence[Part]) -> Read:
     """Return the function that reads these fields in their order."""
     text = _Text()
-    told: list[str] = []
-    lines = [line for run in _runs(parts) for line in text.run(run, told)]
-    body = "\n    ".join([*lines, f"return {{{', '.join(told)}}}, at"])
+    lines, fields = text.table(parts, "raw")
+    body = "\n    ".join([*lines, f"return {fields}, at"])
     exec(f"def read(data, at):\n    {body}\n", text.names)  # noqa: S102 - made of our own tables only
     made: Read = text.names["read"]
     return made
@@ -86,10 +85,16 @@ class _Text:
         value = f"{less} / {part.per}" if part.per > 1 else less
         return f"({value} if {raw} <= {part.top} else None if {raw} == {part.top + 2} else ABNORMAL)"
 
-    def run(self, run: Sequence[Part], told: list[str]) -> list[str]:
+    def table(self, parts: Sequence[Part], prefix: str) -> tuple[list[str], str]:
+        """Return the lines that read fields one after the other, into names with a prefix, and the dict of them."""
+        told: list[str] = []
+        lines = [line for run in _runs(parts) for line in self.run(run, prefix, told)]
+        return lines, f"{{{', '.join(told)}}}"
+
+    def run(self, run: Sequence[Part], prefix: str, told: list[str]) -> list[str]:
         """Return the lines that read a run; put what its fields are called and told by to `told`."""
         at = len(told)
-        raws = [f"raw{at + index}" for index in range(len(run))]
+        raws = [f"{prefix}{at + index}" for index in range(len(run))]
         formats = ">" + "".join(FORMATS[_head_bytes(part)] for part in run)
         size = struct.calcsize(formats)
         unpacked = f"{', '.join(raws)}, = {self.name(struct.Struct(formats).unpack_from)}(data, at)"
@@ -139,12 +144,13 @@ class _Text:
         """Return the lines that read the rows of a table."""
         numbers = [one for one in part.table.parts if isinstance(one, Number)]
         if len(numbers) < len(part.table.parts):
-            rows, read = f"rows_{count}", self.name(part.table.read)
+            rows = f"{count}_rows"
+            lines, fields = self.table(part.table.parts, f"{count}_")
             return [
                 f"{rows} = []",
                 f"for _ in range({count}):",
-                f"    row, at = {read}(data, at)",
-                f"    {rows}.append(row)",
+                *(f"    {line}" for line in lines),
+                f"    {rows}.append({fields})",
                 f"{count} = tuple({rows})",
             ]
         raws = [f"{count}_{index}" for index in range(len(numbers))]

@@ -210,6 +210,9 @@ UNITS: dict[Edition, dict[int, tuple[str, Table]]] = {
 }
 """The units by edition and type byte: name and table."""
 
+_READERS = {
+    edition: {code: (name, table.read) for code, (name, table) in known.items()} for edition, known in UNITS.items()
+}
 _TYPES = {edition: {name: (code, table) for code, (name, table) in known.items()} for edition, known in UNITS.items()}
 
 ALARMS = (
@@ -271,13 +274,13 @@ def read_units(edition: Edition, data: bytes, at: int) -> tuple[list[Unit], int,
     that does not fit into what is left, with the reason.
     """
     units: list[Unit] = []
-    known, end = UNITS[edition], len(data)
+    known, end = _READERS[edition], len(data)
     try:
         while at < end:
             code = data[at]
             if code in known:
-                name, table = known[code]
-                fields, at = table.read(data, at + 1)
+                name, read = known[code]
+                fields, at = read(data, at + 1)
                 units.append(Unit(name, fields))
             elif code in OEM_TYPES:
                 content, at = _read_oem(data, at)
