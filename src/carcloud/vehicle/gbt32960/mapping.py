@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from operator import itemgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -32,8 +32,6 @@ from carcloud.vehicle.gbt32960.rules import LISTS, NUMBERS, Rule, Sampled, rules
 from carcloud.vehicle.gbt32960.units import ALARMS, OEM, Unit, alarms_of, gear_of
 from carcloud.vehicle.gcj02 import place_from_gcj02
 
-LIMIT_ORDERS = 1024
-"""Kinds of reports whose order of samples is remembered."""
 _MEASURED = ("cells", "temperatures")
 """Units whose extremes are those of the battery."""
 
@@ -44,20 +42,14 @@ DRIVING, BRAKING = 0x20, 0x10
 
 @dataclass
 class Samples:
-    """What a report says: its time in microseconds since 1970 UTC; places in the id table, rising; and their values.
+    """What a report says: its time in microseconds since 1970 UTC, and samples by (place in the id table, value).
 
-    Reports of one shape have the same tuple of places. `left` counts what has no signal, by cause.
+    The places rise. `left` counts what has no signal, by cause.
     """
 
     time_us: int
-    places: tuple[int, ...]
-    values: tuple[Sampled, ...]
+    rows: list[tuple[int, Sampled]]
     left: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def rows(self) -> list[tuple[int, Sampled]]:
-        """Return the samples by (place, value)."""
-        return list(zip(self.places, self.values, strict=True))
 
 
 class _Step(NamedTuple):
@@ -108,17 +100,7 @@ def samples(report: Report, edition: Edition) -> Samples:
     if taking.abnormal:
         taking.put("report", 0, {"abnormal": taking.abnormal})
     time_us = int(report.at.timestamp()) * 1_000_000
-    if len(taking.rows) < 2:
-        return Samples(time_us, tuple(taking.rows), tuple(taking.rows.values()), taking.left)
-    places, pick = _order(tuple(taking.rows))
-    return Samples(time_us, places, pick(tuple(taking.rows.values())), taking.left)
-
-
-@lru_cache(LIMIT_ORDERS)
-def _order(places: tuple[int, ...]) -> tuple[tuple[int, ...], itemgetter[Any]]:
-    """Return two or more places sorted, and what sorts their values."""
-    order = sorted(range(len(places)), key=places.__getitem__)
-    return tuple(places[at] for at in order), itemgetter(*order)
+    return Samples(time_us, sorted(taking.rows.items(), key=itemgetter(0)), taking.left)
 
 
 class _Taking:
