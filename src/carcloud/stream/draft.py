@@ -115,9 +115,10 @@ def _transform(rows: Rows, kept: NDArray[np.bool_], refused: dict[str, NDArray[n
         rows.time_us[at] -= rows.time_us[at] % table.time_us[rows.signal[at]]
     touched = rows.spread(table.changes[kinds])
     changed = 0 if touched is None else int(np.count_nonzero(touched & kept))
-    for row, text in rows.texts.items():
-        if kept[row] and (mask := masked(text)) != text:
-            rows.texts[row] = mask
+    differ = {text: mask for text in set(rows.texts.values()) if (mask := masked(text)) != text}
+    for row, text in rows.texts.items() if differ else ():
+        if text in differ and kept[row]:
+            rows.texts[row] = differ[text]
             changed += touched is None or not touched[row]
     return changed
 
@@ -189,6 +190,8 @@ def _values(rows: Rows, order: NDArray[np.int64]) -> tuple[pa.Array, pa.Array]:
     value = rows.value[order]
     if not rows.texts:
         return pa.array(value), pa.nulls(len(order), pa.string())
-    is_text = rows.is_text[order]
-    texts = [rows.texts.get(row) for row in order.tolist()]
-    return pa.array(value, mask=is_text), pa.array(texts, pa.string())
+    place = np.full(len(rows), -1, np.int64)
+    place[list(rows.texts)] = np.arange(len(rows.texts))
+    place = place[order]
+    texts = pa.array(rows.texts.values(), pa.string(), size=len(rows.texts))
+    return pa.array(value, mask=place >= 0), texts.take(pa.array(place, mask=place < 0))

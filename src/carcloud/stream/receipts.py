@@ -197,15 +197,19 @@ def _first_of_cells(owner: NDArray[Any], signal: NDArray[Any], time_us: NDArray[
 def _hashes(rows: NDArray[Any], text: pa.Array | None, edges: list[int], begin: list[bytes]) -> bytes:
     """Return the SHA-256 of each cell's beginning and rows, one behind the other."""
     said, size, sha256 = rows.view(np.uint8).data, _ROW.itemsize, hashlib.sha256
-    spans = zip(begin, pairwise(edges), strict=True)
     if text is None:
+        spans = zip(begin, pairwise(edges), strict=True)
         return b"".join([sha256(first + said[start * size : end * size]).digest() for first, (start, end) in spans])
-    given, found = text.is_valid().to_numpy(zero_copy_only=False), []
-    for first, (start, end) in spans:
-        digest = sha256(first + said[start * size : end * size])
-        if given[start:end].any():
-            digest.update(orjson.dumps(text[start:end].to_pylist()))
-        found.append(digest.digest())
+    given = text.is_valid().to_numpy(zero_copy_only=False)
+    before, texts = np.concatenate([[0], np.cumsum(given)]), text.drop_null().to_pylist()
+    cells = zip(begin, pairwise(edges), pairwise(before[edges].tolist()), strict=True)
+    found = []
+    for first, (start, end), (from_, to) in cells:
+        said_here = first + said[start * size : end * size]
+        if from_ < to:
+            whole = to - from_ == end - start
+            said_here += orjson.dumps(texts[from_:to] if whole else text[start:end].to_pylist())
+        found.append(sha256(said_here).digest())
     return b"".join(found)
 
 

@@ -20,6 +20,7 @@ import threading
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any
 
 import google_crc32c
@@ -290,7 +291,7 @@ def _decode_texts(raw: bytes, values: NDArray[np.float64]) -> dict[int, str]:
     if not np.isnan(values[rows]).all():
         raise BatchError("bad_body", "a row with a text has NaN as its value")
     try:
-        texts = [data[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        texts = [data[start:end].decode() for start, end in pairwise([0, *ends.tolist()])]
     except UnicodeDecodeError:
         raise BatchError("bad_body", "a text is not UTF-8") from None
     return dict(zip(rows.tolist(), texts, strict=True))
