@@ -36,6 +36,15 @@ export function bytes(value: number | null | undefined): string {
   return `${number({ maximumSignificantDigits: 3 }).format(value)} ${units[step]}`;
 }
 
+/** A size as plans write their budgets: in thousands. */
+export function size(value: number | null | undefined): string {
+  if (value == null) return "–";
+  const units = ["B", "kB", "MB", "GB"];
+  let step = 0;
+  for (; value >= 1000 && step < units.length - 1; step++) value /= 1000;
+  return `${number({ maximumSignificantDigits: 3 }).format(value)} ${units[step]}`;
+}
+
 export function seconds(value: number | null | undefined): string {
   if (value == null) return "–";
   if (Math.abs(value) < 1) return `${number({ maximumSignificantDigits: 3 }).format(value * 1000)} ms`;

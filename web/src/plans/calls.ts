@@ -1,5 +1,5 @@
 /** Calls about collection plans, and what a dry run answers. */
-import { ApiError, call, runSql, send } from "../calls";
+import { ApiError, call, send } from "../calls";
 import type { components } from "../api";
 import type { Refusal } from "../types";
 
@@ -114,12 +114,3 @@ async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<[string
     void reader.cancel().catch(() => undefined);
   }
 }
-
-/** Read when each car fired a plan, as it said itself, out of the lake. */
-export const readFirings = (plan: string, version: number) =>
-  runSql(
-    `select vehicle, epoch_us(time) as at from samples
-     where signal = 'Vehicle.Collection.Fired' and text = $plan
-     order by at desc`,
-    { parameters: { plan: `${plan}/${version}` }, limit: 1000 },
-  );
