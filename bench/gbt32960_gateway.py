@@ -183,6 +183,7 @@ def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
     zone = Zone(folder / "zone", config)
     try:
         records = open_records(Settings(), Folder(folder / "zone"))
+        say(f"adding {asked.terminals} terminals")
         for number in range(asked.terminals):
             add_terminal(records, vin(number), None, "default", "machine")
         records.close()
@@ -198,11 +199,13 @@ def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         assert generator.stdin is not None
         login = json.loads(generator.stdout.readline())
         connected = door.memory_full_info().pss
+        say(f"all logged in, {login['login_s']:.1f} s; they report")
         usage, began = zone.usage(), time.time()
         generator.stdin.write("go\n")
         generator.stdin.flush()
         told = json.loads(generator.stdout.readline())
         answered_s = time.time() - began
+        say(f"all answered, {answered_s:.1f} s; the lake follows")
         each = rows_a_frame(asked.big)
         wanted = told["answered"] * each
         lake_s = zone.wait_rows(wanted) - began
@@ -222,6 +225,11 @@ def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         )
     finally:
         zone.close()
+
+
+def say(what: str) -> None:
+    """Tell how far it is."""
+    print(what, file=sys.stderr, flush=True)
 
 
 def rows_a_frame(big: bool) -> int:

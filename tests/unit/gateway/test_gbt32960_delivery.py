@@ -52,7 +52,7 @@ class Governor(Bus):
 
 
 def frame(second: int) -> tuple[bytes, Samples]:
-    return second.to_bytes(8, "big"), (second * 1_000_000, [(0, float(second))])
+    return second.to_bytes(8, "big"), (second * 1_000_000, (0,), (float(second),))
 
 
 class Door:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import ssl
 from collections import Counter
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 3.0
 BACKLOG = 2048
+GARBAGE_AFTER = 50_000, 20, 20
+"""Looked for seldom: what thousands of sessions hold is no garbage, and looking through it again and again is dear."""
 
 
 async def run(context: Context) -> None:
@@ -64,6 +67,8 @@ async def run(context: Context) -> None:
                 door.connection, host, port, ssl=tls, backlog=BACKLOG, reuse_address=True
             )
             stack.push_async_callback(_closed, server)
+        gc.freeze()
+        gc.set_threshold(*GARBAGE_AFTER)
         works = [delivery.run(), door.run(), _look(records, door)]
         await together(*works, tell(cloud, context.name, lambda: _numbers(door)))
 

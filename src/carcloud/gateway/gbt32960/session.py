@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from carcloud.gateway.gbt32960.settings import Gbt32960Settings
 from carcloud.vehicle.gbt32960.frames import AnswerCode, Cause, Command, Edition, Encryption, Fault, Frame, FrameReader
@@ -278,4 +279,14 @@ def code_of(cause: str, edition: Edition) -> AnswerCode:
 def answer(frame: Frame, code: AnswerCode, payload: bytes | None = None) -> bytes:
     """Return the answer to a frame: its header with the code, and the time it named."""
     body = frame.payload[:TIME_BYTES] if payload is None and frame.encryption == Encryption.NONE else payload or b""
-    return encode_frame(Frame(frame.edition, frame.command, code, frame.vin, Encryption.NONE, body))
+    head, check = _head(frame.edition, frame.command, code, frame.vin, len(body))
+    for byte in body:
+        check ^= byte
+    return b"%b%b%c" % (head, body, check)
+
+
+@lru_cache(16_384)
+def _head(edition: Edition, command: int, code: AnswerCode, vin: str, length: int) -> tuple[bytes, int]:
+    """Return the header of an answer, and the check byte as far as it goes."""
+    whole = encode_frame(Frame(edition, command, code, vin, Encryption.NONE, bytes(length)))  # zeros change no check
+    return whole[: len(whole) - length - 1], whole[-1]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from carcloud.gateway.gbt32960.admission import Admission
 from carcloud.gateway.gbt32960.car import Car
+from carcloud.gateway.gbt32960.columns import samples_of
 from carcloud.gateway.gbt32960.delivery import Delivery
 from carcloud.gateway.gbt32960.numbers import DIGEST_BYTES
 from carcloud.gateway.gbt32960.proofs import CHIP_USED, DONE, FINE, NOT_DONE, is_proven, key_of, opened, proof_of
@@ -58,7 +59,7 @@ class Taking:
                 send(told)
 
         digest = hashlib.blake2b(frame.payload, digest_size=DIGEST_BYTES).digest()
-        if not self._delivery.take(car.lane, digest, (found.time_us, found.rows), done):
+        if not self._delivery.take(car.lane, digest, samples_of(found.time_us, found.rows), done):
             car.count("no_room")
         return None
 
