@@ -4264,9 +4264,11 @@ export interface components {
          * TerminalSessions
          * @description Who is connected by GB/T 32960 now, and what was refused since the door began: frames by cause, rows by cause.
          *
-         *     To whom a grant opens cars, only the sessions of these are shown.
+         *     whole: false to whom grants open cars: then only the sessions of these are shown, and no counts of the door.
          */
         TerminalSessions: {
+            /** Whole */
+            whole: boolean;
             listening: components["schemas"]["Listening"];
             /** Sessions */
             sessions: components["schemas"]["TerminalSession"][];

@@ -60,9 +60,10 @@ class PlatformSession(BaseModel):
 class TerminalSessions(BaseModel):
     """Who is connected by GB/T 32960 now, and what was refused since the door began: frames by cause, rows by cause.
 
-    To whom a grant opens cars, only the sessions of these are shown.
+    whole: false to whom grants open cars: then only the sessions of these are shown, and no counts of the door.
     """
 
+    whole: bool
     listening: Listening
     sessions: list[TerminalSession]
     faults: dict[str, int]
@@ -98,19 +99,20 @@ routes = APIRouter(tags=["gbt32960"], responses=RESPONSES)
 @routes.get("/v1/gbt32960/sessions")
 async def sessions(ports: Wired, reach: Annotated[Reach, Depends(reached("readVehicles"))]) -> TerminalSessions:
     """Show who is connected by GB/T 32960, and what was refused; nothing where that door is closed."""
+    whole = reach.parts is None
     try:
         found = await _ask(ports, subjects.TERMINALS, {"tenant": reach.tenant}, 2.0)
     except TryLaterError:
         if PART in (ports.status.status() or {}).get("parts", {}):
             raise
-        return TerminalSessions(listening=Listening(), sessions=[], faults={}, refused={}, platforms=[])
-    if reach.parts is not None:
+        return TerminalSessions(whole=whole, listening=Listening(), sessions=[], faults={}, refused={}, platforms=[])
+    if not whole:
         mine = [one for one in found["sessions"] if reach.holds(one["vehicle"])]
         found |= {"sessions": mine, "faults": {}, "refused": {}, "platforms": []}
     times = {"since", "last_at"}
     for one in (*found["sessions"], *found["platforms"]):
         one |= {name: _time(value) for name, value in one.items() if name in times}
-    return TerminalSessions.model_validate(found)
+    return TerminalSessions.model_validate(found | {"whole": whole})
 
 
 @routes.post("/v1/vehicles/{vehicle}/gbt32960", responses={202: {"model": Waits}})

@@ -76,6 +76,7 @@ def test_to_whom_a_grant_opens_a_car_only_its_session_is_shown(zone: Zone, api: 
         found = insurer.get("/v1/gbt32960/sessions").json()
     assert [one["vehicle"] for one in found["sessions"]] == [CAR]
     assert (found["faults"], found["refused"], found["platforms"]) == ({}, {}, [])
+    assert (whole["whole"], found["whole"]) == (True, False)
 
 
 def test_owner_of_a_car_tells_its_terminal_nothing(zone: Zone) -> None:
