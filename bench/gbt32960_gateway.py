@@ -45,6 +45,7 @@ ANSWER_BYTES = 31
 HEADER_BYTES = 24
 CELLS, PROBES = 180, 48
 EDITION = Edition.E2025
+PATIENCE_S = 60.0
 
 
 def vin(number: int) -> str:
@@ -98,6 +99,10 @@ class Terminal(asyncio.Protocol):
         self.delays: list[float] = []
         self._rest = b""
 
+    def itself(self) -> Terminal:
+        """Return it, as what makes a connection's protocol is asked for one."""
+        return self
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Log in."""
         self._transport: Any = transport
@@ -138,6 +143,18 @@ class Terminal(asyncio.Protocol):
             self.done.set()
 
 
+async def answered(all_: list[Terminal]) -> None:
+    """Wait until all is answered; give up where nothing is any more: a terminal here sends nothing twice."""
+    done, seen, since = asyncio.gather(*(one.done.wait() for one in all_)), -1, time.monotonic()
+    while not done.done():
+        await asyncio.wait({done}, timeout=1.0)
+        now = sum(one.answered for one in all_)
+        if now != seen:
+            seen, since = now, time.monotonic()
+        if time.monotonic() - since > PATIENCE_S:
+            raise RuntimeError(f"{now} of {sum(one.sent for one in all_)} reports are answered, and no more")
+
+
 async def generate(asked: argparse.Namespace) -> dict[str, Any]:
     """Be all terminals; return what was seen."""
     loop, began = asyncio.get_running_loop(), datetime.now(UTC).replace(microsecond=0) - timedelta(days=30)
@@ -146,7 +163,7 @@ async def generate(asked: argparse.Namespace) -> dict[str, Any]:
     at = time.perf_counter()
     for first in range(0, len(all_), 200):
         some = all_[first : first + 200]
-        await asyncio.gather(*(loop.create_connection(lambda one=one: one, "127.0.0.1", asked.port) for one in some))
+        await asyncio.gather(*(loop.create_connection(one.itself, "127.0.0.1", asked.port) for one in some))
     await asyncio.gather(*(one.in_.wait() for one in all_))
     login_s = time.perf_counter() - at
     print(json.dumps({"login_s": login_s}), flush=True)
@@ -154,7 +171,7 @@ async def generate(asked: argparse.Namespace) -> dict[str, Any]:
     at = time.perf_counter()
     for one in all_:
         one.begin()
-    await asyncio.gather(*(one.done.wait() for one in all_))
+    await answered(all_)
     wall_s = time.perf_counter() - at
     delays = sorted(delay for one in all_ for delay in one.delays)
     return {
@@ -197,13 +214,13 @@ def measure(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         )
         assert generator.stdout is not None
         assert generator.stdin is not None
-        login = json.loads(generator.stdout.readline())
+        login: dict[str, Any] = json.loads(generator.stdout.readline())
         connected = door.memory_full_info().pss
         say(f"all logged in, {login['login_s']:.1f} s; they report")
         usage, began = zone.usage(), time.time()
         generator.stdin.write("go\n")
         generator.stdin.flush()
-        told = json.loads(generator.stdout.readline())
+        told: dict[str, Any] = json.loads(generator.stdout.readline())
         answered_s = time.time() - began
         say(f"all answered, {answered_s:.1f} s; the lake follows")
         each = rows_a_frame(asked.big)

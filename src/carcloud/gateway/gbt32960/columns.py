@@ -18,6 +18,9 @@ Samples = tuple[int, tuple[int, ...], tuple[float | str, ...]]
 """What a frame says: its time in microseconds since 1970 UTC, the places of its signals in the id table, rising, and
 their values. Columns, because tuples of rows would cost more memory, and more again to look through for garbage."""
 
+LIMIT_SHAPES = 1024
+_SHAPES: dict[tuple[int, ...], tuple[int, ...]] = {}
+"""Places as they were seen, so that those of frames that wait are kept once."""
 _LONGEST_US = 2**31 - 1
 
 
@@ -48,7 +51,9 @@ def batch_of(table: bytes, queue: int, number: int, frames: Sequence[Samples]) -
 def samples_of(time_us: int, rows: Sequence[tuple[int, float | str]]) -> Samples:
     """Return the samples of a frame, given by rows: the place of a signal, and its value."""
     places, values = zip(*rows, strict=True) if rows else ((), ())
-    return time_us, places, values
+    if len(_SHAPES) > LIMIT_SHAPES:
+        _SHAPES.clear()
+    return time_us, _SHAPES.setdefault(places, places), values
 
 
 def fits_beside(first_us: int, other_us: int) -> bool:

@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 LIMIT_FRAMES = 64
 """Frames of a terminal that wait at once, and in one batch."""
-LIMIT_ROWS = 200_000
-"""Samples of all terminals that wait at once, about 150 bytes each."""
+LIMIT_ROWS = 1_000_000
+"""Samples of all terminals that wait at once, about 50 bytes each."""
 LIMIT_KNOWN = 2 * LIMIT_FRAMES
 GATHER_S = 0.02
 ASK_AFTER_S, LONGEST_PAUSE_S = 3.0, 30.0
