@@ -227,7 +227,8 @@ def test_relay_without_a_platform_says_why_and_when_it_tries_again(
 def test_pages_fit_and_are_readable_in_both_languages(
     visit: Visit, people: dict[str, Human], car: Vehicle, scheme: str
 ) -> None:
-    page = visit("#/terminals", people["meng"], PHONE, "zh-CN", color_scheme=scheme)
+    page = visit("#/safety", people["meng"], PHONE, "zh-CN", color_scheme=scheme)
+    page.get_by_role("main").get_by_role("link", name="车载终端").click()
     expect(page.get_by_role("heading", name="车载终端")).to_be_visible()
     settled(page)
     for address in ("#/terminals", "#/relays"):
