@@ -45,8 +45,8 @@ LOWEST_CONTRAST = """() => {
 def pages(vehicle: dict[str, Any]) -> list[str]:
     """Return the addresses of all pages."""
     car = f"#/vehicles/{vehicle['id']}"
-    fleet = ["#/", "#/map", "#/vehicles", car, "#/sql?q=select%201%20as%20one"]
-    sides = [f"{car}/{side}" for side in ("grants", "identity", "orders")]
+    fleet = ["#/", "#/map", "#/vehicles", car, "#/sql?q=select%201%20as%20one", "#/plans", "#/plans?write"]
+    sides = [f"{car}/{side}" for side in ("plans", "grants", "identity", "orders")]
     names = ("safety", "governance", "identity", "orders", "audit", "people", "account")
     return [*fleet, *sides, *(f"#/{name}" for name in names)]
 

@@ -34,7 +34,7 @@ def test_role_is_denied_nothing_on_the_pages_it_is_offered(
     offered = page.get_by_role("navigation").get_by_role("link")
     links = [str(link.get_attribute("href")) for link in offered.all()]
     if "#/vehicles" in links:
-        links += [f"#/vehicles/{car}{side}" for side in ("", "/grants", "/identity", "/orders")]
+        links += [f"#/vehicles/{car}{side}" for side in ("", "/plans", "/grants", "/identity", "/orders")]
     for link in [*links, "#/account"]:
         page.goto(f"{zone.url}/{link}")
         settled(page)
