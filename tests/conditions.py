@@ -193,11 +193,11 @@ class _Definition:
         before = self._held(path, (cut - 1, True))
         if before is None:
             return None
-        return abs(_float(value) - _float(before)) >= by
+        return _far(_float(value) - _float(before), by)
 
     def _spread(self, path: str, by: float, us: int, place: Place) -> Truth:
         least, most = (self._aggregate(kind, path, us, place) for kind in ("min", "max"))
-        return None if least is None or most is None else most - least >= by
+        return None if least is None or most is None else _far(most - least, by)
 
     def _window(self, us: int, place: Place, before: bool) -> list[Place]:
         """Return the places that the window (t - us, t] meets, or (t - us, t) where `before`."""
@@ -223,6 +223,10 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def _far(difference: float, by: float) -> Truth:
+    return abs(difference) >= by if math.isfinite(difference) else None
+
+
 def _not(value: Value) -> Truth:
     return None if value is None else not value
 
@@ -239,7 +243,7 @@ def _any(values: Sequence[Value]) -> Truth:
 
 LENGTHS = (1, 500_000, 1_000_000, 2_000_000, 3_000_001)
 lengths = st.sampled_from(LENGTHS)
-levels = st.sampled_from([-2.0, 0.0, 0.1, 0.5, 1.0, 3.0, 50.0, 1e18, 1e300])
+levels = st.sampled_from([-1.7e308, -2.0, 0.0, 0.1, 0.5, 1.0, 3.0, 50.0, 1e18, 1e300])
 signals = st.sampled_from([SPEED, PEDAL])
 _sources = st.one_of(
     signals.map(tree.Held),

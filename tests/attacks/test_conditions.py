@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from carcloud.vehicle.conditions import incremental
+from carcloud.vehicle.conditions import condition, incremental
 from carcloud.vehicle.conditions.condition import ConditionError
 from carcloud.vehicle.conditions.incremental import Evaluator
 from carcloud.vehicle.conditions.text import parse
@@ -36,6 +36,7 @@ LIMIT_CPU_S = 2.0
         '"' * 4_001,
         "__import__('os').system('true')",
         "Vehicle.Speed.__class__.__mro__ > 3",
+        " or ".join(f"mean of Vehicle.Speed over {second + 1} s > 3 km/h" for second in range(62)),
     ],
 )
 def test_text_written_to_cost_much_is_refused_with_its_place(text: str) -> None:
@@ -50,13 +51,13 @@ def test_text_written_to_cost_much_is_refused_with_its_place(text: str) -> None:
 
 def test_flood_of_samples_from_the_future_and_the_past_is_counted_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incremental, "LIMIT_WAITING", 1_000)
-    monkeypatch.setattr(incremental, "LIMIT_WINDOW", 100)
+    monkeypatch.setattr(condition, "LIMIT_KEPT", 100)
     evaluator = Evaluator([parse("mean of Vehicle.Speed over 1 h > 50 km/h", CATALOGUE)])
     future = START + 10**15
     assert sum(evaluator.take(SPEED, future + flood, 60.0) for flood in range(5_000)) == 1_000
     assert evaluator.full == 4_000
     assert evaluator.advance(START) == []
     assert not evaluator.take(SPEED, START - 1, 60.0)
-    assert [change.now for _, change in evaluator.advance(future + 10**12)] == [True, None]
-    assert (evaluator.late, evaluator.full) == (1, 4_900)
+    assert [change.now for _, change in evaluator.advance(future + 10**12)] == [True, None, True, None]
+    assert (evaluator.late, evaluator.full, evaluator.overfull(0)) == (1, 4_000, 9)
     assert evaluator.take(SPEED, future + 2 * 10**12, 60.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from carcloud.vehicle import catalogue
-from carcloud.vehicle.conditions import check, incremental, literals, measure, text
+from carcloud.vehicle.conditions import check, condition, incremental, literals, measure, text
 from carcloud.vehicle.conditions.condition import STALE_US, Change, ConditionError, firings
 from carcloud.vehicle.conditions.incremental import Evaluator
 
@@ -36,13 +36,13 @@ def test_every_word_of_the_language_is_on_the_page() -> None:
 
 
 def test_example_worked_out_by_hand_is_right() -> None:
-    condition = text.parse("Vehicle.Speed > 50 km/h for at least 2 s", CORE)
-    evaluator = Evaluator([condition])
+    lasting = text.parse("Vehicle.Speed > 50 km/h for at least 2 s", CORE)
+    evaluator = Evaluator([lasting])
     for second in range(5):
         evaluator.take("Vehicle.Speed", second * S, 60.0 if second else 40.0)
     told = [change for _, change in evaluator.advance(5 * S)]
     assert told == [Change(0, False, False), Change(3 * S, True, True)]
-    assert firings(told, condition.initial) == [3 * S]
+    assert firings(told, lasting.initial) == [3 * S]
 
 
 def test_limits_on_the_page_are_true() -> None:
@@ -55,4 +55,5 @@ def test_limits_on_the_page_are_true() -> None:
     assert rows["power in a unit"] == str(measure.LIMIT_POWER)
     assert f"without it, {STALE_US // S} s" in PAGE
     assert f"at most {incremental.LIMIT_WAITING:,} samples wait" in PAGE
-    assert f"at most {incremental.LIMIT_WINDOW:,} samples;" in PAGE
+    assert f"at most {condition.LIMIT_KEPT:,} samples" in PAGE
+    assert rows["windows, two of them for `changed by … over`"] == str(check.LIMIT_WINDOWS)

@@ -70,6 +70,8 @@ class Group:
     evaluator: Evaluator
     roles: list[tuple[Standing, bool] | None] = field(default_factory=list)
     """(plan, whether the condition is its upload condition)."""
+    overfull: Counter[int] = field(default_factory=Counter)
+    """How often a window of a condition had no room, as was counted already."""
 
 
 class Collector:
@@ -139,8 +141,9 @@ class Collector:
         values = column.texts if column.texts is not None else column.values.tolist()
         for group in groups:
             take = group.evaluator.take
-            for time_us, value in zip(times, values, strict=True):
-                take(path, time_us, value)
+            refused = sum(not take(path, time_us, value) for time_us, value in zip(times, values, strict=True))
+            if refused:
+                self._skipped[f"{path}: not taken by the plans' conditions"] += refused
 
     def advance(self, until_us: int) -> Gathered | None:
         """Evaluate everything before `until_us`; what follows is not older. Return what that gives."""
@@ -193,12 +196,22 @@ class Collector:
                     fired.append((change.time_us, one))
                     if one.windows is not None and self._gather:
                         one.windows.fire(change.time_us)
+            self._note_overfull(group)
         self._watermark_us = until_us
         fired = [(time_us, one) for time_us, one in fired if time_us >= self._muted_us]
         for _, one in fired:
             one.fired += 1
             one.changed = True
         return sorted(fired, key=lambda row: (row[0], row[1].label))
+
+    def _note_overfull(self, group: Group) -> None:
+        """Count where a window of a condition had more samples than the car keeps, so that it was unknown."""
+        for index, role in enumerate(group.roles):
+            times = group.evaluator.overfull(index)
+            if role is not None and times > group.overfull[index]:
+                key = f"plan {role[0].kept.plan.name}: times that a window of its condition was too full"
+                self._skipped[key] += times - group.overfull[index]
+                group.overfull[index] = times
 
     def _bring_in(self, until_us: int, final: bool = False) -> list[Parcel]:
         ready: list[tuple[tuple[int, int, int], int, Piece]] = []
@@ -267,6 +280,7 @@ class Collector:
         if self._ring.bytes <= self._ring.limit_bytes and until_us - self._forgot_us < FORGET_US:
             return
         self._forgot_us = until_us
+        self._plans.let_go()
         keep: dict[int, int] = {}
         for one in self._standings:
             oldest = until_us - one.kept.plan.before_us

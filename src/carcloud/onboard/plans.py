@@ -5,7 +5,8 @@ Rules:
 * A plan is read again in the car, against the car's own catalogue. One that it has no signal of is not taken; of one
   that it has some of, it collects those.
 * A plan takes the place of one of its name. Taken again, it goes on where it was.
-* All plans together must fit into the ring, at 10 samples a second for each of their signals.
+* What plans have to keep must fit, at 10 samples a second of each signal: in the ring, and in windows of conditions.
+* A plan that is over by the car's clock is not taken, takes no room, and is let go of once its windows are over.
 """
 
 from __future__ import annotations
@@ -13,22 +14,27 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from carcloud.errors import InputError
 from carcloud.onboard.queue import KeptPlan, Queue
 from carcloud.onboard.ring import LIMIT_BYTES, SAMPLE_BYTES
 from carcloud.vehicle.catalogue import Signal
+from carcloud.vehicle.plans.plan import LIMIT_AFTER_US, Plan, parse
 from carcloud.vehicle.plans.plan import LIMIT_BYTES as LIMIT_DOCUMENT_BYTES
-from carcloud.vehicle.plans.plan import Plan, parse
 from carcloud.vehicle.plans.windows import PIECE_US
 
 LIMIT_PLANS = 32
 LIMIT_HEARD = 8
 ASSUMED_HZ = 10
+KEPT_BYTES = 150
+"""Of a sample in a window of a condition."""
+LINGERS = timedelta(microseconds=LIMIT_AFTER_US)
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,14 @@ class Plans:
     paths: the signals this car can say.
     """
 
-    def __init__(self, queue: Queue, catalogue: Mapping[str, Signal], paths: Iterable[str]) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        catalogue: Mapping[str, Signal],
+        paths: Iterable[str],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self._queue, self._catalogue, self._paths = queue, catalogue, frozenset(paths)
         self._lock = threading.Lock()
         self._heard: OrderedDict[str, bytes] = OrderedDict()
@@ -62,11 +75,20 @@ class Plans:
                 self.unread.append(kept.name)
                 continue
             self._plans[kept.name] = CarPlan(plan, _digest(kept.document), json.loads(kept.state))
+        self.let_go()
 
     def current(self) -> list[CarPlan]:
         """Return the plans in force, by name."""
         with self._lock:
             return [self._plans[name] for name in sorted(self._plans)]
+
+    def let_go(self) -> None:
+        """Drop the plans that are over, and whose last windows are."""
+        ended = self._now() - LINGERS
+        with self._lock:
+            over = [one.digest for one in self._plans.values() if one.plan.until <= ended]
+        for digest in over:
+            self.drop(digest)
 
     def absent(self, plan: Plan) -> list[str]:
         """Return the signals of a plan that this car does not say."""
@@ -101,8 +123,11 @@ class Plans:
                 return "unsupported"
             if plan.when is not None and plan.when.paths and not self._paths.intersection(plan.when.paths):
                 return "unsupported"
-            others = [one.plan for name, one in self._plans.items() if name != plan.name]
-            if len(others) >= LIMIT_PLANS or _ring_bytes([*others, plan]) > LIMIT_BYTES:
+            now = self._now()
+            if plan.until <= now:
+                return "expired_plan"
+            others = [one.plan for one in self._plans.values() if one.plan.name != plan.name and one.plan.until > now]
+            if len(others) >= LIMIT_PLANS or _kept_bytes([*others, plan]) > LIMIT_BYTES:
                 return "full"
             return None
 
@@ -124,6 +149,9 @@ class Plans:
                 del self._plans[name]
                 self.revision += 1
 
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock(), UTC)
+
     def _read(self, digest: str) -> Plan:
         document = self._heard.get(digest)
         if document is None:
@@ -135,9 +163,11 @@ def _digest(document: bytes) -> str:
     return hashlib.sha256(document).hexdigest()
 
 
-def _ring_bytes(plans: list[Plan]) -> int:
+def _kept_bytes(plans: list[Plan]) -> int:
     hold_us: dict[str, int] = {}
     for plan in plans:
         for one in plan.signals:
             hold_us[one.path] = max(hold_us.get(one.path, 0), 2 * plan.before_us + PIECE_US)
-    return sum(hold_us.values()) // 1_000_000 * ASSUMED_HZ * SAMPLE_BYTES
+    conditions = [each for plan in plans for each in (plan.when, plan.upload) if each is not None]
+    windows_us = sum(us for _, _, us in {window for each in conditions for window in each.windows})
+    return (sum(hold_us.values()) * SAMPLE_BYTES + windows_us * KEPT_BYTES) * ASSUMED_HZ // 1_000_000

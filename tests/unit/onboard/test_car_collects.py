@@ -16,6 +16,7 @@ from carcloud.onboard.queue import KeptPlan, Queue
 from carcloud.vehicle.batch import IdTable, Provenance, decode
 from carcloud.vehicle.batching import Column
 from carcloud.vehicle.catalogue import Catalogue, Signal
+from carcloud.vehicle.conditions import condition
 from carcloud.vehicle.order import canonical
 
 SPEED, HEAT, NET = "Vehicle.Speed", "Vehicle.Heat", "Vehicle.Net"
@@ -49,7 +50,8 @@ class Car:
 
     def start(self) -> Car:
         """Start the agent: what was in its memory is gone."""
-        self.plans = Plans(self.queue, CATALOGUE, PATHS[:3])
+        self.clock_s = START / S
+        self.plans = Plans(self.queue, CATALOGUE, PATHS[:3], lambda: self.clock_s)
         self.collector = Collector(self.plans, self.queue, TABLE, Provenance.MEASURED, self.skipped, gather=self.gather)
         return self
 
@@ -141,6 +143,18 @@ def test_a_plan_whose_time_is_over_fires_no_more(tmp_path) -> None:
     assert START == 1_790_000_040 * S
     car = Car(tmp_path / "car.queue", FAST | {"until": until})
     assert fired(drive(car, range(60), fast=(10, 40))) == [(10, "fast/3")]
+    car.clock_s += 7200
+    assert stands(drive(car, range(60, 140))) == {}
+    assert (car.plans.current(), car.collector.held) == ([], frozenset())
+
+
+def test_a_window_that_is_too_full_is_counted_and_harms_no_other_plan(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(condition, "LIMIT_KEPT", 20)
+    mean = FAST | {"plan": "mean", "when": f"mean of {SPEED} over 1 min > 10 km/h", "upload": f"{SPEED} < 1 km/h"}
+    car = Car(tmp_path / "car.queue", FAST, mean)
+    assert fired(drive(car, range(70), fast=(10, 60))) == [(0, "mean/3"), (10, "fast/3"), (60, "fast/3")]
+    assert car.skipped["plan mean: times that a window of its condition was too full"] == 3
+    assert not [key for key in car.skipped if "fast" in key]
 
 
 def test_samples_that_come_too_late_are_refused_and_counted(tmp_path) -> None:

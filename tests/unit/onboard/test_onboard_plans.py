@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -116,6 +117,29 @@ def test_a_car_has_room_for_so_many_plans(plans) -> None:
         assert take(plans, document(f"plan{number}")) is None
     assert take(plans, document("more")) == "full"
     assert take(plans, document("plan0", version=2)) is None
+
+
+def test_a_plan_that_is_over_is_not_taken_and_takes_no_room(queue) -> None:
+    now = datetime(2027, 1, 1, tzinfo=UTC)
+    plans = Plans(queue, CATALOGUE, [SPEED], lambda: now.timestamp())
+    for number in range(LIMIT_PLANS):
+        assert take(plans, document(f"plan{number}", until="2027-02-01T00:00:00Z")) is None
+    assert take(plans, document("more")) == "full"
+    now = datetime(2027, 2, 1, tzinfo=UTC)
+    assert take(plans, document("over", until="2027-02-01T00:00:00Z")) == "expired_plan"
+    assert take(plans, document("more")) is None
+    plans.let_go()
+    assert len(plans.current()) == LIMIT_PLANS + 1, "windows may be under way"
+    now += timedelta(hours=1)
+    plans.let_go()
+    assert (names(plans), [kept.name for kept in queue.plans()]) == ([("more", 1)], ["more"])
+
+
+def test_windows_of_conditions_need_room_too(plans) -> None:
+    hours = " or ".join(f"{kind} of {SPEED} over 1 h > 50 km/h" for kind in ("mean", "min", "max"))
+    assert take(plans, document("one", when=hours)) is None
+    assert take(plans, document("same", when=hours)) is None, "windows are shared"
+    assert take(plans, document("two", when=hours.replace("1 h", "59 min"))) == "full"
 
 
 def test_a_plan_that_the_ring_cannot_hold_is_not_taken(queue) -> None:

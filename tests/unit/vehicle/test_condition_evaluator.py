@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from carcloud.vehicle.conditions import incremental
+from carcloud.vehicle.conditions import condition, incremental
 from carcloud.vehicle.conditions.condition import Change, Condition, firings
 from carcloud.vehicle.conditions.incremental import Evaluator
 from carcloud.vehicle.conditions.text import parse
@@ -54,15 +54,44 @@ def test_watermark_never_goes_back() -> None:
     assert not evaluator.take(SPEED, 2 * S, 60.0)
 
 
-def test_full_window_accepts_no_more_until_the_oldest_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incremental, "LIMIT_WINDOW", 3)
-    evaluator = Evaluator([read("mean of Vehicle.Speed over 10 s > 2 km/h")])
-    for second, speed in enumerate([1.0, 1.0, 1.0, 100.0]):
-        evaluator.take(SPEED, second * S, speed)
-    assert [change for _, change in evaluator.advance(5 * S)] == [Change(0, False, False)]
-    assert evaluator.full == 1
-    evaluator.take(SPEED, 10 * S, 100.0)
-    assert evaluator.advance(11 * S) == [(0, Change(10 * S, True, True))]
+@pytest.mark.parametrize(("kind", "speed"), [("mean", 1.0), ("count", 1.0), ("max", -1.0)])
+def test_a_window_that_is_too_full_is_unknown_until_it_is_not(
+    monkeypatch: pytest.MonkeyPatch, kind: str, speed: float
+) -> None:
+    monkeypatch.setattr(condition, "LIMIT_KEPT", 3)
+    evaluator = Evaluator([read(f"{kind} of Vehicle.Speed over 10 s > -100{'' if kind == 'count' else ' km/h'}")])
+    for second in range(5):
+        evaluator.take(SPEED, second * S, second * speed)
+    told = [change for _, change in evaluator.advance(20 * S)]
+    assert [change for change in told if change.time_us >= 0] == [
+        *([] if kind == "count" else [Change(0, True, True)]),
+        Change(3 * S, None, None),  # the fourth has no room, and leaves at 13 s
+        Change(13 * S, True, True),
+        *([] if kind == "count" else [Change(14 * S, None, None)]),
+    ]
+    assert evaluator.overfull(0) == 1
+
+
+def test_a_window_that_is_too_full_does_no_harm_to_other_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(condition, "LIMIT_KEPT", 3)
+    others = [read("Vehicle.Speed > 2 km/h"), read("mean of Vehicle.Speed over 2 s > 2 km/h")]
+    alone, together = Evaluator(others), Evaluator([*others, read("mean of Vehicle.Speed over 1 h > 2 km/h")])
+    for evaluator in (alone, together):
+        for second in range(10):
+            assert evaluator.take(SPEED, second * S, float(second))
+    assert alone.advance(20 * S) == [told for told in together.advance(20 * S) if told[0] < 2]
+    assert [together.overfull(index) for index in range(3)] == [0, 0, 2]
+
+
+@pytest.mark.parametrize("over", ["", " over 10 s"])
+def test_a_change_beyond_any_number_is_unknown(over: str) -> None:
+    evaluator = Evaluator([read(f"Vehicle.Speed changed by 1 km/h{over}")])
+    evaluator.take(SPEED, 0, -1.7e308)
+    evaluator.take(SPEED, S, 1.7e308)
+    evaluator.take(SPEED, 2 * S, 1.6e308)
+    told = [(change.time_us, change.now) for _, change in evaluator.advance(3 * S)]
+    assert (S, True) not in told
+    assert (2 * S, True) in told if not over else all(now is not True for _, now in told)
 
 
 def test_samples_waiting_for_the_watermark_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,8 @@ from carcloud.vehicle.conditions.part import Kind, Part, calculated, like, refus
 from carcloud.vehicle.conditions.paths import likely
 
 LIMIT_NODES = 256
+LIMIT_WINDOWS = 16
+"""Windows of a condition, each counted once; `changed by … over` has two."""
 
 
 def check(text: str, sentence: Sentence, catalogue: Mapping[str, Signal]) -> Condition:
@@ -35,6 +37,10 @@ def check(text: str, sentence: Sentence, catalogue: Mapping[str, Signal]) -> Con
     condition = Condition(text, part.node, stale_us, initial(part.node))
     if not condition.paths:
         raise part.wrong("This asks about no signal.", "Name a signal by its path.")
+    if (windows := len(condition.windows)) > LIMIT_WINDOWS:
+        raise part.wrong(
+            f"This looks over {windows} windows; at most {LIMIT_WINDOWS}.", "Make several conditions of it."
+        )
     return condition
 
 

@@ -15,6 +15,8 @@ from carcloud.vehicle.conditions.tree import Aggregate, Always, Changed, Falling
 
 Truth = bool | None
 IN_TIME = (Rate, Aggregate, Changed, Rising, Falling, Always, Once)
+LIMIT_KEPT = 100_000
+"""Samples that one condition keeps, its windows together; about 15 MB."""
 STALE_US = 60_000_000
 """How long a value holds where the condition does not say `stale after`."""
 
@@ -51,6 +53,18 @@ class Condition:
     def paths(self) -> tuple[str, ...]:
         """Return the signals it asks about, sorted."""
         return tuple(sorted({n.path for n in self.tree.all() if isinstance(n, Held | Rate | Aggregate | Changed)}))
+
+    @cached_property
+    def windows(self) -> frozenset[tuple[str, str, int]]:
+        """Return the windows over which it keeps samples: kind, path and length in µs."""
+        found = {(node.kind, node.path, node.us) for node in self.tree.all() if isinstance(node, Aggregate)}
+        spreads = [node for node in self.tree.all() if isinstance(node, Changed)]
+        return frozenset(found | {(kind, x.path, x.us) for x in spreads if x.us is not None for kind in ("max", "min")})
+
+    @cached_property
+    def share(self) -> int:
+        """Return how many samples each of its windows may keep."""
+        return LIMIT_KEPT // max(1, len(self.windows))
 
     @cached_property
     def is_timeless(self) -> bool:

@@ -5,8 +5,8 @@ Rules:
 * Everything before the watermark is final. An instant is worked out once, when all its samples are there.
 * A sample wakes the conditions that ask about its signal, and those alone; one that brings no other value wakes only
   those that ask how values came. What changes without a sample waits in one heap of times.
-* Memory is bounded: LIMIT_WAITING samples wait for the watermark, and of a signal that is asked about over a window
-  no more than LIMIT_WINDOW of them are kept for each; samples beyond are not accepted, and counted.
+* Memory is bounded: LIMIT_WAITING samples wait for the watermark; those beyond are not accepted, and counted. A window
+  that has no room for a sample is unknown for as long as it is.
 
 Source: tree.py, which says what each node means.
 """
@@ -27,8 +27,6 @@ from carcloud.vehicle.conditions.tree import Aggregate, Changed, Held, Rate
 from carcloud.vehicle.conditions.windows import NEVER, Window, window
 
 LIMIT_WAITING = 1_000_000
-LIMIT_WINDOW = 100_000
-"""Samples: a window of an hour at 27 a second; about 15 MB where it is full."""
 
 _TIME = itemgetter(0)
 _INDEX = attrgetter("index")
@@ -49,6 +47,7 @@ class _Asked:
         "key",
         "last",
         "level",
+        "share",
         "stale_us",
         "step",
         "waits",
@@ -57,7 +56,7 @@ class _Asked:
 
     def __init__(self, evaluator: Evaluator, index: int, condition: Condition) -> None:
         self.evaluator, self.index, self.key = evaluator, index, next(evaluator.keys)
-        self.stale_us, self.last = condition.stale_us, condition.initial
+        self.stale_us, self.last, self.share = condition.stale_us, condition.initial, condition.share
         self.windows: list[Window] = []
         self.waits: list[Waiting] = []
         self.at_us = -NEVER
@@ -82,6 +81,7 @@ class _Asked:
 
     def window(self, kind: str, path: str, us: int) -> Window:
         found = self.evaluator.route(path).window(kind, us)
+        found.limit = max(found.limit, self.share)
         if found not in self.windows:
             self.windows.append(found)
             self.waits.append(found)
@@ -115,16 +115,6 @@ class _Route:
             self.windows.append(self.by_kind[kind, us])
         return self.by_kind[kind, us]
 
-    def takes(self, time_us: int, value: float | str) -> bool:
-        """Take a sample into the windows; tell whether there was room."""
-        for each in self.windows:
-            each.roll(time_us)
-            if len(each) >= LIMIT_WINDOW:
-                return False
-        for each in self.windows:
-            each.add(time_us, value)  # type: ignore[arg-type]
-        return True
-
 
 class Evaluator:
     """Several conditions over the samples of one vehicle.
@@ -136,6 +126,7 @@ class Evaluator:
     def __init__(self, conditions: Sequence[Condition]) -> None:
         self.late = self.unfit = self.full = 0
         self.keys = count()
+        self._asked: list[_Asked] = []
         self._routes: dict[str, _Route] = {}
         self._waiting: list[tuple[int, _Route, float | str]] = []
         self._timers: list[tuple[int, int, Track | _Asked]] = [(NEVER, -1, Track(-1, 0))]
@@ -144,7 +135,7 @@ class Evaluator:
             for node in condition.tree.all():
                 if isinstance(node, Held | Rate | Changed) or (isinstance(node, Aggregate) and node.kind != "count"):
                     self.route(node.path).is_text = isinstance(node, Held) and node.text
-            _Asked(self, index, condition)
+            self._asked.append(_Asked(self, index, condition))
 
     def route(self, path: str) -> _Route:
         """Return where a signal's samples go; internal to the conditions' package."""
@@ -173,6 +164,10 @@ class Evaluator:
             return False
         self._waiting.append((time_us, route, value))
         return True
+
+    def overfull(self, index: int) -> int:
+        """Return how often a window of a condition had no room for a sample."""
+        return sum(each.overfull for each in self._asked[index].windows)
 
     def advance(self, until_us: int) -> list[tuple[int, Change]]:
         """Move the watermark, and return what changed before it, by time and then by the order of the conditions."""
@@ -209,9 +204,8 @@ class Evaluator:
         return told
 
     def _sampled(self, time_us: int, route: _Route, value: float | str, woken: list[_Asked]) -> None:
-        if route.windows and not route.takes(time_us, value):
-            self.full += 1
-            return
+        for each in route.windows:
+            each.take(time_us, value)
         for track in route.tracks:
             moved = track.value != value
             track.before, track.before_us = track.value, track.time_us

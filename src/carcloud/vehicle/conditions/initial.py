@@ -112,3 +112,9 @@ def calculated(operation: str, left: float, right: float) -> float | None:
 def finite(value: float) -> float | None:
     """Return a number, or None for what is none."""
     return value if math.isfinite(value) else None
+
+
+def far(one: float, other: float, by: float) -> Truth:
+    """Return whether two numbers lie so far apart; None where their difference is no finite number."""
+    apart = finite(abs(one - other))
+    return None if apart is None else apart >= by

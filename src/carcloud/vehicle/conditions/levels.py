@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from carcloud.vehicle.conditions import tree
 from carcloud.vehicle.conditions.condition import Truth
-from carcloud.vehicle.conditions.initial import finite
+from carcloud.vehicle.conditions.initial import far, finite
 from carcloud.vehicle.conditions.windows import NEVER, Window
 
 Number = Callable[[], Any]
@@ -177,7 +177,7 @@ def _any(left: Level, right: Level) -> Level:
 def _spread(greatest: Window, smallest: Window, by: float) -> Level:
     def told() -> Truth:
         most, least = greatest.value(), smallest.value()
-        return None if most is None or least is None else most - least >= by
+        return None if most is None or least is None else far(most, least, by)
 
     return told
 

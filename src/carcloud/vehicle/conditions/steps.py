@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from carcloud.vehicle.conditions import tree
 from carcloud.vehicle.conditions.condition import Truth
-from carcloud.vehicle.conditions.initial import both, initial, negated
+from carcloud.vehicle.conditions.initial import both, far, initial, negated
 from carcloud.vehicle.conditions.levels import Signals, Track, is_level, level
 from carcloud.vehicle.conditions.windows import NEVER
 
@@ -117,7 +117,7 @@ def _changed(track: Track, by: float) -> Step:
             return None, None
         if track.time_us != time_us:
             return False, False
-        return None if track.before is None else abs(track.value - track.before) >= by, False
+        return None if track.before is None else far(track.value, track.before, by), False
 
     return told
 
