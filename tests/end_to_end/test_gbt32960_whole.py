@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from carcloud.backends.records import Vehicle
+from carcloud.gateway.gbt32960.delivery import LIMIT_FRAMES
 from carcloud.gateway.gbt32960.terminals import add_platform, add_terminal
 from carcloud.safety.identity import Trust
 from carcloud.vehicle.gbt32960.forms import (
@@ -248,13 +250,13 @@ def await_answers(senders: list[Sender], more: int) -> None:
     until(lambda: all(len(one.answered) >= many for one, many in wanted), "reports are not answered")
 
 
-def test_killing_door_and_governor_loses_and_doubles_nothing_that_was_answered(zone: RunningZone) -> None:
+def test_killing_door_broker_and_governor_loses_and_doubles_nothing_that_was_answered(zone: RunningZone) -> None:
     began = this_second() - timedelta(days=1)
     senders = [Sender(added(zone, 41 + number)) for number in range(4)]
     threads = [threading.Thread(target=one.run, args=(zone.file.gbt32960, began)) for one in senders]
     for thread in threads:
         thread.start()
-    for part in ("gbt32960", "governor", "gbt32960", "governor"):
+    for part in ("gbt32960", "nats-server", "governor", "gbt32960"):
         await_answers(senders, 3)
         zone.kill(part)
     await_answers(senders, 1)
@@ -268,3 +270,44 @@ def test_killing_door_and_governor_loses_and_doubles_nothing_that_was_answered(z
         kept = {datetime.fromisoformat(at): count for at, count in zone.sql(query, v=one.car.id)}
         assert set(one.answered) <= kept.keys(), "an answered report is lost"
         assert set(kept.values()) == {1}, "a report stands twice"
+
+
+def test_nothing_is_answered_while_nothing_is_durable_and_what_is_sent_again_stands_once(zone: RunningZone) -> None:
+    car, began, many = added(zone, 51), this_second() - timedelta(days=2), LIMIT_FRAMES + 6
+    times = [began + timedelta(seconds=second) for second in range(many)]
+    reports = [Report(car.vin, at, (vehicle(E2016),)) for at in times]
+    governor = zone.children()["governor"]
+    with Terminal(zone.file.gbt32960) as terminal:
+        assert terminal.log_in(car.vin, began) == OK
+        os.kill(governor, signal.SIGSTOP)
+        try:
+            terminal.send(*reports)
+            until(lambda: faults_of(zone, car) >= 6, "what waits is not bounded")
+            terminal.socket.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                terminal.answer()
+            zone.kill("gbt32960")
+        finally:
+            os.kill(governor, signal.SIGCONT)
+    until(lambda: again(zone, car, reports), "what is sent again is not answered")
+    until(lambda: zone.lake_is_level(), "the lake is behind")
+    query = "select time, count(*) from samples where vehicle = $v and signal = 'Vehicle.Speed' group by time"
+    kept = {datetime.fromisoformat(at): count for at, count in zone.sql(query, v=car.id)}
+    assert kept == dict.fromkeys(times, 1)
+
+
+def faults_of(zone: RunningZone, car: Vehicle) -> int:
+    """Return how many faults a car's session counts."""
+    found = zone.get("/v1/gbt32960/sessions")["sessions"]
+    return sum(int(one["faults"]) for one in found if one["vehicle"] == car.id)
+
+
+def again(zone: RunningZone, car: Vehicle, reports: list[Report]) -> bool:
+    """Connect anew and report again, one after the other; tell whether all was answered."""
+    try:
+        with Terminal(zone.file.gbt32960) as terminal:
+            return terminal.log_in(car.vin, reports[0].at) == OK and all(
+                terminal.ask(report) == OK for report in reports
+            )
+    except OSError:
+        return False
