@@ -139,7 +139,8 @@ def test_windows_of_conditions_need_room_too(plans) -> None:
     hours = " or ".join(f"{kind} of {SPEED} over 1 h > 50 km/h" for kind in ("mean", "min", "max"))
     assert take(plans, document("one", when=hours)) is None
     assert take(plans, document("same", when=hours)) is None, "windows are shared"
-    assert take(plans, document("two", when=hours.replace("1 h", "59 min"))) == "full"
+    assert take(plans, document("two", when=hours.replace("1 h", "59 min"))) is None
+    assert take(plans, document("three", when=hours.replace("1 h", "10 min"))) == "full"
 
 
 def test_a_plan_that_the_ring_cannot_hold_is_not_taken(queue) -> None:
