@@ -2236,7 +2236,9 @@ export interface components {
         };
         /**
          * DesiredShown
-         * @description An actuator of a car. `reason` says why it was refused, expired or failed; `until`: when its time is over.
+         * @description An actuator of a car. `reason` says why it was refused, expired or failed.
+         *
+         *     `at`: when the order was given; `until`: when its time is over.
          */
         DesiredShown: {
             /** Path */
@@ -2254,6 +2256,8 @@ export interface components {
             reason: string | null;
             /** Order */
             order: string;
+            /** At */
+            at: string;
             /** Until */
             until: string;
         };
@@ -4498,7 +4502,7 @@ export interface components {
          */
         VissError: {
             /** Number */
-            number: number;
+            number: string;
             /** Reason */
             reason: string;
             /** Description */

@@ -15,7 +15,10 @@ from carcloud.safety.grants.reach import Reach
 
 
 class DesiredShown(BaseModel):
-    """An actuator of a car. `reason` says why it was refused, expired or failed; `until`: when its time is over."""
+    """An actuator of a car. `reason` says why it was refused, expired or failed.
+
+    `at`: when the order was given; `until`: when its time is over.
+    """
 
     path: str
     wanted: float | int | bool | str
@@ -23,6 +26,7 @@ class DesiredShown(BaseModel):
     state: State
     reason: str | None
     order: str
+    at: Time
     until: Time
 
 

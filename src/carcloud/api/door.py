@@ -139,6 +139,9 @@ class Door:
         state["still"] = lambda: self._still(scope, caller)
         scheme = headers.get("authorization", "").partition(" ")[0]
         known = state["caller"] is not None
+        if not known and VISS.fullmatch(scope["path"]):
+            told = "Access token is invalid." if "authorization" in headers else "Access token is missing."
+            raise StrangerError(told, "Send `Authorization: Bearer TOKEN` with a valid one.")
         if not known and (scope["method"], scope["path"]) not in FOR_STRANGERS:
             raise StrangerError(
                 "You are not signed in, or the token is wrong.",

@@ -60,8 +60,9 @@ def answer_of(path: str, error: CarcloudError, status: int | None = None) -> JSO
     if not VISS.fullmatch(path):
         return error_response(error, status)
     said = failure(error, status)
-    headers = {"www-authenticate": 'Bearer error="invalid_token"'} if said["number"] == 401 else {}
-    return JSONResponse({"error": said, "ts": moment()}, said["number"], headers)
+    number = int(said["number"])
+    headers = {"www-authenticate": 'Bearer error="invalid_token"'} if number == 401 else {}
+    return JSONResponse({"error": said, "ts": moment()}, number, headers)
 
 
 def install(app: FastAPI) -> None:

@@ -29,7 +29,8 @@ _ENDED: dict[str, State] = {"rejected": "refused", "failed": "failed", "expired"
 class Desired:
     """One actuator of a car: what is wanted, what is reported, None where nothing is known, and how far it is.
 
-    order: the id of the order; until: when its time is over. reason: why it was refused, expired or failed.
+    order: the id of the order; at: when it was given; until: when its time is over.
+    reason: why it was refused, expired or failed.
     """
 
     path: str
@@ -38,6 +39,7 @@ class Desired:
     state: State
     reason: str | None
     order: str
+    at: datetime
     until: datetime
 
 
@@ -68,7 +70,7 @@ def _of(one: Settable, orders: list[Order], reported: Mapping[str, Any], now: da
     seen = reported.get(one.source)
     value = None if seen is None else one.read(seen)
     state, reason = _state(one, order, wanted, value, now)
-    return Desired(one.path, wanted, value, state, reason, order.id, order.expires_at)
+    return Desired(one.path, wanted, value, state, reason, order.id, order.queued_at, order.expires_at)
 
 
 def _state(one: Settable, order: Order, wanted: Value, reported: Any, now: datetime) -> tuple[State, str | None]:

@@ -11,10 +11,11 @@ Source: VSS 6.0 for paths and values; docs/orders.md for commands.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from carcloud.errors import InputError
-from carcloud.vehicle.commands import COMMANDS, Parameters, command_of
+from carcloud.vehicle.catalogue import Signal
+from carcloud.vehicle.commands import COMMANDS, Bounds, Parameters
 
 Value = float | int | bool | str
 
@@ -45,6 +46,12 @@ class Settable:
         return frozenset({self.number[0]} if self.number else {command for command, _ in self.commands.values()})
 
     @property
+    def bounds(self) -> Bounds | None:
+        """Return between what it can be set, where it takes a number."""
+        found = COMMANDS[self.number[0]].parameters[self.number[1]] if self.number else None
+        return found if isinstance(found, Bounds) else None
+
+    @property
     def source(self) -> str:
         """Return the signal by which a car says what came of it."""
         return self.reported or self.path
@@ -53,8 +60,10 @@ class Settable:
         """Return the command that brings a value about, and its parameters; raise InputError where none does."""
         if self.number is not None:
             command, parameter = self.number
-            command_of(command, {parameter: value})
-            assert isinstance(value, int | float)
+            bounds = self.bounds
+            assert bounds is not None
+            if not isinstance(value, int | float) or not bounds.holds(value):
+                raise InputError(f"{self.path} cannot be set to {_written(value)}.", f"Give {bounds.wanted}.")
             return command, {parameter: value}
         for known, (command, parameters) in self.commands.items():
             if type(value) is type(known) and value == known:
@@ -107,6 +116,14 @@ def order_of(path: str, value: object) -> tuple[str, Parameters]:
         do = f"These can be set: {', '.join(SETTABLE)}."
         raise InputError(f"{path[:256]!r} cannot be set.", do)
     return found.order(value)
+
+
+def limited(signal: Signal) -> Signal:
+    """Return a signal as one who sets it knows it: between what it can be set, where it can be and takes a number."""
+    bounds = found.bounds if (found := SETTABLE.get(signal.path)) else None
+    if bounds is None:
+        return signal
+    return replace(signal, min=max(bounds.low, signal.low), max=min(bounds.high, signal.high))
 
 
 def _written(value: object) -> str:

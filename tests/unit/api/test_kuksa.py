@@ -105,6 +105,10 @@ def test_kuksa_client_reads_subscribes_and_sets(zone: OrderedZone, fleet: str) -
             await car.set_target_values({LOCKED: Datapoint(True), WARM: Datapoint(21.5)})
             targets = await car.get_target_values([LOCKED, WARM])
             assert (targets[LOCKED].value, targets[WARM].value) == (True, 21.5)
+            assert targets[WARM].timestamp is not None, "when it was ordered"
+            (limits,) = (one.value_restriction for one in (await car.get_metadata([WARM])).values())
+            assert limits is not None
+            assert (limits.min, limits.max) == (16.0, 28.0)
 
     served(zone, work)
     orders = zone.records.orders.listed("default", CAR)
@@ -249,9 +253,15 @@ def test_bad_lists_and_what_is_not_offered(zone: OrderedZone, fleet: str) -> Non
                 (val_v2.SubscribeRequest(signal_paths=[SPEED], buffer_size=1001), Code.INVALID_ARGUMENT),
             ):
                 assert await first(two.Subscribe(request, metadata=said)) == code
-            targets = val_v1.SubscribeEntry(path=LOCKED, view=types_v1.VIEW_TARGET_VALUE)
-            follow = val_v1.SubscribeRequest(entries=[targets])
-            assert await first(one.Subscribe(follow, metadata=said)) == Code.UNIMPLEMENTED
+            for view, fields in (
+                (types_v1.VIEW_TARGET_VALUE, []),
+                (types_v1.VIEW_FIELDS, [types_v1.FIELD_METADATA]),
+                (types_v1.VIEW_CURRENT_VALUE, [types_v1.FIELD_METADATA_UNIT]),
+                (types_v1.VIEW_FIELDS, [types_v1.FIELD_VALUE, types_v1.FIELD_ACTUATOR_TARGET]),
+            ):
+                entry = val_v1.SubscribeEntry(path=LOCKED, view=view, fields=fields)
+                follow = val_v1.SubscribeRequest(entries=[entry])
+                assert await first(one.Subscribe(follow, metadata=said)) == Code.UNIMPLEMENTED, (view, fields)
             assert (
                 await first(two.OpenProviderStream(iter([val_v2.OpenProviderStreamRequest()]), metadata=said))
                 == Code.UNIMPLEMENTED

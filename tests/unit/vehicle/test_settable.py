@@ -8,7 +8,7 @@ import carcloud.vehicle
 from carcloud.errors import InputError
 from carcloud.vehicle.catalogue import parse
 from carcloud.vehicle.commands import command_of
-from carcloud.vehicle.settable import BATTERY, SETTABLE, order_of
+from carcloud.vehicle.settable import BATTERY, SETTABLE, limited, order_of
 
 CORE = parse((Path(carcloud.vehicle.__file__).parent / "core.yaml").read_bytes(), "core.yaml")
 LIMIT = f"{BATTERY}.Charging.ChargeLimit"
@@ -41,9 +41,9 @@ def test_every_value_becomes_an_order_and_back() -> None:
         ("Vehicle.Cabin.Door.Row1.DriverSide.IsLocked", 1, "cannot be set to 1"),
         ("Vehicle.Cabin.Door.Row1.DriverSide.IsLocked", "true", "cannot be set to"),
         ("Vehicle.Body.Horn.IsActive", False, "cannot be set to false"),
-        (LIMIT, 49, "out of bounds"),
-        (LIMIT, "60", "out of bounds"),
-        (LIMIT, True, "out of bounds"),
+        (LIMIT, 49, "ChargeLimit cannot be set to"),
+        (LIMIT, "60", "ChargeLimit cannot be set to"),
+        (LIMIT, True, "ChargeLimit cannot be set to"),
     ],
 )
 def test_what_no_row_names_is_refused(path: str, value: object, told: str) -> None:
@@ -54,3 +54,9 @@ def test_what_no_row_names_is_refused(path: str, value: object, told: str) -> No
 def test_a_command_of_another_actuator_says_nothing_of_this_one() -> None:
     assert SETTABLE[LIMIT].value("lock", {}) is None
     assert SETTABLE["Vehicle.Body.Horn.IsActive"].value("lights", {"seconds": 3}) is None
+
+
+def test_a_signal_has_the_limits_of_what_it_can_be_set_to() -> None:
+    assert (limited(CORE[LIMIT]).min, limited(CORE[LIMIT]).max) == (50, 100)
+    for path in ("Vehicle.Speed", "Vehicle.Body.Horn.IsActive"):
+        assert limited(CORE[path]) is CORE[path]

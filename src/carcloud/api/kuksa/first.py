@@ -1,6 +1,7 @@
 """kuksa.val.v1: reading, setting and following, as kuksa-client's `VSSClient` asks for them.
 
 - A path that ends at a branch, or with `*` or `**`, means all below it.
+- Values are followed, and nothing else. A target has the time at which it was ordered.
 - A client sets an actuator's target only; what a car's value is, the car alone says.
 - A set of several is checked whole before any of it is ordered.
 
@@ -18,12 +19,13 @@ from kuksa.val.v1 import val_pb2_grpc as stubs
 
 from carcloud import __version__
 from carcloud.api.kuksa.guests import Guests, answered, bounded, leaf, leaves, refuse, set_actuator, status_of
-from carcloud.api.kuksa.values import fill, given, metadata_v1, point_v1
+from carcloud.api.kuksa.values import fill, given, metadata_v1, point_v1, stamp
 from carcloud.api.ports import Last
 from carcloud.api.visit import Visit
 from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError
 from carcloud.gateway.desired import Desired
 from carcloud.vehicle.catalogue import Signal
+from carcloud.vehicle.settable import limited
 
 HTTP = {
     grpc.StatusCode.INVALID_ARGUMENT: (400, "invalid_argument"),
@@ -34,6 +36,9 @@ HTTP = {
     grpc.StatusCode.UNAVAILABLE: (503, "unavailable"),
 }
 """Errors stand in the answers of this version with codes like those of HTTP."""
+
+
+VALUES_ONLY = "Only values are followed; Get reads targets and metadata."
 
 
 class First(stubs.VALServicer):  # type: ignore[misc]
@@ -103,8 +108,8 @@ class First(stubs.VALServicer):  # type: ignore[misc]
             reach = await visit.reach("readTwin")
             signals, paths = visit.signals(reach), list[str]()
             for entry in bounded(request.entries):
-                if types.FIELD_ACTUATOR_TARGET in _fields(entry):
-                    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Targets are not followed; Get reads them.")
+                if (_fields(entry) | _named(entry)) - {types.FIELD_VALUE}:
+                    await context.abort(grpc.StatusCode.UNIMPLEMENTED, VALUES_ONLY)
                 paths += leaves(signals, entry.path)
             async for values in self._guests.told(visit, reach, bounded(list(dict.fromkeys(paths)))):
                 yield val.SubscribeResponse(updates=[_update(signals[path], last) for path, last in values.items()])
@@ -126,8 +131,12 @@ def _fields(entry: Any) -> frozenset[int]:
         types.VIEW_METADATA: {types.FIELD_METADATA},
         types.VIEW_ALL: everything,
     }
-    named = {types.FIELD_METADATA if field > types.FIELD_METADATA else field for field in entry.fields}
-    return frozenset(by_view.get(entry.view, set()) or named or value)
+    return frozenset(by_view.get(entry.view, set()) or _named(entry) or value)
+
+
+def _named(entry: Any) -> set[int]:
+    """Return which fields an entry asks for by name."""
+    return {min(field, types.FIELD_METADATA) for field in entry.fields if field != types.FIELD_UNSPECIFIED}
 
 
 def _entry(signal: Signal, fields: frozenset[int], last: Last | None, target: Desired | None) -> Any:
@@ -135,9 +144,10 @@ def _entry(signal: Signal, fields: frozenset[int], last: Last | None, target: De
     if types.FIELD_VALUE in fields and last is not None:
         made.value.CopyFrom(point_v1(signal, last))
     if types.FIELD_ACTUATOR_TARGET in fields and target is not None:
+        made.actuator_target.timestamp.CopyFrom(stamp(int(target.at.timestamp() * 1e6)))
         fill(made.actuator_target, signal, target.wanted)
     if types.FIELD_METADATA in fields:
-        made.metadata.CopyFrom(metadata_v1(signal))
+        made.metadata.CopyFrom(metadata_v1(limited(signal)))
     return made
 
 

@@ -32,6 +32,7 @@ from carcloud.api.ports import Last
 from carcloud.api.visit import Visit
 from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError
 from carcloud.vehicle.catalogue import Signal
+from carcloud.vehicle.settable import limited
 
 FEEDS = "Cars tell their own values, and carry out themselves what is set."
 
@@ -72,7 +73,7 @@ class Second(stubs.VALServicer):  # type: ignore[misc]
         visit = await self._guests.visit(context)
         signals, every = visit.signals(await visit.reach("readTwin")), numbers(_every(visit))
         found = leaves(signals, request.root)
-        return val.ListMetadataResponse(metadata=[metadata_v2(signals[path], every[path]) for path in found])
+        return val.ListMetadataResponse(metadata=[metadata_v2(limited(signals[path]), every[path]) for path in found])
 
     async def Subscribe(self, request: Any, context: Any) -> AsyncGenerator[Any, None]:  # noqa: N802
         """Follow values by path."""

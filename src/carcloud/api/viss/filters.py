@@ -5,7 +5,7 @@
   one, with the first value); booleans with the value before.
 - `curvelog` fills a buffer a signal, and tells of a full one the samples that a line within `maxerr` cannot do without.
 
-Source: COVESA VISS version 3.0, Core (filter request). Transport writes `logic-op` where Core writes `boundary-op`.
+Source: COVESA VISS version 3.1, Core (filter request). Version 3.0 wrote `boundary-op` where 3.1 writes `logic-op`.
 """
 
 import math
@@ -38,7 +38,9 @@ COMPARE: Mapping[str, Callable[[float, float], bool]] = {
 }
 
 Values = Mapping[str, Last]
-Told = Mapping[str, Last | Sequence[Last]]
+Latest = Mapping[str, Last | None]
+"""The newest value of each signal that is subscribed to; None where none is known."""
+Told = Mapping[str, Last | Sequence[Last] | None]
 
 
 @dataclass(frozen=True)
@@ -81,20 +83,27 @@ def _paths(given: Any) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def keys(parameter: Any) -> tuple[str, ...]:
-    """Return which metadata are asked for; none means all. Raise BadRequestError."""
-    wanted = [parameter] if isinstance(parameter, str) else parameter
-    if not isinstance(wanted, list) or not all(isinstance(one, str) for one in wanted):
-        raise _bad("The parameter of metadata is a name, or a list of names; an empty one asks for all.")
-    return tuple(one for one in wanted if one)
+def generations(parameter: Any) -> int | None:
+    """Return of how many generations metadata are asked for, the addressed node's the first; None means all of them.
+
+    Raises:
+        BadRequestError: the parameter says no number.
+    """
+    if parameter == "":
+        return None
+    if not isinstance(parameter, str) or not INTEGER.fullmatch(parameter) or int(parameter) < 0:
+        raise _bad('The parameter of metadata is a number of generations, written as a string; "0" asks for all.')
+    return int(parameter) or None
 
 
 def check_reading(wanted: Filter) -> None:
     """Raise where a filter is not for reading."""
     if wanted.variant == "history":
-        raise MissingError("No history is kept behind this door.", "Ask the lake: POST /v1/lake/sql.")
+        raise MissingError(
+            "Unsupported feature.", "No history is kept behind this door. Ask the lake: POST /v1/lake/sql."
+        )
     if wanted.variant in EVENTS:
-        raise _bad(f"{wanted.variant} is for subscriptions.")
+        raise BadRequestError("Incorrect filter.", f"{wanted.variant} is for subscriptions.")
 
 
 class Trigger(Protocol):
@@ -103,7 +112,7 @@ class Trigger(Protocol):
     period_s: float | None
     """How often it tells by itself; None: only when something comes."""
 
-    def take(self, fresh: Values, latest: Values) -> Told | None:
+    def take(self, fresh: Values, latest: Latest) -> Told | None:
         """Return what is told now that these values came; None for nothing."""
 
 
@@ -123,7 +132,10 @@ def trigger(wanted: Filter, signals: Mapping[str, Signal], first: Sequence[str])
     if wanted.variant == "curvelog":
         return Curvelog(_number(parameter, "maxerr", low=0.0), _whole(parameter, "bufsize", BUFFER))
     if wanted.variant not in ("range", "change"):
-        raise _bad(f"A subscription needs one of: {', '.join(EVENTS)}.")
+        raise BadRequestError(
+            "Incorrect filter." if wanted.variant else "Missing or invalid filter.",
+            f"A subscription needs one of: {', '.join(EVENTS)}.",
+        )
     if len(first) != 1:
         raise InputError("The first path addresses several signals.", "Let it address the one that is compared.")
     signal = signals[first[0]]
@@ -143,7 +155,7 @@ class Timebased:
 
     period_s: float | None
 
-    def take(self, fresh: Values, latest: Values) -> Told | None:
+    def take(self, fresh: Values, latest: Latest) -> Told | None:
         """Tell nothing before its time."""
         return None
 
@@ -157,7 +169,7 @@ class Range:
     any: bool
     period_s: float | None = None
 
-    def take(self, fresh: Values, latest: Values) -> Told | None:
+    def take(self, fresh: Values, latest: Latest) -> Told | None:
         """Tell where the value that came lies in the range."""
         if self.path not in fresh:
             return None
@@ -177,7 +189,7 @@ class Change:
     period_s: float | None = None
     _before: float | None = None
 
-    def take(self, fresh: Values, latest: Values) -> Told | None:
+    def take(self, fresh: Values, latest: Latest) -> Told | None:
         """Tell where the value that came differs from the one that counts as it should."""
         if self.path not in fresh:
             return None
@@ -198,7 +210,7 @@ class Curvelog:
     _buffers: dict[str, list[Last]] = field(default_factory=dict)
     _samplers: dict[str, Sampler] = field(default_factory=dict)
 
-    def take(self, fresh: Values, latest: Values) -> Told | None:
+    def take(self, fresh: Values, latest: Latest) -> Told | None:
         """Tell of each buffer that is now full."""
         full = {}
         for path, last in fresh.items():
@@ -218,20 +230,22 @@ class Curvelog:
 
 
 def _bounds(parameter: Any) -> tuple[list[tuple[Callable[[float, float], bool], float]], bool]:
-    given = parameter if isinstance(parameter, list) else [parameter]
-    if len(given) not in (1, 2) or not all(isinstance(one, dict) for one in given):
-        raise _bad("The parameter of range is one boundary, or a list of two.")
+    several = isinstance(parameter, list)
+    given = parameter if several else [parameter]
+    if len(given) != (2 if several else 1) or not all(isinstance(one, dict) for one in given):
+        raise _bad("The parameter of range is an object with one boundary, or a list of two such objects.")
     joined = given[0].get("combination-op", "AND")
     if joined not in ("AND", "OR"):
         raise _bad("combination-op is AND or OR.")
-    bounds = [(_compare(one, "boundary-op", "logic-op"), _number(one, "boundary")) for one in given]
+    bounds = [(_compare(one, "logic-op", "boundary-op"), _number(one, "boundary")) for one in given]
     return bounds, joined == "OR"
 
 
 def _compare(given: Any, *names: str) -> Callable[[float, float], bool]:
-    said = next((given[name] for name in names if isinstance(given, dict) and name in given), None)
+    name = next((name for name in names if isinstance(given, dict) and name in given), names[0])
+    said = given.get(name) if isinstance(given, dict) else None
     if not isinstance(said, str) or said not in COMPARE:
-        raise _bad(f"{names[0]} is one of: {', '.join(COMPARE)}.")
+        raise _bad(f"{name} is one of: {', '.join(COMPARE)}.")
     return COMPARE[said]
 
 

@@ -4,7 +4,11 @@
 - Values are strings, or lists of strings; numbers as JSON writes them, booleans `true` and `false`.
 - A time is in UTC, as `2026-11-23T12:00:00.123456Z`.
 
-Source: COVESA VISS version 3.0, Core (data representation, error message, timestamps) and Transport (messages).
+- The number of an error is a string, as every value is. A value that is not known, beside others that are, reads
+  `viss-inline:Data-not-available`.
+
+Source: COVESA VISS version 3.1, Core (data representation, error message, timestamps) and Transport (status codes,
+in-line error reporting, messages).
 """
 
 import math
@@ -24,6 +28,7 @@ from carcloud.vehicle.catalogue import Signal
 ACTIONS = ("get", "set", "subscribe", "unsubscribe")
 LIMIT_MESSAGE_BYTES = 64 * 1024
 LIMIT_ID = 128
+NOT_AVAILABLE = "viss-inline:Data-not-available"
 INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,308})(\.[0-9]{1,308})?([eE][+-]?[0-9]{1,3})?")
 
@@ -56,7 +61,7 @@ def failure(error: CarcloudError, status: int | None = None) -> dict[str, Any]:
         number, reason = 400, "bad_request"
     elif own == 429:
         number, reason = 429, "too_many_requests"
-    return {"number": number, "reason": reason, "description": f"{error.message} {error.do}".strip()}
+    return {"number": str(number), "reason": reason, "description": f"{error.message} {error.do}".strip()}
 
 
 def moment() -> str:
@@ -78,12 +83,17 @@ class Request:
 
 
 def parse(text: str) -> Request:
-    """Read a request. Raise BadRequestError where it is none."""
+    """Read a request.
+
+    Raises:
+        BadRequestError: it is none.
+        MissingError: it asks for what is not offered.
+    """
     said = _object(text)
     if said.get("action") not in ACTIONS:
         raise BadRequestError("Missing or invalid action.", f"Use one of: {', '.join(ACTIONS)}.")
     if said.get("dc") not in (None, ""):
-        raise BadRequestError("Data compression is not offered.", "Leave dc out.")
+        raise MissingError("Unsupported feature.", "Data compression is not offered: leave dc out.")
     path, wants = said.get("path", ""), said["action"] != "unsubscribe"
     if not isinstance(path, str) or (wants and not path):
         raise BadRequestError("Missing or invalid path.", "Give the path of a node, as Vehicle.Speed.")
@@ -138,7 +148,9 @@ def read_value(signal: Signal, given: object) -> float | int | bool | str:
         InputError: it is no value of the signal's type, or out of its range.
     """
     if not isinstance(given, str):
-        raise BadRequestError("Missing or invalid value.", "Values are strings, numbers and booleans too.")
+        raise BadRequestError(
+            "Missing or invalid value.", 'Write it as a string, numbers and booleans too: "21", "true".'
+        )
     value = _typed(signal, given)
     allowed = not signal.allowed or value in signal.allowed
     if not allowed or (not isinstance(value, str) and not signal.low <= value <= signal.high):
@@ -174,10 +186,16 @@ def point(last: Last) -> dict[str, Any]:
     return {"value": written(last.value), "ts": time_text(from_us(last.time_us))}
 
 
-def data(values: Mapping[str, Last | Sequence[Last]]) -> dict[str, Any] | list[dict[str, Any]]:
-    """Return values with their times by path; of one path as an object, of several as a list."""
-    found = [
-        {"path": path, "dp": point(one) if isinstance(one, Last) else [point(last) for last in one]}
-        for path, one in values.items()
-    ]
+def _points(told: Last | Sequence[Last] | None) -> dict[str, Any] | list[dict[str, Any]]:
+    if told is None:
+        return {"value": NOT_AVAILABLE, "ts": moment()}
+    return point(told) if isinstance(told, Last) else [point(last) for last in told]
+
+
+def data(values: Mapping[str, Last | Sequence[Last] | None]) -> dict[str, Any] | list[dict[str, Any]]:
+    """Return values with their times by path, None where none is known; of one path as an object, of several as a list.
+
+    What is not known gets the time of the answer.
+    """
+    found = [{"path": path, "dp": _points(one)} for path, one in values.items()]
     return found[0] if len(found) == 1 else found

@@ -4,18 +4,21 @@
   every leaf below it.
 - A path that addresses nothing is an error, whatever others address beside it.
 
-Source: COVESA VISS version 3.0, Core (paths filter operation, metadata filter operation).
+- Metadata of an actuator that can be set have the limits of what it can be set to.
+
+Source: COVESA VISS version 3.1, Core (paths filter operation, metadata filter operation).
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from carcloud.errors import InputError, MissingError
 from carcloud.vehicle.catalogue import LIMIT_DEPTH, LIMIT_PATH, Signal
+from carcloud.vehicle.settable import limited
 
 LIMIT_RELATIVE = 100
 LIMIT_SIGNALS = 1000
-KEYS = ("type", "datatype", "unit", "min", "max", "allowed", "description")
 
 Signals = Mapping[str, Signal]
 
@@ -44,9 +47,13 @@ def chosen(signals: Signals, path: str, relative: Sequence[str] | None) -> list[
     """
     if relative is None:
         return [[leaf(signals, path)]]
-    if not 0 < len(relative) <= LIMIT_RELATIVE:
-        raise InputError(f"{len(relative)} paths are given.", f"Give 1 to {LIMIT_RELATIVE}.")
-    found = [_matches(signals, f"{dotted(path)}.{dotted(one)}") for one in relative]
+    return _bounded(signals, [f"{dotted(path)}.{dotted(one)}" for one in relative])
+
+
+def _bounded(signals: Signals, paths: Sequence[str]) -> list[list[str]]:
+    if not 0 < len(paths) <= LIMIT_RELATIVE:
+        raise InputError(f"{len(paths)} paths are given.", f"Give 1 to {LIMIT_RELATIVE}.")
+    found = [_matches(signals, path) for path in paths]
     if sum(map(len, found)) > LIMIT_SIGNALS:
         raise InputError("Too many signals are addressed.", f"Address at most {LIMIT_SIGNALS} at once.")
     return found
@@ -71,41 +78,58 @@ def _fits(path: Sequence[str], wanted: Sequence[str]) -> bool:
     return len(path) >= len(wanted) and all(want in ("*", name) for name, want in zip(path, wanted, strict=False))
 
 
-def metadata(signals: Signals, paths: Iterable[str], root: str, keys: Iterable[str]) -> dict[str, Any]:
-    """Return what the catalogue says of leaves, as a tree from the root's own name on.
+def metadata(
+    signals: Signals, path: str, relative: Sequence[str] | None, generations: int | None = None
+) -> dict[str, Any]:
+    """Return what the catalogue says of a node, or of those that relative paths below it mean, as a tree.
+
+    The tree begins at the node itself, by its own name.
 
     Args:
-        keys: which of KEYS; none means all of them.
+        generations: how many are shown, an addressed node's the first; None: all.
+
+    Raises:
+        InputError: too much is addressed.
+        MissingError: a path addresses nothing.
     """
-    wanted = [key for key in KEYS if key in set(keys)] or list(KEYS)
-    name = dotted(root).rpartition(".")[2]
-    if dotted(root) in signals:
-        return {name: _described(signals[dotted(root)], wanted)}
-    tree: dict[str, Any] = {name: _branch(wanted)}
-    for path in paths:
-        at = tree[name]
-        *branches, last = path[len(dotted(root)) + 1 :].split(".")
-        for branch in branches:
-            at = at["children"].setdefault(branch, _branch(wanted))
-        at["children"][last] = _described(signals[path], wanted)
+    root = dotted(path)
+    if "*" in root:
+        raise _nothing(root)
+    name, addressed = (
+        root.rpartition(".")[2],
+        [root] if relative is None else [f"{root}.{dotted(one)}" for one in relative],
+    )
+    tree: dict[str, Any] = {}
+    for wanted, leaves in zip(addressed, _bounded(signals, addressed), strict=True):
+        deepest = sys.maxsize if generations is None else wanted.count(".") + generations
+        for leaf_ in leaves:
+            _put(tree, name, leaf_[len(root) + 1 :], deepest - root.count("."), signals[leaf_])
     return tree
 
 
-def _branch(keys: Sequence[str]) -> dict[str, Any]:
-    return ({"type": "branch"} if "type" in keys else {}) | {"children": {}}
+def _put(tree: dict[str, Any], name: str, below: str, generations: int, signal: Signal) -> None:
+    """Put a leaf into a tree, or of it only the branches that belong to so many generations."""
+    at, names = tree, [name, *below.split(".")] if below else [name]
+    for number, branch in enumerate(names[:-1][:generations]):
+        at = at.setdefault(branch, {"type": "branch"})
+        if number + 1 < generations:
+            at = at.setdefault("children", {})
+    if len(names) <= generations:
+        at[names[-1]] = _described(limited(signal))
 
 
-def _described(signal: Signal, keys: Sequence[str]) -> dict[str, Any]:
+def _described(signal: Signal) -> dict[str, Any]:
     said: dict[str, Any] = {
         "type": signal.kind,
         "datatype": signal.type,
         "unit": signal.unit,
         "min": signal.min,
         "max": signal.max,
+        "allowed": list(signal.allowed) or None,
+        "description": signal.description or None,
     }
-    said |= {"allowed": list(signal.allowed) or None, "description": signal.description or None}
-    return {key: said[key] for key in keys if said[key] is not None}
+    return {key: value for key, value in said.items() if value is not None}
 
 
 def _nothing(path: str) -> MissingError:
-    return MissingError(f"The requested data was not found: {path[:LIMIT_PATH]}.", "Ask for metadata to see what is.")
+    return MissingError(f"Data is unknown: {path[:LIMIT_PATH]}.", "Ask for metadata to see what is.")

@@ -2,13 +2,17 @@
 
 from typing import Any
 
+from carcloud.api.times import now
 from carcloud.api.visit import Visit
-from carcloud.api.viss import filters, messages, nodes
+from carcloud.api.viss import capabilities, filters, messages, nodes
 from carcloud.errors import InputError, MissingError
 
 
-async def answer(visit: Visit, path: str, filter_: Any) -> dict[str, Any]:
-    """Return what a request to read is answered with: data, or metadata.
+async def answer(visit: Visit, path: str, filter_: Any, port: int) -> dict[str, Any]:
+    """Return what a request to read is answered with: data, or metadata; of the car, or of this server.
+
+    Args:
+        port: where the API listens.
 
     Raises:
         InputError, MissingError, NotAllowedError: it cannot be answered.
@@ -16,16 +20,19 @@ async def answer(visit: Visit, path: str, filter_: Any) -> dict[str, Any]:
     wanted = filters.parse(filter_)
     filters.check_reading(wanted)
     reach = await visit.reach("readTwin")
-    signals = visit.signals(reach)
+    of_server = nodes.dotted(path).partition(".")[0] == capabilities.ROOT
+    signals = capabilities.SIGNALS if of_server else visit.signals(reach)
     if wanted.variant == "metadata":
-        keys = filters.keys(wanted.parameter)
-        chosen = nodes.chosen(signals, path, wanted.paths or ("*",)) if nodes.dotted(path) not in signals else [[]]
-        return {"metadata": nodes.metadata(signals, nodes.once(chosen), path, keys)}
+        generations = filters.generations(wanted.parameter)
+        return {"metadata": nodes.metadata(signals, path, wanted.paths, generations)}
     paths = nodes.once(nodes.chosen(signals, path, wanted.paths))
-    values = await visit.values(reach, paths)
+    if of_server:
+        values = capabilities.values(port, int(now().timestamp() * 1e6))
+    else:
+        values = await visit.values(reach, paths)
     if not values:
         raise MissingError("Data temporarily unaccessible.", "The car has not told any of it yet.")
-    return {"data": messages.data({path: values[path] for path in paths if path in values})}
+    return {"data": messages.data({path: values.get(path) for path in paths})}
 
 
 async def assignment(visit: Visit, path: str, given: Any) -> tuple[str, object]:

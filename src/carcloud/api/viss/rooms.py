@@ -1,6 +1,6 @@
 """The addresses of the VISS door: each car's tree below `/v1/vehicles/{vehicle}/viss`.
 
-Source: COVESA VISS version 3.0, Transport (HTTPS, WebSocket).
+Source: COVESA VISS version 3.1, Transport (HTTPS, WebSocket).
 """
 
 from typing import Annotated
@@ -20,7 +20,7 @@ from carcloud.api.viss.session import Session
 class VissError(BaseModel):
     """What went wrong, as VISS numbers it."""
 
-    number: int
+    number: str
     reason: str
     description: str
 
@@ -41,6 +41,7 @@ routes = APIRouter(tags=["viss"], responses=RESPONSES)
 
 
 @routes.get("/v1/vehicles/{vehicle}/viss/{path:path}", response_class=JSONResponse)
+@routes.head("/v1/vehicles/{vehicle}/viss/{path:path}", response_class=JSONResponse, include_in_schema=False)
 async def read(
     ports: Wired,
     request: Request,
@@ -50,7 +51,7 @@ async def read(
     filter: str | None = None,  # noqa: A002 (as VISS names it)
 ) -> JSONResponse:
     """Read signals of a car, or what is known about them, as VISS has it."""
-    said = await answer(_visit(ports, request, caller, vehicle), path, filter)
+    said = await answer(_visit(ports, request, caller, vehicle), path, filter, request.scope["server"][1])
     return JSONResponse(said | {"ts": messages.moment()})
 
 
@@ -70,6 +71,7 @@ async def update(
 
 
 @routes.websocket("/v1/vehicles/{vehicle}/viss")
+@routes.websocket("/v1/vehicles/{vehicle}/viss/")
 async def connect(socket: WebSocket, vehicle: str) -> None:
     """Talk with a client over a WebSocket; each request says who asks, or the handshake did."""
     ports: TwinPorts = socket.app.state.ports

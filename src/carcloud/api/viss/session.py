@@ -1,11 +1,12 @@
 """A WebSocket that speaks VISS: a client's requests about one car, answered in turn, and what it subscribed to.
 
 - A request comes in by its own `authorization`, or by what the handshake showed. Who shows neither within 10 s leaves.
+- A client that offers sub-protocols must offer VISSv3 among them; one that offers none is let in.
 - At most 64 connections wait to become known; one that is
   takes one of the places of live streams, and has at most 16 subscriptions.
 - A slow reader gets fewer events: what finds no room is left out. Who reads nothing for 10 s is hung up on.
 
-Source: COVESA VISS version 3.0, Core and Transport (WebSocket); RFC 6455 (close codes).
+Source: COVESA VISS version 3.1, Core and Transport (WebSocket); RFC 6455 (close codes).
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any
 import orjson
 from starlette.websockets import WebSocket
 
+from carcloud.api.errors import answer_of
 from carcloud.api.events import take_place
 from carcloud.api.ports import TwinPorts
 from carcloud.api.visit import Visit
@@ -24,7 +26,7 @@ from carcloud.api.viss import messages
 from carcloud.api.viss.messages import BadRequestError, Request
 from carcloud.api.viss.reading import answer, assignment
 from carcloud.api.viss.subscription import Subscription, subscription
-from carcloud.errors import CarcloudError, InputError, TryLaterError
+from carcloud.errors import CarcloudError, MissingError, TryLaterError
 from carcloud.safety.people.accounts import StrangerError
 from carcloud.safety.people.caller import Caller
 
@@ -57,7 +59,12 @@ class Session:
 
     async def run(self) -> None:
         """Talk until one of the two sides hangs up."""
-        await self._socket.accept(PROTOCOL if PROTOCOL in self._socket.scope["subprotocols"] else None)
+        offered = self._socket.scope["subprotocols"]
+        if offered and PROTOCOL not in offered:
+            wrong = BadRequestError("None of the sub-protocols is spoken here.", f"Offer {PROTOCOL}.")
+            await self._socket.send_denial_response(answer_of(self._socket.scope["path"], wrong))
+            return
+        await self._socket.accept(PROTOCOL if offered else None)
         if self._strangers.locked():
             await self._socket.close(LATER, "too many connections wait to become known")
             return
@@ -118,7 +125,7 @@ class Session:
     async def _act(self, request: Request) -> dict[str, Any]:
         visit = await self._visit(request.authorization)
         if request.action == "get":
-            return await answer(visit, request.path, request.filter)
+            return await answer(visit, request.path, request.filter, self._socket.scope["server"][1])
         if request.action == "set":
             await visit.set(*await assignment(visit, request.path, request.value))
             return {}
@@ -154,9 +161,13 @@ class Session:
         return id_
 
     def _unsubscribe(self, id_: str | None) -> None:
-        task = self._subscriptions.pop(id_ or "", None)
+        if not id_:
+            raise BadRequestError("Missing or invalid subscriptionId.", "Give the one that the subscription got.")
+        task = self._subscriptions.pop(id_, None)
         if task is None or task.done():
-            raise InputError("No such subscription stands on this connection.", "Give the subscriptionId it got.")
+            raise MissingError(
+                "Unknown subscription Id.", "Give the one that the subscription got, on this connection."
+            )
         task.cancel()
 
     async def _keep(self, id_: str, made: Subscription) -> None:

@@ -23,8 +23,7 @@ class Subscription:
 
         def take(fresh: Mapping[str, Last]) -> None:
             self._latest.update(fresh)
-            latest = {path: self._latest[path] for path in self._paths if path in self._latest}
-            if told := self._trigger.take(fresh, latest):
+            if told := self._trigger.take(fresh, self._newest()):
                 tell(messages.data(told))
 
         repeating = asyncio.create_task(self._repeat(tell))
@@ -37,7 +36,10 @@ class Subscription:
         while self._trigger.period_s is not None:
             await asyncio.sleep(self._trigger.period_s)
             if self._latest:
-                tell(messages.data({path: self._latest[path] for path in self._paths if path in self._latest}))
+                tell(messages.data(self._newest()))
+
+    def _newest(self) -> dict[str, Last | None]:
+        return {path: self._latest.get(path) for path in self._paths}
 
 
 async def subscription(visit: Visit, path: str, filter_: Any) -> Subscription:
