@@ -173,6 +173,7 @@ class Connection(asyncio.Protocol):
         self._certificate: bytes | None = None
         self._transport: asyncio.Transport | None = None
         self._paused = False
+        self._unsent: list[bytes] = []
 
     # the socket
 
@@ -234,15 +235,23 @@ class Connection(asyncio.Protocol):
         if cause:
             self.session.faults[cause] += 1
         self._leave_all()
+        self._write()
         self.closed = True
         if self._transport is not None:
             self._transport.close()
 
     def send(self, data: bytes) -> None:
-        """Put bytes on the wire; a connection that takes none is closed."""
-        if self.closed or self._transport is None or self._transport.is_closing():
+        """Put bytes on the wire, together with all that is said at this moment."""
+        if not self._unsent:
+            asyncio.get_running_loop().call_soon(self._write)
+        self._unsent.append(data)
+
+    def _write(self) -> None:
+        """Write what is unsent; a connection that takes none is closed."""
+        unsent, self._unsent = self._unsent, []
+        if not unsent or self.closed or self._transport is None or self._transport.is_closing():
             return
-        self._transport.write(data)
+        self._transport.write(b"".join(unsent))
         if self._transport.get_write_buffer_size() > LIMIT_UNSENT_BYTES:
             self.session.faults["answers_not_taken"] += 1
             self._leave_all()
