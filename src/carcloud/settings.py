@@ -461,7 +461,11 @@ def _build(kind: type[T], content: dict[str, Any], where: str) -> T:
     if unknown:
         raise InputError(f"{where}: unknown key {unknown[0]!r}.", f"Known keys: {', '.join(sorted(fields))}.")
     hints = typing.get_type_hints(kind)
-    return kind(**{name: _value(hints[name], value, f"{where}: {name}") for name, value in content.items()})
+    values = {name: _value(hints[name], value, f"{where}: {name}") for name, value in content.items()}
+    try:
+        return kind(**values)
+    except InputError as error:  # by what values mean together
+        raise InputError(f"{where}: {error.message}", error.do) from None
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
@@ -474,7 +478,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
             raise InputError(f"{where} is a list of texts.", 'Write it as ["a", "b"].')
         return tuple(value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise InputError(f"{where} is a {hint.__name__}, not {value!r}.", "Mend the file.")
     if hint in (int, float) and not 0 <= value < math.inf:

@@ -191,6 +191,15 @@ def test_the_edition_of_2025_says_what_was_wrong(cause: Cause, in_2025: AnswerCo
         assert one.faults[cause] == 1
 
 
+def test_who_says_nothing_but_what_cannot_be_taken_is_closed_after_its_login_too() -> None:
+    for edition in (E2016, E2025):
+        one, ended = logged_in(edition), []
+        for _ in range(LIMIT_FAULTS):
+            one.take(report(edition=edition), 100.0)
+            ended = one.wrong(write(Heartbeat(VIN), edition), Cause.STRUCTURE)
+        assert ended[-1] == Close("faults")
+
+
 def test_noise_ends_a_connection_soon_before_its_login_and_late_after_it() -> None:
     stranger, known = session(), logged_in()
     bad = bytearray(report())

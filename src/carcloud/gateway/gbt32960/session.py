@@ -169,17 +169,19 @@ class Session:
         frame, self._asking = self._asking, None
         if frame is None:
             return []
-        self._logins += not self.logged_in
-        self._fault(cause)
         acts: list[Act] = [Send(answer(frame, code))]
+        self.faults[cause] += 1  # of a platform's cars only answered: its others go on
+        self._logins += not self.logged_in
         if self._logins >= LIMIT_LOGINS:
             return [*acts, Close(cause)]
         return acts + self._go_on(())
 
     def wrong(self, frame: Frame, cause: str) -> list[Act]:
         """What a frame says cannot be taken: answer it with its code, and count it."""
-        self._fault(cause)
-        return [Send(answer(frame, code_of(cause, frame.edition)))]
+        self.frames -= 1
+        ended = self._fault(cause)
+        acts: list[Act] = [Send(answer(frame, code_of(cause, frame.edition)))]
+        return [*acts, ended] if ended is not None else acts
 
     def _go_on(self, found: Sequence[Frame | Fault]) -> list[Act]:
         self._later.extend(found)

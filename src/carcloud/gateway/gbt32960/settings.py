@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from carcloud.errors import InputError
+
+LEAST: dict[str, float] = {"idle_s": 45, "sessions": 10, "frames_per_s": 1, "frame_bytes": 1024}
+"""Beneath these no terminal could be served: the standard lets one be silent for 30 seconds."""
+
 
 @dataclass(frozen=True)
 class Gbt32960Settings:
@@ -25,6 +30,14 @@ class Gbt32960Settings:
     frames_per_s: int = 200
     frame_bytes: int = 65_556
     signatures: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what could serve nobody, or would not do what it says."""
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise InputError(f"{name} is {getattr(self, name)}.", f"Give {least} or more.")
+        if self.tls_clients and not self.tls_port:
+            raise InputError("tls_clients asks nobody without TLS.", "Give a tls_port too.")
 
     @property
     def on(self) -> bool:
