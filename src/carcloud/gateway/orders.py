@@ -5,6 +5,8 @@ Rules:
 * An order is delivered when its car has proved, for it, that it is there; one that is offered to nobody stays queued.
 * An order is offered when it is given, on every hello, and again with growing pauses until result or expiry. The car's
   journal makes that harmless.
+* What a car was offered and has not answered goes before what it was ordered later in the same domain: an older order that
+  came again after a newer one would undo it.
 * A session is opened where the signer needs one, and anew where the car says that the old one does not fit.
 * A plan's document goes right before each message of an order to take it; what the car takes is what the order names. A
   plan that was withdrawn, or is over, is not delivered.
@@ -97,8 +99,11 @@ class Courier:
                 self._wakes[vehicle].clear()
                 try:
                     waiting = await asyncio.to_thread(self._records.orders.open, vehicle)
+                    silent: set[int] = set()
                     for order in waiting:
-                        await self._offer(order)
+                        domain = COMMANDS[order.command].domain
+                        if domain not in silent and await self._offer(order):
+                            silent.add(domain)
                     if not waiting and not self._wakes[vehicle].is_set():
                         return
                     left = await asyncio.to_thread(self._records.orders.open, vehicle)
@@ -117,26 +122,29 @@ class Courier:
             self._rounds.pop(vehicle, None)
             self._wakes.pop(vehicle, None)
 
-    async def _offer(self, order: Order) -> None:
-        """Have an order signed and give it to its car, if it is active; what the car says comes by `_hear`."""
+    async def _offer(self, order: Order) -> bool:
+        """Have an order signed and give it to its car, if it is active; what the car says comes by `_hear`.
+
+        Return whether the car was asked, and has not answered.
+        """
         if not await asyncio.to_thread(self._records.tenants.stands, order.tenant):
-            return
+            return False
         if datetime.now(UTC) - order.queued_at > JUST_GIVEN:  # else whoever queued it has just looked
             vehicle = await asyncio.to_thread(self._records.vehicle, order.vehicle)
             if vehicle.state != "active":  # in quarantine it could do, but not say so
-                return
+                return False
             if order.state == "queued" and (reason := await self._forbids(order)) is not None:
                 await self._advance(order.id, "rejected", reason)
-                return
-        if (await asyncio.to_thread(self._records.orders.order, order.id)).state not in OPEN:
-            return  # it ended while others were offered: its car changed hands
+                return False
+        if not await self._is_open(order):
+            return False  # it ended while others were offered: its car changed hands
         document = None
         if order.command == PLAN_TAKE:
             found = await asyncio.to_thread(plan_of, self._records, order.tenant, orjson.loads(order.parameters))
             if (reason := undeliverable(found, datetime.now(UTC))) is not None or found is None:
                 if order.state == "queued":  # else the car may have taken it: its word counts when it comes
                     await self._advance(order.id, "rejected", reason)
-                return
+                return False
             document = found.document
         given = await asyncio.to_thread(self._records.orders.given, order.authorisation)
         text, signatures = given.text.decode(), orjson.loads(given.signatures)
@@ -148,15 +156,19 @@ class Courier:
                 if datetime.now(UTC) < order.expires_at:  # else its time is over, which is not a refusal
                     log.warning("the order signer refuses", extra={"order": order.id, "reason": str(error)})
                     await self._advance(order.id, "rejected", "not_authorised")
-                return
+                return False
             if isinstance(made, Finished):
                 await self._advance(order.id, made.state, made.reason)  # type: ignore[arg-type]
-                return
+                return False
             if made is None:
                 if not await self._handshake(order):
-                    return
+                    return True
             elif await self._give(order, made, document):
-                return
+                break
+        return await self._is_open(order)
+
+    async def _is_open(self, order: Order) -> bool:
+        return (await asyncio.to_thread(self._records.orders.order, order.id)).state in OPEN
 
     async def _forbids(self, order: Order) -> str | None:
         state = await self._look(order.vehicle)
