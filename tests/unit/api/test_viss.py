@@ -80,6 +80,11 @@ def test_metadata_are_read_as_a_tree(http: httpx.Client) -> None:
     assert (leaf["type"], leaf["datatype"], leaf["min"], leaf["max"]) == ("actuator", "float", 16, 28), (
         "as it can be set"
     )
+    some = http.get("/Vehicle/Cabin/HVAC/Station/Row1", params=filter_of("metadata", ["type", "datatype"])).json()
+    assert some["metadata"]["Row1"]["children"]["Driver"]["children"]["Temperature"] == {
+        "type": "actuator",
+        "datatype": "float",
+    }
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,7 @@ def test_head_answers_as_get_does_without_a_body(http: httpx.Client) -> None:
         ("Vehicle/Speed", '{"variant": "history", "parameter": "P1D"}', 404, "unavailable_data"),
         ("Vehicle/Speed", '{"variant": "other", "parameter": ""}', 400, "bad_request"),
         ("Vehicle/Speed", '{"variant": "metadata", "parameter": "-1"}', 400, "bad_request"),
-        ("Vehicle/Speed", '{"variant": "metadata", "parameter": ["type"]}', 400, "bad_request"),
+        ("Vehicle/Speed", '{"variant": "metadata", "parameter": ["weight"]}', 400, "bad_request"),
         ("Vehicle/Nothing", '{"variant": "metadata", "parameter": "0"}', 404, "unavailable_data"),
         ("Vehicle/*", '{"variant": "metadata", "parameter": "0"}', 404, "unavailable_data"),
         ("Vehicle", json.dumps({"variant": "paths", "parameter": ["*"] * 101}), 400, "invalid_data"),

@@ -24,6 +24,8 @@ from carcloud.vehicle.catalogue import Signal
 from carcloud.vehicle.plans.sampling import Sampler, Sampling
 
 VARIANTS = ("paths", "timebased", "range", "change", "curvelog", "history", "metadata")
+KEYS = ("type", "datatype", "unit", "min", "max", "allowed", "description")
+"""What metadata say of a signal."""
 EVENTS = ("timebased", "range", "change", "curvelog")
 LIMIT_FILTER_BYTES = 8 * 1024
 PERIOD_MS = range(100, 24 * 3_600_000 + 1)
@@ -83,17 +85,21 @@ def _paths(given: Any) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def generations(parameter: Any) -> int | None:
-    """Return of how many generations metadata are asked for, the addressed node's the first; None means all of them.
+def metadata(parameter: Any) -> tuple[int | None, tuple[str, ...]]:
+    """Return of how many generations metadata are asked for, None for all, and which; none means all of them.
+
+    A number is one of generations, the addressed node's the first; "0" and nothing ask for all. A name, or a list of
+    names, asks for these.
 
     Raises:
-        BadRequestError: the parameter says no number.
+        BadRequestError: the parameter is neither.
     """
-    if parameter == "":
-        return None
-    if not isinstance(parameter, str) or not INTEGER.fullmatch(parameter) or int(parameter) < 0:
-        raise _bad('The parameter of metadata is a number of generations, written as a string; "0" asks for all.')
-    return int(parameter) or None
+    if isinstance(parameter, str) and INTEGER.fullmatch(parameter) and int(parameter) >= 0:
+        return int(parameter) or None, ()
+    wanted = [parameter] if isinstance(parameter, str) else parameter
+    if not isinstance(wanted, list) or not all(one in (*KEYS, "") for one in wanted):
+        raise _bad(f"The parameter of metadata is a number of generations as a string, or of: {', '.join(KEYS)}.")
+    return None, tuple(one for one in wanted if one)
 
 
 def check_reading(wanted: Filter) -> None:

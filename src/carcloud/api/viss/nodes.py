@@ -10,7 +10,7 @@ Source: COVESA VISS version 3.1, Core (paths filter operation, metadata filter o
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from carcloud.errors import InputError, MissingError
@@ -79,7 +79,11 @@ def _fits(path: Sequence[str], wanted: Sequence[str]) -> bool:
 
 
 def metadata(
-    signals: Signals, path: str, relative: Sequence[str] | None, generations: int | None = None
+    signals: Signals,
+    path: str,
+    relative: Sequence[str] | None,
+    generations: int | None = None,
+    keys: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return what the catalogue says of a node, or of those that relative paths below it mean, as a tree.
 
@@ -87,6 +91,7 @@ def metadata(
 
     Args:
         generations: how many are shown, an addressed node's the first; None: all.
+        keys: what of each is said; none means all of it.
 
     Raises:
         InputError: too much is addressed.
@@ -95,27 +100,38 @@ def metadata(
     root = dotted(path)
     if "*" in root:
         raise _nothing(root)
-    name, addressed = (
-        root.rpartition(".")[2],
-        [root] if relative is None else [f"{root}.{dotted(one)}" for one in relative],
-    )
+    name = root.rpartition(".")[2]
+    addressed = [root] if relative is None else [f"{root}.{dotted(one)}" for one in relative]
     tree: dict[str, Any] = {}
     for wanted, leaves in zip(addressed, _bounded(signals, addressed), strict=True):
         deepest = sys.maxsize if generations is None else wanted.count(".") + generations
-        for leaf_ in leaves:
-            _put(tree, name, leaf_[len(root) + 1 :], deepest - root.count("."), signals[leaf_])
-    return tree
+        for found in leaves:
+            names = [name, *found[len(root) + 1 :].split(".")] if found != root else [name]
+            _put(tree, names, deepest - root.count("."), _described(limited(signals[found])))
+    return _only(tree, keys) if keys else tree
 
 
-def _put(tree: dict[str, Any], name: str, below: str, generations: int, signal: Signal) -> None:
+def _put(tree: dict[str, Any], names: Sequence[str], generations: int, described: dict[str, Any]) -> None:
     """Put a leaf into a tree, or of it only the branches that belong to so many generations."""
-    at, names = tree, [name, *below.split(".")] if below else [name]
-    for number, branch in enumerate(names[:-1][:generations]):
+    at = tree
+    for number, branch in enumerate(names[:-1][:generations], 1):
         at = at.setdefault(branch, {"type": "branch"})
-        if number + 1 < generations:
+        if number < generations:
             at = at.setdefault("children", {})
     if len(names) <= generations:
-        at[names[-1]] = _described(limited(signal))
+        at[names[-1]] = described
+
+
+def _only(tree: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """Return a tree with these metadata only."""
+    return {
+        name: {
+            key: _only(value, keys) if key == "children" else value
+            for key, value in node.items()
+            if key in keys or key == "children"
+        }
+        for name, node in tree.items()
+    }
 
 
 def _described(signal: Signal) -> dict[str, Any]:

@@ -23,8 +23,8 @@ async def answer(visit: Visit, path: str, filter_: Any, port: int) -> dict[str, 
     of_server = nodes.dotted(path).partition(".")[0] == capabilities.ROOT
     signals = capabilities.SIGNALS if of_server else visit.signals(reach)
     if wanted.variant == "metadata":
-        generations = filters.generations(wanted.parameter)
-        return {"metadata": nodes.metadata(signals, path, wanted.paths, generations)}
+        generations, keys = filters.metadata(wanted.parameter)
+        return {"metadata": nodes.metadata(signals, path, wanted.paths, generations, keys)}
     paths = nodes.once(nodes.chosen(signals, path, wanted.paths))
     if of_server:
         values = capabilities.values(port, int(now().timestamp() * 1e6))
