@@ -264,15 +264,16 @@ def _columns(raw: bytes, runs: int, samples: int, flags: int) -> tuple[Any, Any,
     counts = np.frombuffer(raw, "<u4", runs, runs * 2)
     times = np.frombuffer(raw, "<i4", samples, runs * 6)
     values = np.frombuffer(raw, "<f8", samples, runs * 6 + samples * 4)
-    ends = np.cumsum(counts, dtype=np.int64)
+    ends = counts.cumsum(dtype=np.int64)
     if (int(ends[-1]) if runs else 0) != samples or not counts.all():
         raise BatchError("bad_body", "run counts must be positive and add up to the number of samples")
     if not (signals[1:] > signals[:-1]).all():
         raise BatchError("bad_body", "signals must rise, one run each")
-    falls = times[1:] < times[:-1]
-    falls[ends[:-1] - 1] = False  # the next signal's run may start earlier
-    if falls.any():
-        raise BatchError("bad_body", "times must not fall within a signal")
+    if samples > runs:  # else each signal has one time
+        falls = times[1:] < times[:-1]
+        falls[ends[:-1] - 1] = False  # the next signal's run may start earlier
+        if falls.any():
+            raise BatchError("bad_body", "times must not fall within a signal")
     return signals, counts, times, values, _decode_texts(raw[fixed:], values) if flags & FLAG_TEXTS else {}
 
 
@@ -284,7 +285,7 @@ def _decode_texts(raw: bytes, values: NDArray[np.float64]) -> dict[int, str]:
     lengths = np.frombuffer(raw, "<u4", n, 4 + 4 * n)
     if (lengths > LIMIT_TEXT_BYTES).any():
         raise BatchError("too_large", f"a text has at most {LIMIT_TEXT_BYTES} bytes")
-    ends = np.cumsum(lengths, dtype=np.int64)
+    ends = lengths.cumsum(dtype=np.int64)
     data = raw[4 + 8 * n :]
     if (int(ends[-1]) if n else 0) != len(data) or not (rows[1:] > rows[:-1]).all() or (n and rows[-1] >= len(values)):
         raise BatchError("bad_body", "the texts section must name rising rows and hold their texts, no more")
