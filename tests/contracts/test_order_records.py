@@ -141,9 +141,9 @@ class TestOrders:
             return replace(order, parameters=parameters)
 
         wanted = [given(1, "plan-take", "a"), given(2, "plan-drop", "a"), given(3, "plan-take", "b")]
-        others = [given(4, "plan-take", "a", "car2"), given(5, "lock", "a")]
+        others = [given(4, "plan-take", "a", "car2"), given(5, "lock", "a"), given(0, "plan-take", "a")]
         records.orders.add(GIVEN, [*wanted, *others], "machine")
         about = ("default", ("plan-take", "plan-drop"))
-        assert records.orders.newest_about(*about, 10) == [others[0], wanted[2], wanted[1]]
+        assert records.orders.newest_about(*about, 10) == [others[0], *reversed(wanted)]
         assert records.orders.newest_about(*about, 1) == [others[0]]
         assert records.orders.newest_about("other", about[1], 10) == []

@@ -123,7 +123,8 @@ def _put_together(
             continue
         values = said.get(car.id, (None,))
         last = seen(twin, car.id, {SAID: values[0]}).get(SAID) if values[0] else None
-        standings = standing(by_car[car.id], known, read_said(last.value) if last else {}, at)
+        told = (read_said(last.value), from_us(last.time_us)) if last else ({}, None)
+        standings = standing(by_car[car.id], known, told[0], at, told[1])
         if standings:
             found.append((car.id, car.label, last, standings))
     return found

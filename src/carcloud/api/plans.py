@@ -161,10 +161,11 @@ async def plans_on_car(ports: Wired, caller: Reader, vehicle: str) -> PlansOnCar
     reach = await run_in_threadpool(reach_of, ports, caller, "readTwin")
     last = seen(reach, vehicle, await ports.twin.get(vehicle, [SAID])).get(SAID)
     said = read_said(last.value) if last else {}
-    found = standing(orders, known, said, now())
+    said_at = from_us(last.time_us) if last else None
+    found = standing(orders, known, said, now(), said_at)
     return PlansOnCar(
         vehicle=vehicle,
-        said_at=from_us(last.time_us) if last else None,
+        said_at=said_at,
         plans=[PlanOnCar(**vars(one)) for one in found],
     )
 

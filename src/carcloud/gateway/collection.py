@@ -7,6 +7,7 @@ Rules:
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +19,15 @@ import orjson
 from carcloud.backends.records.orders import OPEN, Order
 from carcloud.backends.records.plans import KeptPlan
 from carcloud.errors import InputError
+from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.commands import PLAN_TAKE
 from carcloud.vehicle.plans.measures import size_bytes
 
 SAID = "Vehicle.Collection.Plans"
 """The signal by which a car says {name: [version, fired, bytes today, bytes cut today, bytes waiting]}."""
 FIELDS = 5
+LIMIT_SAID, LIMIT_COUNT = 64, 2**53
+"""Plans that are read of what a car says, and how great a count may be."""
 Standing = Literal["waiting", "active", "refused", "dropped", "expired"]
 
 
@@ -55,28 +59,38 @@ def read_said(value: object) -> dict[str, list[int]]:
     except (ValueError, RecursionError):
         return {}
     rows = found.items() if isinstance(found, dict) else ()
-    return {str(name)[:64]: row for name, row in rows if isinstance(row, list) and _counts(row)}
+    told = ((name, row) for name, row in rows if TOKEN.fullmatch(name) and isinstance(row, list) and _counts(row))
+    return dict(itertools.islice(told, LIMIT_SAID))
 
 
 def standing(
-    orders: Sequence[Order], plans: Mapping[str, KeptPlan], said: Mapping[str, list[int]], now: datetime
+    orders: Sequence[Order],
+    plans: Mapping[str, KeptPlan],
+    said: Mapping[str, list[int]],
+    now: datetime,
+    said_at: datetime | None = None,
 ) -> list[CarPlan]:
     """Return where each plan of a car stands, by name, the newest version first.
 
     Args:
         orders: those to take and drop plans, the newest first. plans: the plans they name, by digest.
+        said_at: when the car said how its plans stand; None: it has not.
     """
     found: dict[str, CarPlan] = {}
     taken: set[str] = set()
     for order in orders:
         digest = str(orjson.loads(order.parameters).get("plan"))
         plan = plans.get(digest)
-        if plan is None or digest in found:
+        if plan is None:
             continue
         state = _state(order, plan, now)
         if order.command == PLAN_TAKE and order.state == "done":
             state = "dropped" if plan.name in taken else state
             taken.add(plan.name)
+        if digest in found:
+            continue
+        if state == "active" and _denies(said, said_at, plan, order):
+            state = "dropped"
         known = plan.name, plan.version, digest, state, order.reason, order.id, plan.until
         found[digest] = CarPlan(*known, _budget(plan))
     listed = [_with(one, said.get(one.name)) for one in found.values()]
@@ -97,6 +111,13 @@ def _state(order: Order, plan: KeptPlan, now: datetime) -> Standing:
     return "expired" if order.state == "expired" or order.reason == "expired_plan" else "refused"
 
 
+def _denies(said: Mapping[str, list[int]], at: datetime | None, plan: KeptPlan, order: Order) -> bool:
+    """Tell whether the car, after it took a plan, said that it has it no more."""
+    if at is None or order.ended_at is None or at <= order.ended_at:
+        return False
+    return said.get(plan.name, [None])[0] != plan.version
+
+
 def _with(one: CarPlan, row: list[int] | None) -> CarPlan:
     if row is None or row[0] != one.version:
         return one
@@ -113,4 +134,4 @@ def _budget(plan: KeptPlan) -> int | None:
 
 
 def _counts(row: list[Any]) -> bool:
-    return len(row) == FIELDS and all(isinstance(value, int) and not isinstance(value, bool) for value in row)
+    return len(row) == FIELDS and all(type(value) is int and 0 <= value < LIMIT_COUNT for value in row)

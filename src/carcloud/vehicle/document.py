@@ -2,6 +2,7 @@
 
 Rules:
 * Repeated keys are refused: one of the two would be lost without a word.
+* A whole number has at most 40 digits, whatever its base: more mean nothing here, and cost much to work with.
 * YAML's aliases and tags are refused: no list of ours needs them, and they can stand for much memory or for code.
 """
 
@@ -16,6 +17,7 @@ import yaml
 from carcloud.errors import InputError
 
 LIMIT_BYTES = 32 * 1024 * 1024
+LIMIT_DIGITS = 40
 
 
 def load(content: str | bytes) -> Any:
@@ -25,7 +27,7 @@ def load(content: str | bytes) -> Any:
     try:
         text = content if isinstance(content, str) else content.decode("utf-8-sig")
         if text.lstrip()[:1] == "{":
-            return json.loads(text, object_pairs_hook=_unique)
+            return json.loads(text, object_pairs_hook=_unique, parse_int=_whole)
         return yaml.load(text, _Loader)  # noqa: S506 - _Loader is a SafeLoader
     except UnicodeDecodeError:
         raise InputError("The file is not UTF-8 text.", "Save it as UTF-8.") from None
@@ -44,6 +46,12 @@ def _unique(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
     return found
 
 
+def _whole(digits: str) -> int:
+    if len(digits) > LIMIT_DIGITS:
+        raise InputError(f"{digits[:LIMIT_DIGITS]}… is too great a number.", f"Write at most {LIMIT_DIGITS} digits.")
+    return int(digits)
+
+
 class _Loader(yaml.SafeLoader):
     """YAML without repeated keys, aliases and tags."""
 
@@ -57,3 +65,11 @@ class _Loader(yaml.SafeLoader):
         found = super().construct_mapping(node, deep)
         _unique((self.construct_object(key, deep=True), None) for key, _ in node.value)
         return found
+
+    def construct_yaml_int(self, node: Any) -> int:
+        if len(node.value) > LIMIT_DIGITS:
+            _whole(node.value)
+        return int(super().construct_yaml_int(node))
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)

@@ -52,6 +52,7 @@ SPELLINGS = {
 }
 
 
+LIMIT_NAME = 64
 PER_HUNDRED = Decimal("0.01")
 
 
@@ -104,9 +105,17 @@ def _is_angle(unit: Any) -> bool:
 
 def _unit(name: str) -> Any:
     try:
-        if not name.strip():
+        if not name.strip() or len(name) > LIMIT_NAME:
             raise ValueError
         return _registry().Unit(SPELLINGS.get(name, name))
-    except (pint.PintError, tokenize.TokenError, AttributeError, ValueError, TypeError, AssertionError):
+    except (
+        pint.PintError,
+        tokenize.TokenError,
+        ArithmeticError,
+        AttributeError,
+        ValueError,
+        TypeError,
+        AssertionError,
+    ):
         do = "Use a name of VSS, such as km/h, m/s, degrees, Celsius, percent, kWh or Nm."
         raise InputError(f"{name!r} is no unit.", do) from None

@@ -161,6 +161,70 @@ def test_where_plans_stand_on_a_car(api: httpx.Client, zone: Zone, state: Any) -
     assert api.get("/v1/vehicles/nobody/plans").status_code == 404
 
 
+def test_a_version_whose_successor_was_dropped_is_dropped_too(api: httpx.Client, zone: Zone) -> None:
+    digests = [
+        api.post("/v1/plans", json={"document": TEXT.replace("version: 1", f"version: {n}")}).json()["plans"][0][
+            "digest"
+        ]
+        for n in (1, 2)
+    ]
+    begun = datetime.now(UTC)
+    given = [("plan-take", digests[0]), ("plan-take", digests[1]), ("plan-drop", digests[1])]
+    orders = []
+    for second, (command, digest) in enumerate(given):
+        at = begun + timedelta(seconds=second)
+        known = command, orjson.dumps({"plan": digest}).decode(), "fleet", "00", "done", None, at, at, at, at, at
+        orders.append(Order(f"o{second}", "given", "default", CARS[0], *known))
+    zone.records.orders.add(Given("given", b"{}", "[]", begun), orders, "person:fred")
+    shown = api.get(f"/v1/vehicles/{CARS[0]}/plans").json()["plans"]
+    assert [(one["version"], one["state"]) for one in shown] == [(2, "dropped"), (1, "dropped")]
+    counted = {one["version"]: one["cars"] for one in api.get("/v1/plans").json()["plans"]}
+    assert (counted[1]["active"], counted[1]["dropped"], counted[2]["dropped"]) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("said", ["{}", '{"fast": [2, 0, 0, 0, 0]}'])
+def test_what_a_car_says_later_counts_more_than_what_it_took(api: httpx.Client, zone: Zone, said: str) -> None:
+    (made,) = api.post("/v1/plans", json={"document": TEXT}).json()["plans"]
+    at = datetime.fromtimestamp(MOMENT_US / 1e6 - 60, UTC)
+    known = (
+        "plan-take",
+        orjson.dumps({"plan": made["digest"]}).decode(),
+        "fleet",
+        "00",
+        "done",
+        None,
+        at,
+        at,
+        at,
+        at,
+        at,
+    )
+    zone.records.orders.add(Given("given", b"{}", "[]", at), [Order("o", "given", "default", CARS[0], *known)], "p")
+    zone.twin.put(CARS[0], SAID, Last(said, MOMENT_US, "measured"))
+    shown = api.get(f"/v1/vehicles/{CARS[0]}/plans").json()["plans"]
+    assert [one["state"] for one in shown if one["version"] == 1] == ["dropped"]
+
+
+def test_what_no_plan_could_be_is_left_out_of_what_a_car_says(api: httpx.Client, zone: Zone) -> None:
+    odd = {"\ud800": [1, 2, 3, 4, 5], "a b": [1, 2, 3, 4, 5], "less": [-1, 2, 3, 4, 5], "great": [2**64, 2, 3, 4, 5]}
+    many = {f"plan{number}": [1, 0, 0, 0, 0] for number in range(500)}
+    zone.twin.put(CARS[0], SAID, Last(json.dumps(odd | many), MOMENT_US, "measured"))
+    shown = api.get(f"/v1/vehicles/{CARS[0]}/plans").json()["plans"]
+    assert len(shown) == 64
+    assert all(one["name"].startswith("plan") for one in shown)
+
+
+def test_numbers_written_to_cost_much_are_refused(api: httpx.Client) -> None:
+    digits = "f" * 5_000
+    for wrong in (TEXT.replace("version: 1", f"version: 0x{digits}"), plan(signals=[_banded("5 10**10**10")])):
+        answer = api.post("/v1/plans/check", json={"document": wrong})
+        assert (answer.status_code, answer.json()["ok"]) == (200, False), answer.text
+
+
+def _banded(band: str) -> dict[str, str]:
+    return {"path": "Vehicle.Speed", "band": band}
+
+
 def test_cars_of_a_plan_are_counted_and_shown(api: httpx.Client, zone: Zone) -> None:
     made = api.post("/v1/plans", json={"document": TEXT}).json()["plans"][0]
     parameters = orjson.dumps({"plan": made["digest"]}).decode()

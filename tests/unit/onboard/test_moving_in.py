@@ -336,3 +336,16 @@ def test_command_refuses_what_no_plan_could_say(tmp_path, changed, problem):
     result = CliRunner().invoke(app, ["import", "fleetwise", str(Path(tmp_path)), *options])
     assert result.exit_code == 1
     assert problem in str(result.exception)
+
+
+def test_values_that_are_no_finite_numbers_are_left_out_and_names_stay_on_their_line():
+    nodes = [
+        {"sensor": {"fullyQualifiedName": "Vehicle.Far", "dataType": "FLOAT", "allowedValues": ["inf", "1e400"]}},
+        {"sensor": {"fullyQualifiedName": "Vehicle.\ud800\nleft out: forged", "dataType": "STRUCT"}},
+    ]
+    said = [str(remark) for remark in moved({"name": "small", "nodes": nodes}).remarks]
+    assert "left out: Vehicle.Far: allowedValues: some are no float" in said
+    assert any(line.startswith("left out: Vehicle.??left out: forged: is of type STRUCT") for line in said)
+    huge = {"sensor": {"fullyQualifiedName": "Vehicle.Far", "dataType": "FLOAT", "min": 10**400}}
+    with pytest.raises(InputError):
+        moved({"name": "small", "nodes": [huge]})

@@ -188,9 +188,9 @@ class Orders:
         return self._found(found.order_by(numbered.c.queued_at.desc(), numbered.c.id))
 
     def newest_about(self, tenant: str, commands: Sequence[str], limit: int) -> list[Order]:
-        """Return the newest order of each car and parameters by these commands, the newest first."""
+        """Return the newest order of each car, command and parameters by these commands, the newest first."""
         place = func.row_number().over(
-            partition_by=(orders.c.vehicle, orders.c.parameters),
+            partition_by=(orders.c.vehicle, orders.c.command, orders.c.parameters),
             order_by=(orders.c.queued_at.desc(), orders.c.id.desc()),
         )
         mine = (orders.c.tenant == tenant) & orders.c.command.in_(list(commands))

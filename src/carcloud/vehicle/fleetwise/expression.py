@@ -17,7 +17,7 @@ from typing import Literal
 from carcloud.errors import InputError
 from carcloud.vehicle.fleetwise.record import shown
 
-LIMIT_TEXT, LIMIT_DEPTH = 2048, 40
+LIMIT_TEXT, LIMIT_DEPTH, LIMIT_VALUES = 2048, 40, 100
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<signal>\$variable\.(?:`[^`]*`|[A-Za-z_][\w.]*(?:\[\d+\][\w.]*)*))"
@@ -94,7 +94,7 @@ class _Reader:
     """Reads tokens by recursive descent."""
 
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
-        self._tokens, self._at, self._depth = tokens, 0, 0
+        self._tokens, self._at, self._depth, self._values = tokens, 0, 0, 0
 
     @property
     def next(self) -> str:
@@ -147,6 +147,9 @@ class _Reader:
         if kind == "end":
             raise _wrong("ends too early")
         self._take()
+        self._values += 1
+        if self._values > LIMIT_VALUES:
+            raise _wrong(f"has more than {LIMIT_VALUES} values")
         if kind == "signal":
             path = text.removeprefix("$variable.").strip("`")
             if not _PATH.fullmatch(path):

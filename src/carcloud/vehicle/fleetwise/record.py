@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from carcloud.errors import InputError
 
 LEFT_OUT, DIFFERS = "left out", "differs"
 LIMIT_SHOWN = 80
+LIMIT_NUMBER = 10**300
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Remark:
     kind: str = LEFT_OUT
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.what}: {self.why}"
+        return f"{self.kind}: {on_one_line(self.what)}: {on_one_line(self.why)}"
 
 
 class Record:
@@ -56,7 +56,7 @@ class Record:
     def number(self, key: str, default: float | None = None) -> float:
         """Take a finite number out; without a default it must be there."""
         value = self._take(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < LIMIT_NUMBER:
             raise self.wrong(f"has a {key} of {shown(value)}, not a number")
         return value
 
@@ -107,5 +107,10 @@ class Record:
 def shown(value: object) -> str:
     """Return a value as a remark or an error shows it: on one line, cut short."""
     text = value if isinstance(value, str) else repr(value)
-    clean = "".join(letter if letter.isprintable() else "?" for letter in text)
+    clean = on_one_line(text)
     return clean if len(clean) <= LIMIT_SHOWN else f"{clean[:LIMIT_SHOWN]}…"
+
+
+def on_one_line(text: str) -> str:
+    """Return a text of a file as one line of letters that can be printed."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -9,6 +9,7 @@ Rules:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -185,5 +186,7 @@ def _number(text: str) -> float:
     value = known.get(text.lower())
     if value is None:
         value = float(text)
+        if not math.isfinite(value):
+            raise ValueError
         value = int(value) if value == int(value) else value
     return value

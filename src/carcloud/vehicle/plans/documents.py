@@ -9,7 +9,9 @@ from carcloud.errors import InputError
 from carcloud.vehicle.document import load
 
 LIMIT_DOCUMENTS = 50
-LIMIT_TEXT_BYTES = 512 * 1024
+LIMIT_TEXT_BYTES = 128 * 1024
+LIMIT_DOCUMENT_BYTES = 32 * 1024
+"""Twice what a plan has in its one form; reading YAML takes long."""
 _BETWEEN = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
 
 
@@ -20,4 +22,6 @@ def documents(text: str) -> list[Any]:
     parts = [part for part in _BETWEEN.split(text) if part.strip()]
     if not 0 < len(parts) <= LIMIT_DOCUMENTS:
         raise InputError(f"The file has {len(parts)} plans; 1 to {LIMIT_DOCUMENTS} are read at once.", "Mend the file.")
+    if any(len(part.encode(errors="replace")) > LIMIT_DOCUMENT_BYTES for part in parts):
+        raise InputError(f"A plan has more than {LIMIT_DOCUMENT_BYTES >> 10} KiB.", "Make two plans of it.")
     return [load(part) for part in parts]

@@ -74,6 +74,7 @@ def test_numbers_keep_the_unit_fleetwise_gave_them():
         ("", "ends too early"),
         ("(" * 100 + "1" + ")" * 100, "nested too deep"),
         ("!" * 3000, "characters"),
+        ("1" + "+1" * 989, "more than 100 values"),
         ("$variable.`Vehicle.Gear` == 'a\"b'", "quotes"),
     ],
 )

@@ -90,7 +90,15 @@ def test_what_the_agent_cannot_decode_is_left_out_with_the_reason(given, reason)
 
 @pytest.mark.parametrize(
     "broken",
-    [{"length": "8"}, {"length": -1}, {"factor": float("nan")}, {"isSigned": 1}, {"messageId": 1.5}, {"offset": None}],
+    [
+        {"length": "8"},
+        {"length": -1},
+        {"factor": float("nan")},
+        {"isSigned": 1},
+        {"messageId": 1.5},
+        {"offset": None},
+        {"factor": 10**400},
+    ],
 )
 def test_broken_decoder_is_an_error_that_names_it(broken):
     with pytest.raises(InputError, match="decoder: canSignal has"):
