@@ -113,6 +113,21 @@ class History:
             changes.setdefault(car, []).append(Change(time_us, now, after))
         return changes
 
+    async def overfull(self, condition: Condition, group: Sequence[str]) -> set[str]:
+        """Return the signals of which a car has more samples in a window of a condition than it could keep there."""
+        counts = [
+            "SELECT signal, count(*) OVER (PARTITION BY vehicle ORDER BY epoch_us(time) "  # noqa: S608
+            f"RANGE BETWEEN {us - 1} PRECEDING AND CURRENT ROW) AS kept "
+            f"FROM samples WHERE {self._where} AND vehicle IN ({_list(group)}) AND signal IN ({_list([path])})"
+            for path, us in sorted({(path, us) for _, path, us in condition.windows})
+        ]
+        if not counts:
+            return set()
+        found = await self._ask(
+            f"SELECT DISTINCT signal FROM ({' UNION ALL '.join(counts)}) WHERE kept > {condition.share}"  # noqa: S608
+        )
+        return set(found.column("signal").to_pylist())
+
     async def minutes(self, group: Sequence[str]) -> dict[str, Minutes]:
         """Return the minutes with samples, car by car."""
         found = await self._ask(

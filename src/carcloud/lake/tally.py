@@ -19,6 +19,9 @@ LIMIT_MOMENTS = 1_000
 LIMIT_CARS = 1_000
 LIMIT_GAPS = 1_000
 NONE = "history has no samples of it"
+OVERFULL = (
+    "a car has more samples of it in a window of the condition than it keeps, and then knows nothing of that window"
+)
 COARSER = 1.5
 """History whose samples lie so many periods apart is coarser than the plan asks."""
 
@@ -85,6 +88,7 @@ class Tally:
             {one.path: [] for one in plan.signals if one.sampling.kind == "every"} for plan in plans
         ]
         self._doubts, self._there = doubts, there
+        self._overfull: list[set[str]] = [set() for _ in plans]
         self.firings = 0
 
     def fired(self, index: int, car: str, moments: Sequence[int]) -> None:
@@ -107,6 +111,10 @@ class Tally:
             mine.known_us += until - at if state is not None else 0
             at, state = until, change.after
         mine.known_us += extent.last_us - at if state is not None else 0
+
+    def overfull(self, index: int, paths: Collection[str]) -> None:
+        """Take in of which signals a window of a plan's condition had more samples than a car keeps."""
+        self._overfull[index].update(paths)
 
     def seen(self, index: int, table: IdTable, columns: Sequence[Column]) -> None:
         """Take in samples of a piece, to know how far apart they lie."""
@@ -151,6 +159,7 @@ class Tally:
         asked = {one.path: one.sampling for one in plan.signals}
         for path in sorted({*asked, *(plan.when.paths if plan.when else ())}):
             found[path] = [*self._doubts.get(path, ()), *([] if path in self._there else [NONE])]
+            found[path] += [OVERFULL] if path in self._overfull[index] else []
             sampling = asked.get(path)
             if sampling is not None and gaps.get(path):
                 gap = float(np.median(gaps[path]))

@@ -74,6 +74,9 @@ async def attempt(
     yield Progress(len(cars), 0, 0)
     for done, group in history.groups(cars):
         fired = [await history.firings(plan.when, group) if plan.when else {} for plan in plans]
+        for at, plan in enumerate(plans):
+            if plan.when is not None and max(cars[car].rows for car in group) > plan.when.share:
+                tally.overfull(at, await history.overfull(plan.when, group))
         minutes = await history.minutes(group)
         for car in group:
             run = _Run(plans, tally, car)

@@ -16,7 +16,7 @@ import pytest
 from carcloud.errors import InputError
 from carcloud.lake.query import LakeQuery
 from carcloud.lake.rows import SCHEMA
-from carcloud.lake.tally import Result
+from carcloud.lake.tally import OVERFULL, Result
 from carcloud.lake.trial import Progress, attempt
 from carcloud.onboard.collector import FIRED, Collector, Gathered, with_own_signals
 from carcloud.onboard.plans import Plans
@@ -24,6 +24,7 @@ from carcloud.onboard.queue import KeptPlan, Queue
 from carcloud.vehicle.batch import IdTable, Provenance, decode
 from carcloud.vehicle.batching import Column
 from carcloud.vehicle.catalogue import Catalogue, Signal
+from carcloud.vehicle.conditions import condition
 from carcloud.vehicle.plans.plan import Plan, parse
 
 SPEED, RATE, STATE = "Vehicle.Speed", "Vehicle.Rate", "Vehicle.State"
@@ -189,6 +190,14 @@ def test_what_history_cannot_tell_is_named(lake: LakeQuery) -> None:
     missing = Catalogue([*CATALOGUE.values(), Signal("Vehicle.Never", "float")])
     never = parse({**fine.document(), "signals": ["Vehicle.Never"]}, missing)
     assert tried(lake, [never])[0].plans[0].unknown == {"Vehicle.Never": ["history has no samples of it"]}
+
+
+def test_a_window_that_a_car_could_not_keep_is_named(lake: LakeQuery, monkeypatch: pytest.MonkeyPatch) -> None:
+    often = plan("often", when=f"mean of {RATE} over 10 s > 1 degrees/s or max of {SPEED} over 10 s > 99 km/h")
+    assert tried(lake, [often])[0].plans[0].unknown == {}
+    monkeypatch.setattr(condition, "LIMIT_KEPT", 1_000)  # 500 a window, and ten seconds have about 1,000 and 20
+    often = plan("often", when=str(often.when and often.when.text))
+    assert tried(lake, [often])[0].plans[0].unknown == {RATE: [OVERFULL]}
 
 
 def test_too_many_plans_are_refused(lake: LakeQuery) -> None:
