@@ -2,7 +2,8 @@
 
 Rules:
 * A VIN has to be a terminal's whose vehicle is active, of a tenant that is not suspended; else it is refused.
-* A platform shows its password; checking is dear on purpose, and who guesses is refused for a while, by address.
+* A platform shows its password; checking is dear on purpose, and who guesses is refused for a while, by address. A try
+  counts before it is checked, and no car waits for one.
 * What the records said is believed for a few seconds, and forgotten at once when a vehicle or a tenant was changed.
 * Few are looked up at once and few wait, so that a storm of logins does not take the records from others.
 * Whatever cannot be decided is refused. A VIN is never logged.
@@ -12,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from carcloud.backends.records import Entry, Records, Vehicle
 from carcloud.backends.records.terminals import Platform, Terminal
@@ -26,9 +28,11 @@ from carcloud.vehicle.gbt32960.frames import AnswerCode
 BELIEVE_S = 15.0
 LIMIT_BELIEVED = 100_000
 AT_ONCE, LIMIT_WAITING = 8, 4_000
+PASSWORDS_AT_ONCE, LIMIT_PASSWORDS = 2, 16
 GUESSES, GUESSES_S = 10, 600.0
 LIMIT_GUESSERS = 10_000
-
+TAKEN_OVER = "takeOverTerminal"
+UNDECIDED = ("login_storm", "not_ready")
 
 T = TypeVar("T")
 
@@ -48,7 +52,8 @@ class Admission:
         self._records, self._clock = records, clock
         self._believed: dict[str, tuple[Terminal | None, float]] = {}
         self._notices = 0
-        self._turns, self._waiting = asyncio.Semaphore(AT_ONCE), 0
+        self._lookups = _Turns(AT_ONCE, LIMIT_WAITING)
+        self._passwords = _Turns(PASSWORDS_AT_ONCE, LIMIT_PASSWORDS)
         self._barred: dict[str, float] = {}
         self._guesses: dict[str, tuple[int, float]] = {}
 
@@ -66,22 +71,48 @@ class Admission:
             raise Refused(AnswerCode.ERROR, "flood")
         return found
 
-    async def platform(self, name: str, password: str, address: str) -> Platform:
-        """Return the platform of this name and password; raise Refused."""
-        count, until = self._guesses.get(address, (0, 0.0))
-        if count >= GUESSES and until > self._clock():
+    @contextmanager
+    def trying(self, address: str) -> Iterator[None]:
+        """Count an address's try to come in as a platform, unless it is right or cannot be decided; raise Refused."""
+        now = self._clock()
+        count, until = self._guesses.pop(address, (0, 0.0))
+        count = count if until > now else 0
+        self._guesses[address] = min(count + 1, GUESSES), until if count >= GUESSES else now + GUESSES_S
+        if len(self._guesses) > LIMIT_GUESSERS:
+            del self._guesses[next(iter(self._guesses))]  # who has tried least lately
+        if count >= GUESSES:
             raise Refused(AnswerCode.ERROR, "guessing")
+        try:
+            yield
+        except Refused as refused:
+            if refused.cause not in UNDECIDED:
+                raise
+            self._take_back(address)
+            raise
+        self._take_back(address)
+
+    def _take_back(self, address: str) -> None:
+        count, until = self._guesses.get(address, (0, 0.0))
+        self._guesses[address] = max(0, count - 1), until
+
+    async def platform(self, name: str, password: str) -> Platform:
+        """Return the platform of this name and password; raise Refused. Only within `trying`."""
 
         def check() -> Platform | None:
             found = self._records.terminals.platform(name)
             right = fits(password, found.password if found else None)
             return found if right and found is not None and self._records.tenants.stands(found.tenant) else None
 
-        found = await self._asked(check)
+        found = await self._passwords.take(check)
         if found is None:
-            self._guess(address)
             raise Refused(AnswerCode.ERROR, "wrong_password")
         return found
+
+    async def note_taken_over(self, vehicle: Vehicle, facts: Mapping[str, Any]) -> None:
+        """Note in the audit log that a car's silent session was ended for a new login."""
+        entry = Entry(f"vehicle:{vehicle.id}", TAKEN_OVER, f"vehicle:{vehicle.id}", facts=facts, tenant=vehicle.tenant)
+        with suppress(Refused):
+            await self._lookups.take(lambda: self._records.audit.add(entry))
 
     async def may_stay(self, vehicle: str) -> bool:
         """Tell, of the records as they are now, whether a vehicle may go on."""
@@ -104,7 +135,7 @@ class Admission:
             return self._records.terminals.activate(vehicle.id, proof.chip, proof.kept, datetime.now(UTC), entry)
 
         try:
-            return await self._asked(keep)
+            return await self._lookups.take(keep)
         except Refused:
             return False
         finally:
@@ -128,15 +159,23 @@ class Admission:
             found = self._records.terminals.find(vin)
             return found if found is not None and self._records.tenants.stands(found.vehicle.tenant) else None
 
-        found = await self._asked(look), self._clock() + BELIEVE_S
+        found = await self._lookups.take(look), self._clock() + BELIEVE_S
         if len(self._believed) >= LIMIT_BELIEVED:
             self._believed.clear()
         if notices == self._notices:
             self._believed[vin] = found
         return found
 
-    async def _asked(self, look: Callable[[], T]) -> T:
-        if self._waiting >= LIMIT_WAITING:
+
+class _Turns:
+    """Questions to the records: few at once, and few that wait."""
+
+    def __init__(self, at_once: int, most: int) -> None:
+        self._turns, self._most, self._waiting = asyncio.Semaphore(at_once), most, 0
+
+    async def take(self, look: Callable[[], T]) -> T:
+        """Return the answer to a question; raise Refused where there is none."""
+        if self._waiting >= self._most:
             raise Refused(AnswerCode.ERROR, "login_storm")
         self._waiting += 1
         try:
@@ -148,10 +187,3 @@ class Admission:
             raise Refused(AnswerCode.ERROR, "not_ready") from None
         finally:
             self._waiting -= 1
-
-    def _guess(self, address: str) -> None:
-        now = self._clock()
-        count, until = self._guesses.get(address, (0, 0.0))
-        if len(self._guesses) >= LIMIT_GUESSERS:
-            self._guesses = {who: known for who, known in self._guesses.items() if known[1] > now}
-        self._guesses[address] = (count + 1 if until > now else 1, now + GUESSES_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,8 @@ class Car:
     """One logged-in car. Times are seconds since 1970 UTC.
 
     `keys` open what it seals, `key` verifies what it signs. `counted`: the faults of its connection. `asked`: what was
-    sent down and is not answered yet.
+    sent down and is not answered yet. `gone`: its session has ended. `heard`: when it spoke last, of a clock that does
+    not go back.
     """
 
     terminal: Terminal
@@ -30,6 +32,8 @@ class Car:
     keys: Keys
     key: PublicKey | None = None
     platform: str | None = None
+    gone: bool = False
+    heard: float = field(default_factory=time.monotonic)
     frames: int = 0
     last_at: float = 0.0
     faults: Counter[str] = field(default_factory=Counter)
@@ -40,6 +44,11 @@ class Car:
         """Count faults, of the car and of its connection."""
         self.faults[cause] += many
         self.counted[cause] += many
+
+    @property
+    def activated(self) -> bool:
+        """Tell whether it has shown a key, now or ever."""
+        return self.key is not None or self.terminal.key is not None
 
     @property
     def vehicle(self) -> str:

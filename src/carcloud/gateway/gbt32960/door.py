@@ -2,10 +2,11 @@
 
 Rules:
 * What a connection may do its session decides (`session.py`); here is its socket, and what has to be looked up.
-* A VIN has one session. A second login is answered 03 while the first has spoken in the last `ALIVE_S`; else the first
-  is dead, and is closed for it: a car that lost its network comes in again with its next try, a minute later.
+* A VIN has one session, and nobody who knows a VIN can end it: a second login is answered 03 until the first has said
+  nothing for `idle_s`. That is longer than a terminal may be silent. Of a car that a platform brings, its own frames
+  count, and not the platform's.
 * A report is answered once it is durable, or with what is wrong with it. What it says that can be read is kept.
-* No connection waits for another: a lookup, a password, a full disk hold up whom they are about.
+* No connection waits for another: a lookup, a password, a dear signature, a full disk hold up whom they are about.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from carcloud.backends.records.terminals import Terminal
-from carcloud.errors import CarcloudError
+from carcloud.errors import CarcloudError, TryLaterError
 from carcloud.gateway.gate import Gate
 from carcloud.gateway.gbt32960.admission import Admission, Refused
 from carcloud.gateway.gbt32960.car import Car
+from carcloud.gateway.gbt32960.checks import is_dear
 from carcloud.gateway.gbt32960.delivery import Delivery
 from carcloud.gateway.gbt32960.proofs import key_of
 from carcloud.gateway.gbt32960.session import (
@@ -39,23 +41,26 @@ from carcloud.gateway.gbt32960.session import (
     code_of,
 )
 from carcloud.gateway.gbt32960.settings import Gbt32960Settings
-from carcloud.gateway.gbt32960.taking import Taking, cause_of, said
+from carcloud.gateway.gbt32960.taking import OLD_EDITION, Taking, cause_of
 from carcloud.vehicle.gbt32960.forms import (
     Login,
     PlatformLogin,
 )
-from carcloud.vehicle.gbt32960.frames import AnswerCode, Command, Frame
+from carcloud.vehicle.gbt32960.frames import AnswerCode, Command, Edition, Frame
 from carcloud.vehicle.gbt32960.frames import encode as encode_frame
 from carcloud.vehicle.gbt32960.sealing import Keys
 from carcloud.vehicle.gbt32960.times import write_time
 
 log = logging.getLogger(__name__)
 
-ALIVE_S = 30.0
+T = TypeVar("T")
+
 LOOK_EVERY_S = 1.0
 LIMIT_UNSENT_BYTES = 256 * 1024
 """Answers that a connection does not take; beyond, it is closed."""
 FLOOD_S = 30.0
+HELD_S = 0.05
+"""How often it is looked whether a connection that waits for a check is read on."""
 
 
 class Door:
@@ -95,6 +100,8 @@ class Door:
         session = connection.session
         terminal = await self.admission.terminal(frame.vin, connection.tenant)
         vehicle = terminal.vehicle.id
+        if terminal.key is not None and frame.edition is Edition.E2016:
+            raise Refused(AnswerCode.ERROR, OLD_EDITION)
         await connection.check_certificate(terminal)
         self._give_way(connection, vehicle)
         self._coming.add(vehicle)
@@ -123,10 +130,14 @@ class Door:
         if known is None:
             return
         other, car = known
-        if other is connection or time.monotonic() - other.session.last < ALIVE_S:
+        heard = car.heard if other.session.platform is not None else other.session.last
+        if other is connection or time.monotonic() - heard < self.settings.idle_s:
             raise Refused(AnswerCode.DUPLICATE, "duplicate_vin")
+        by = connection.session.platform
+        self.start(self.admission.note_taken_over(car.terminal.vehicle, {"from": car.platform, "by": by}))
+        other.session.faults["taken_over"] += 1
         if other.session.platform is None:
-            other.close("taken_over")
+            other.close("")
         else:
             other.drop(car)
 
@@ -172,7 +183,8 @@ class Connection(asyncio.Protocol):
         self.address = ""
         self._certificate: bytes | None = None
         self._transport: asyncio.Transport | None = None
-        self._paused = False
+        self._paused = self._held = self._doing = False
+        self._acts: deque[Act] = deque()
         self._unsent: list[bytes] = []
 
     # the socket
@@ -195,13 +207,16 @@ class Connection(asyncio.Protocol):
         """Take bytes in."""
         now = time.monotonic()
         self._do(self.session.take(data, now))
-        if not self._paused and not self.closed and (pause_s := self.session.slow_down_s(now)) > 0:
+        if not self._paused and not self.closed and (pause_s := self._slow_down_s(now)) > 0:
             self._pause(pause_s)
+
+    def _slow_down_s(self, now: float) -> float:
+        return HELD_S if self._acts else self.session.slow_down_s(now)
 
     def _pause(self, pause_s: float) -> None:
         assert self._transport is not None
         self._paused = True
-        self.session.faults["slowed_down"] += 1
+        self.session.faults["slowed_down"] += not self._acts
         self._transport.pause_reading()
         asyncio.get_running_loop().call_later(pause_s, self._resume)
 
@@ -209,7 +224,7 @@ class Connection(asyncio.Protocol):
         self._paused = False
         if self.closed or self._transport is None or self._transport.is_closing():
             return
-        pause_s = self.session.slow_down_s(time.monotonic())
+        pause_s = self._slow_down_s(time.monotonic())
         if pause_s > 0:
             self._paused = True
             asyncio.get_running_loop().call_later(pause_s, self._resume)
@@ -227,8 +242,8 @@ class Connection(asyncio.Protocol):
 
     def look(self, now: float) -> None:
         """Look at the clock."""
-        if not self.closed:
-            self._do(self.session.look(now))
+        if not self.closed and not self._held and self.session.look(now):
+            self.close("")
 
     def close(self, cause: str) -> None:
         """End the connection."""
@@ -261,9 +276,13 @@ class Connection(asyncio.Protocol):
     # acts
 
     def _do(self, acts: list[Act]) -> None:
-        for act in acts:
-            if self.closed:
-                return
+        """Do acts in their order; while a check is going on, they wait."""
+        self._acts.extend(acts)
+        if self._doing:
+            return
+        self._doing = True
+        while self._acts and not self._held and not self.closed:
+            act = self._acts.popleft()
             if isinstance(act, Take):
                 self._take(act.frame)
             elif isinstance(act, Send):
@@ -279,11 +298,13 @@ class Connection(asyncio.Protocol):
                     self.drop(car)
             elif isinstance(act, Heard):
                 self._heard(act.frame)
+        self._doing = False
 
     async def _admit(self, frame: Frame) -> None:
         try:
-            if frame.command == Command.LOGIN and not isinstance(message := said(frame, self.door.taking.keys), Login):
-                raise Refused(code_of(cause_of(message), frame.edition), cause_of(message))
+            if frame.command == Command.LOGIN:
+                await self.door.admission.terminal(frame.vin, self.tenant)  # before anything is opened for a stranger
+                await self._said(frame, Login)
             await self.door.log_in(self, frame)
         except Refused as refused:
             self._do(self.session.refused(refused.code, refused.cause))
@@ -291,16 +312,26 @@ class Connection(asyncio.Protocol):
             self._do(self.session.admitted())
 
     async def _admit_platform(self, frame: Frame) -> None:
-        message = said(frame, self.door.taking.keys)
+        admission = self.door.admission
         try:
-            if not isinstance(message, PlatformLogin):
-                raise Refused(code_of(cause_of(message), frame.edition), cause_of(message))
-            found = await self.door.admission.platform(message.user, message.password, self.address)
+            with admission.trying(self.address):
+                message = await self._said(frame, PlatformLogin)
+                found = await admission.platform(message.user, message.password)
         except Refused as refused:
             self._do(self.session.refused(refused.code, refused.cause))
         else:
             self.tenant = found.tenant
             self._do(self.session.admitted(found.name))
+
+    async def _said(self, frame: Frame, kind: type[T]) -> T:
+        """Return what a login says; raise Refused."""
+        try:
+            message = await self.door.taking.login(frame)
+        except TryLaterError:
+            raise Refused(AnswerCode.ERROR, "login_storm") from None
+        if not isinstance(message, kind):
+            raise Refused(code_of(cause_of(message), frame.edition), cause_of(message))
+        return message
 
     async def check_certificate(self, terminal: Terminal) -> None:
         """Refuse a car that comes with another's certificate; a platform's connection carries many."""
@@ -322,21 +353,29 @@ class Connection(asyncio.Protocol):
             return
         car.last_at, car.edition = time.time(), frame.edition
         car.frames += 1
-        if frame.command == Command.ACTIVATION:
-            self.door.start(self._activate(car, frame))
-            return
-        taking = self.door.taking
-        take = taking.report if frame.command in (Command.LIVE, Command.RESENT) else taking.key
-        if (cause := take(car, frame, self.send)) is not None:
+        car.heard = self.session.last
+        if is_dear(frame, car.key):
+            self._held = True
+            self.door.start(self._take_dear(car, frame))
+        elif (cause := self.door.taking.report(car, frame, self.send)) is not None:
             self._wrong(car, frame, cause)
 
-    async def _activate(self, car: Car, frame: Frame) -> None:
-        if (cause := await self.door.taking.activation(car, frame, self.send)) is not None:
-            self._wrong(car, frame, cause)
+    async def _take_dear(self, car: Car, frame: Frame) -> None:
+        """Take what is dear to check; what the connection says behind it waits."""
+        try:
+            cause = await self.door.taking.dear(car, frame, self.send)
+            if cause is not None and not car.gone:
+                self._wrong(car, frame, cause)
+        except TryLaterError:
+            car.count("no_room")
+        finally:
+            self._held = False
+            self._do([])
 
     def _wrong(self, car: Car, frame: Frame, cause: str) -> None:
         car.faults[cause] += 1
-        self._do(self.session.wrong(frame, cause))
+        self._acts.extendleft(reversed(self.session.wrong(frame, cause)))
+        self._do([])
 
     def _heard(self, frame: Frame) -> None:
         car = self.cars.get(frame.vin)
@@ -348,6 +387,7 @@ class Connection(asyncio.Protocol):
 
     def drop(self, car: Car) -> None:
         """End one car's session on this connection."""
+        car.gone = True
         self.cars.pop(car.vin, None)
         self.session.cars.discard(car.vin)
         if self.door.cars.get(car.vehicle, (None,))[0] is self:

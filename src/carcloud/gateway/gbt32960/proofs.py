@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -69,6 +70,7 @@ def proof_of(activation: Activation, vin: str) -> Proof | None:
     return Proof(activation.chip, kept) if verify(activation, key) else None
 
 
+@lru_cache(16_384)
 def key_of(kept: bytes | None) -> PublicKey | None:
     """Return the key the records keep of a terminal."""
     if not kept:
