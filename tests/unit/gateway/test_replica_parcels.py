@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from carcloud.gateway.replicas.parcels import ROWS_A_BATCH, UNKNOWN, Packer
 from carcloud.gateway.replicas.standing import Sending, Standing
 from carcloud.safety.flows.reader import SCHEMA, Page
-from carcloud.vehicle.batch import LIMIT_TABLE, Provenance, decode
+from carcloud.vehicle.batch import LIMIT_TABLE, LIMIT_TEXT_BYTES, Provenance, decode
 from carcloud.vehicle.catalogue import Catalogue, Signal
 from tests.stream import CATALOGUE
 
@@ -67,7 +67,7 @@ def test_what_guards_refuse_goes_on_to_them() -> None:
         ("a", "Vehicle.Nothing\x00known", AT_S * 1_000_000, 1.0, None, "measured"),
         speed("a", 0, float("nan")),
         speed("a", 1, None),
-        ("a", "Vehicle.Name", AT_S * 1_000_000, None, "x" * 2000, "measured"),
+        ("a", "Vehicle.Name", AT_S * 1_000_000, None, "x" * (LIMIT_TEXT_BYTES + 1), "measured"),
         ("a", "Vehicle.Name", AT_S * 1_000_000, 5.0, "both", "measured"),
         ("a", "Vehicle.Gear", 2**63 - 1, 1.0, None, "who knows"),
         ("a", "Vehicle.Gear", -(2**63), 1.0, None, "measured"),
