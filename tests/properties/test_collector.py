@@ -79,7 +79,7 @@ class Car:
         self.collector = self.begin()
 
     def begin(self, **also: int) -> Collector:
-        plans = Plans(self.queue, CATALOGUE, PATHS[:3])
+        plans = Plans(self.queue, CATALOGUE, PATHS[:3], lambda: START / 1e6)
         assert not plans.unread
         return Collector(plans, self.queue, TABLE, Provenance.SIMULATED, self.skipped, gather=True, **also)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carcloud.vehicle.plans.sampling import Sampler, Sampling, chosen
-from carcloud.vehicle.plans.windows import PIECE_US, Piece, Windows, pieces
+from carcloud.vehicle.plans.windows import PIECE_US, Piece, Windows, minute, pieces
 
 TIMES = st.lists(st.integers(0, 300_000), min_size=1, max_size=60).map(sorted)
 VALUES = st.floats(-50, 50).map(lambda value: round(value, 1))
@@ -75,11 +75,6 @@ def test_windows_hold_what_lies_near_a_firing_and_come_alike_however_time_is_tol
     assert all(one.start_us // PIECE_US == one.end_us // PIECE_US for one in whole)
 
 
-def test_plan_without_a_condition_collects_in_whole_minutes():
-    windows = Windows(0, 0, always_from_us=PIECE_US // 2)
-    assert windows.ready(PIECE_US) == [Piece(PIECE_US // 2, PIECE_US - 1, True)]
-    assert windows.ready(3 * PIECE_US) == [
-        Piece(PIECE_US, 2 * PIECE_US - 1, False),
-        Piece(2 * PIECE_US, 3 * PIECE_US - 1, False),
-    ]
-    assert windows.oldest_us == 3 * PIECE_US
+def test_plan_without_a_condition_collects_in_whole_minutes_until_it_is_over():
+    assert minute(PIECE_US * 5 // 2, 9 * PIECE_US) == Piece(2 * PIECE_US, 3 * PIECE_US - 1, False)
+    assert minute(2 * PIECE_US, 2 * PIECE_US + 7) == Piece(2 * PIECE_US, 2 * PIECE_US + 6, False)

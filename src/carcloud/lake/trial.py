@@ -28,11 +28,9 @@ from carcloud.vehicle.batching import Column
 from carcloud.vehicle.conditions.condition import firings
 from carcloud.vehicle.plans.harvest import Harvest, order
 from carcloud.vehicle.plans.plan import Plan
-from carcloud.vehicle.plans.windows import PIECE_US, Piece, pieces
+from carcloud.vehicle.plans.windows import PIECE_US, Piece, minute, pieces
 
 LIMIT_PLANS = 10
-SILENCE_US = 3_600_000_000 + 2 * PIECE_US
-"""A plan without a condition begins anew after a silence as long as this."""
 ROWS_AT_ONCE, PIECES_AT_ONCE = 200_000, 100
 
 Ask = Callable[[str], Awaitable[pa.Table]]
@@ -82,13 +80,14 @@ async def attempt(
             run = _Run(plans, tally, car)
             for at, plan in enumerate(plans):
                 if plan.when is not None:
-                    changes = fired[at].get(car, [])
-                    moments = firings(changes, plan.when.initial, plan.interval_us)
+                    changes = [change for change in fired[at].get(car, []) if change.time_us <= cars[car].last_us]
+                    found = firings(changes, plan.when.initial, plan.interval_us)
+                    moments = [moment for moment in found if moment < plan.until_us]
                     tally.fired(at, car, moments)
                     tally.known(at, car, plan.when.initial, changes, cars[car])
                     run.add(at, pieces(moments, plan.before_us, plan.after_us))
                 else:
-                    run.add(at, _whole(minutes[car]))
+                    run.add(at, _whole(minutes[car], plan.until_us))
             await run.harvest(history, minutes[car])
         yield Progress(len(cars), done, tally.firings)
     yield tally.result(len(cars), time.monotonic() - started)
@@ -101,7 +100,6 @@ class _Run:
         self._plans, self._tally, self._car = plans, tally, car
         self._pieces: list[tuple[tuple[int, int, int], int, Piece]] = []
         self._table = IdTable(tuple(sorted({(one.path, one.unit) for plan in plans for one in plan.signals})))
-        self._last_us: dict[int, int] = {}
 
     def add(self, index: int, found: Sequence[Piece]) -> None:
         self._pieces += [(order(self._plans[index], index, piece), index, piece) for piece in found]
@@ -130,19 +128,10 @@ class _Run:
             parts = [_between(column, piece) for column in columns]
             found = [part for part in parts if len(part) and part.signal in taken.wanted[index]]
             self._tally.seen(index, self._table, found)
-            taken.take(index, self._anew(index, piece, found), found)
+            taken.take(index, piece, found)
         index, piece = group[-1]
         final_us, _, _ = order(self._plans[index], index, piece)
         taken.forget(final_us - max(plan.before_us for plan in self._plans) - 2 * PIECE_US)
-
-    def _anew(self, index: int, piece: Piece, found: list[Column]) -> Piece:
-        """Begin anew, for a plan without a condition, after a long silence."""
-        if self._plans[index].when is not None or not found:
-            return piece
-        before = self._last_us.get(index)
-        self._last_us[index] = max(int(column.times_us[-1]) for column in found)
-        silent = before is not None and min(int(one.times_us[0]) for one in found) - before > SILENCE_US
-        return piece._replace(first=piece.first or silent)
 
 
 def _between(column: Column, piece: Piece) -> Column:
@@ -150,10 +139,10 @@ def _between(column: Column, piece: Piece) -> Column:
     return column.part(start, end)
 
 
-def _whole(minutes: Minutes) -> list[Piece]:
-    """Return the pieces of a plan without a condition: the minutes in which there are samples."""
+def _whole(minutes: Minutes, over_us: int) -> list[Piece]:
+    """Return the pieces of a plan without a condition: the minutes in which there are samples, until it is over."""
     starts = (minutes.numbers * PIECE_US).tolist()
-    return [Piece(start, start + PIECE_US - 1, at == 0) for at, start in enumerate(starts)]
+    return [minute(start, over_us) for start in starts if start < over_us]
 
 
 def _paths(plans: Sequence[Plan]) -> list[str]:

@@ -35,7 +35,7 @@ from carcloud.vehicle.batching import LONGEST_WINDOW_US, Batcher, Column
 from carcloud.vehicle.conditions.condition import Condition
 from carcloud.vehicle.conditions.incremental import Evaluator
 from carcloud.vehicle.plans.harvest import DAY_US, Harvest, order
-from carcloud.vehicle.plans.windows import PIECE_US, Piece, Windows
+from carcloud.vehicle.plans.windows import PIECE_US, Piece, minute
 
 FIRED, STATE = "Vehicle.Collection.Fired", "Vehicle.Collection.Plans"
 OWN = ((FIRED, None), (STATE, None))
@@ -43,7 +43,6 @@ FIRST = 1
 """The priority of what the car says about its plans."""
 SAY_US = 60_000_000
 JUMP_BACK_US = 60_000_000
-LONGEST_SILENCE_US = 3_600_000_000
 FORGET_US = 10_000_000
 KEPT_DAYS = 8
 
@@ -236,32 +235,21 @@ class Collector:
 
     def _pieces(self, one: Standing, until_us: int, final: bool) -> list[Piece]:
         """Return the pieces of a plan's windows that are final; at the very end all, up to the last sample."""
-        plan = one.kept.plan
-        if plan.when is not None and one.windows is not None:
+        if one.windows is not None:
             if not final:
                 return one.windows.ready(until_us)
             return [piece for piece in one.windows.ready(2**62) if piece.start_us < until_us]
         pieces: list[Piece] = []
-        last_us = until_us + PIECE_US if final else until_us
-        while (windows := self._always(one, until_us)) is not None and windows.oldest_us is not None:
-            end_us = min(last_us, windows.oldest_us + LONGEST_SILENCE_US)
-            pieces += windows.ready(end_us)
-            if end_us == last_us:
+        under_way_us, over_us = until_us // PIECE_US * PIECE_US, one.kept.plan.until_us
+        ends_us = min(until_us if final else under_way_us, over_us)
+        while one.begins_us < ends_us:
+            start_us = self._ring.next(one.signals, one.begins_us)
+            if start_us is None or start_us >= ends_us:
                 break
-        return [piece for piece in pieces if piece.start_us < min(one.until_us, until_us)]
-
-    def _always(self, one: Standing, until_us: int) -> Windows | None:
-        """Return the one window of a plan without a condition; after a long silence it begins anew."""
-        if one.windows is not None and one.windows.oldest_us is not None:
-            one.begins_us = one.windows.oldest_us
-            if until_us - one.begins_us <= LONGEST_SILENCE_US:
-                return one.windows
-        start_us = self._ring.next(one.signals, one.begins_us)
-        if start_us is None:
-            one.windows = None
-        elif one.windows is None or start_us - one.begins_us > LONGEST_SILENCE_US:
-            one.windows = Windows(0, 0, start_us)
-        return one.windows
+            pieces.append(minute(start_us, over_us))
+            one.begins_us = pieces[-1].start_us + PIECE_US
+        one.begins_us = max(one.begins_us, under_way_us)
+        return pieces
 
     def _unmute(self) -> None:
         """Go on counting where the earlier drive of this recording stood."""
@@ -284,7 +272,9 @@ class Collector:
         keep: dict[int, int] = {}
         for one in self._standings:
             oldest = until_us - one.kept.plan.before_us
-            if one.windows is not None and one.windows.oldest_us is not None:
+            if one.windows is None:
+                oldest = min(oldest, one.begins_us)
+            elif one.windows.oldest_us is not None:
                 oldest = min(oldest, one.windows.oldest_us)
             for signal in one.signals:
                 keep[signal] = min(keep.get(signal, oldest), oldest)

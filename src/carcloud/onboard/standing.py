@@ -35,11 +35,6 @@ class Standing:
         self.gate = plan.upload.initial if plan.upload else True
 
     @property
-    def until_us(self) -> int:
-        """Return when the plan's time is over."""
-        return int(self.kept.plan.until.timestamp() * 1_000_000)
-
-    @property
     def label(self) -> str:
         """Return the plan's name and version."""
         return f"{self.kept.plan.name}/{self.kept.plan.version}"
@@ -49,7 +44,7 @@ class Standing:
         becomes = (change.now and not self.truth) or (change.after and not change.now)
         self.truth = change.after
         waits = self.last_us is not None and change.time_us - self.last_us < self.kept.plan.interval_us
-        if not becomes or waits or change.time_us >= self.until_us:
+        if not becomes or waits or change.time_us >= self.kept.plan.until_us:
             return False
         self.last_us = change.time_us
         return True

@@ -4,6 +4,7 @@ The car and the dry run both go through here, so that a plan does on the road wh
 
 Rules:
 * Pieces are taken in the order in which they become final, the more important plan first: see `order`.
+* After a silence of more than an hour, sampling begins anew for a plan without a condition.
 * A sample that several plans want travels with the first that takes it, and counts to that plan's budget only.
 * A plan's budget is in bytes of batches a day of UTC, by the first sample of each. A batch that would go beyond it is
   cut: it is counted, and neither sent nor had by another plan. A smaller one after it may fit.
@@ -25,6 +26,7 @@ from carcloud.vehicle.plans.sampling import Sampler
 from carcloud.vehicle.plans.windows import Piece
 
 DAY_US = 86_400_000_000
+SILENCE_US = 3_600_000_000
 
 
 @dataclass
@@ -53,13 +55,15 @@ class Harvest:
         """For each plan: signal of the table → how it is wanted."""
         self.spent = [Spent() for _ in plans]
         self._samplers: list[dict[int, Sampler]] = [{} for _ in plans]
+        self._last_us: list[int | None] = [None for _ in plans]
         self._taken: dict[int, list[NDArray[np.int64]]] = {}
 
     def take(self, index: int, piece: Piece, columns: Iterable[Column]) -> list[Packed]:
         """Take a plan's piece: any columns of the car, each cut to the piece. Return the batches that go."""
-        if piece.first:
+        found = [column for column in columns if len(column) and column.signal in self.wanted[index]]
+        if piece.first or self._was_silent(index, found):
             self._samplers[index] = {}
-        chosen = [self._choose(index, column) for column in columns if column.signal in self.wanted[index]]
+        chosen = [self._choose(index, column) for column in found]
         batcher = Batcher(self._table, self._provenance, self._skipped, LONGEST_WINDOW_US)
         batcher.add([one for one in chosen if len(one)])
         return [batch for batch in batcher.rest() if self._affords(index, batch)]
@@ -69,6 +73,7 @@ class Harvest:
         self._taken = before._taken
         for here, there in places.items():
             self.spent[here], self._samplers[here] = before.spent[there], before._samplers[there]
+            self._last_us[here] = before._last_us[there]
 
     def forget(self, before_us: int) -> None:
         """Forget which samples before this were taken: no piece to come has any of them."""
@@ -78,6 +83,13 @@ class Harvest:
                 self._taken[signal] = left
             else:
                 del self._taken[signal]
+
+    def _was_silent(self, index: int, columns: Sequence[Column]) -> bool:
+        if self._plans[index].when is not None or not columns:
+            return False
+        before, self._last_us[index] = self._last_us[index], max(int(column.times_us[-1]) for column in columns)
+        first_us = min(int(column.times_us[0]) for column in columns)
+        return before is not None and not 0 <= first_us - before <= SILENCE_US
 
     def _choose(self, index: int, column: Column) -> Column:
         sampler = self._samplers[index].get(column.signal)

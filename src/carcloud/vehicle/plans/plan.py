@@ -80,6 +80,11 @@ class Plan:
     priority: int = PRIORITY
     upload: Condition | None = None
 
+    @property
+    def until_us(self) -> int:
+        """Return when it is over, in µs since 1970."""
+        return int(self.until.timestamp() * 1_000_000)
+
     def document(self) -> dict[str, Any]:
         """Return the plan as a document, each value in its one form, what is not given left out."""
         given = {

@@ -2,7 +2,8 @@
 
 Rules:
 * A firing at `t` opens the window [t - before, t + after], closed, in whole µs. Windows that overlap are one.
-* A plan without a condition has one window, from when it was taken.
+* A plan without a condition has one window. Its pieces are the minutes in which there are samples; what makes sampling
+  begin anew there is a silence: see `harvest.py`.
 * A merged window comes as pieces, cut at whole minutes of UTC, so that neither memory nor patience grows with it.
   Sampling goes on from piece to piece of a window, and begins anew with the next window.
 * A piece is final when no firing can come any more that would change it: `before` later.
@@ -25,20 +26,13 @@ class Piece(NamedTuple):
 
 
 class Windows:
-    """The windows of one plan on one car, told piece by piece as time goes on.
+    """The windows of one plan on one car, told piece by piece as time goes on."""
 
-    Args:
-        always_from_us: for a plan without a condition: where its one window begins.
-    """
-
-    def __init__(self, before_us: int, after_us: int, always_from_us: int | None = None) -> None:
+    def __init__(self, before_us: int, after_us: int) -> None:
         self._before, self._after = before_us, after_us
-        self._always = always_from_us is not None
         self._open: list[list[int]] = []
         """Merged windows, [start, end], in order; of the first, `_told` may be told already."""
         self._told: int | None = None
-        if always_from_us is not None:
-            self._open = [[always_from_us, 2**63 - 1]]
 
     @property
     def oldest_us(self) -> int | None:
@@ -49,8 +43,6 @@ class Windows:
 
     def fire(self, time_us: int) -> None:
         """Take a firing, not before the last one."""
-        if self._always:
-            return
         start, end = time_us - self._before, time_us + self._after
         if self._open and start <= self._open[-1][1]:
             self._open[-1][1] = max(end, self._open[-1][1])
@@ -59,7 +51,7 @@ class Windows:
 
     def ready(self, until_us: int) -> list[Piece]:
         """Return the pieces that are final, given that all firings before `until_us` are told. Each comes once."""
-        final, found = until_us - (0 if self._always else self._before), list[Piece]()
+        final, found = until_us - self._before, list[Piece]()
         while self._open:
             start, end = self._open[0]
             at = start if self._told is None else self._told + 1
@@ -82,6 +74,7 @@ def pieces(firings: Iterable[int], before_us: int, after_us: int) -> list[Piece]
     return windows.ready(2**63 - 1)
 
 
-def always(from_us: int, until_us: int) -> list[Piece]:
-    """Return the pieces of a plan without a condition that end before `until_us`."""
-    return Windows(0, 0, from_us).ready(until_us)
+def minute(time_us: int, until_us: int) -> Piece:
+    """Return the piece of a plan without a condition that has this time; nothing from `until_us` on is in it."""
+    start_us = time_us // PIECE_US * PIECE_US
+    return Piece(start_us, min(start_us + PIECE_US, until_us) - 1, False)
