@@ -16,6 +16,7 @@ from carcloud.gateway.gbt32960.door import Door
 from carcloud.gateway.gbt32960.numbers import Numbers
 from carcloud.gateway.gbt32960.settings import Gbt32960Settings
 from carcloud.gateway.gbt32960.terminals import add_terminal
+from carcloud.gateway.gbt32960.tls import bound, serve
 from carcloud.gateway.https import ssl_context
 from carcloud.safety.identity import Authority, Credentials, Trust
 from carcloud.vehicle.batch import IdTable
@@ -53,13 +54,14 @@ async def answer(port: int, tls: ssl.SSLContext, vin: str) -> int | None:
 
 async def served(records: Records, keys: Path, ask: Callable[[int, Door], Awaitable[None]]) -> None:
     """Run the door at a port of its own while it is asked."""
-    settings = Gbt32960Settings(tls_port=1, tls_clients=True)
+    settings = Gbt32960Settings(tls_port=1, tls_clients=True, sessions=20)
     delivery = Delivery(Bus(), Numbers(keys / "numbers.sqlite"), IdTable((("Vehicle.Speed", None),)))
     door = Door(settings, Admission(records), delivery, Gate(records), Keys())
     tls = ssl_context(Trust(keys), "1.2", ask=settings.tls_clients)
-    server = await asyncio.get_running_loop().create_server(door.connection, "127.0.0.1", 0, ssl=tls)
-    async with server:
-        await ask(server.sockets[0].getsockname()[1], door)
+    (listening,) = bound("127.0.0.1", 0)
+    serving = asyncio.ensure_future(serve(door, listening, tls))
+    await ask(listening.getsockname()[1], door)
+    serving.cancel()
 
 
 def test_a_certificate_of_the_zone_lets_in_its_own_car_and_nobody_else(
@@ -79,5 +81,11 @@ def test_a_certificate_of_the_zone_lets_in_its_own_car_and_nobody_else(
         assert await answer(port, ssl.create_default_context(cafile=trust), MINE) is None, "without a certificate"
         assert await answer(port, foreign, MINE) is None, "with one of another authority"
         assert door.faults()["wrong_certificate"] == 1
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(30)]
+        assert await answer(port, mine, MINE) in (AnswerCode.OK, AnswerCode.DUPLICATE), "past silent ones"
+        assert len(door.places) <= 5, "of one address"
+        assert door.faults()["too_many_connections"] >= 25
+        for _, writer in silent:
+            writer.close()
 
     asyncio.run(served(records, keys, ask))

@@ -20,6 +20,7 @@ from carcloud.gateway.gbt32960.checks import LIMIT_LOGIN_BYTES, Checks
 from carcloud.gateway.gbt32960.delivery import Delivery
 from carcloud.gateway.gbt32960.door import Connection, Door
 from carcloud.gateway.gbt32960.numbers import Numbers
+from carcloud.gateway.gbt32960.places import Places
 from carcloud.gateway.gbt32960.settings import Gbt32960Settings
 from carcloud.gateway.gbt32960.terminals import add_terminal
 from carcloud.vehicle.batch import IdTable
@@ -41,8 +42,8 @@ OK = AnswerCode.OK
 class Wire(asyncio.Transport):
     """Keeps what the door sends."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("192.0.2.1", 1)})
+    def __init__(self, address: str) -> None:
+        super().__init__({"peername": (address, 1)})
         self.sent: list[Frame] = []
         self.ended = False
 
@@ -69,8 +70,8 @@ class Wire(asyncio.Transport):
 class Line:
     """A connection to a door, and what came of it."""
 
-    def __init__(self, door: Door) -> None:
-        self.connection, self.wire = Connection(door), Wire()
+    def __init__(self, door: Door, address: str = "192.0.2.1") -> None:
+        self.connection, self.wire = Connection(door), Wire(address)
         self.connection.connection_made(self.wire)
 
     def send(self, *messages: Message, edition: Edition = E2016) -> None:
@@ -288,3 +289,20 @@ def test_checks_go_one_at_a_time_with_a_rest_and_are_bounded(monkeypatch: pytest
         assert [isinstance(work.exception(), TryLaterError) for work in works] == [False, False, False, True]
 
     asyncio.run(run())
+
+
+def test_who_waits_longest_without_a_login_goes_for_a_newcomer(tried: Any) -> None:
+    async def what(door: Door) -> None:
+        door.places = Places(16)
+        car = Line(door)
+        assert await car.log_in() == OK
+        elsewhere = [Line(door, f"192.0.2.{number}") for number in range(10, 16)]
+        same = [Line(door, "192.0.2.9") for _ in range(30)]
+        assert sum(not line.wire.ended for line in same) == 4, "of one address a quarter"
+        assert sum(not line.wire.ended for line in elsewhere + same) == 8, "of all a half"
+        late = Line(door, "192.0.2.8")
+        assert await late.log_in(OTHER) == OK
+        assert not car.wire.ended
+        assert len(door.places) <= 8
+
+    tried(what)

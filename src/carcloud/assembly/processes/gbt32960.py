@@ -26,6 +26,7 @@ from carcloud.gateway.gbt32960.downwards import asked
 from carcloud.gateway.gbt32960.numbers import Numbers
 from carcloud.gateway.gbt32960.proofs import own_key
 from carcloud.gateway.gbt32960.standing import standing
+from carcloud.gateway.gbt32960.tls import BACKLOG, bound, serve
 from carcloud.gateway.https import ssl_context
 from carcloud.safety.identity import Trust
 from carcloud.stream import subjects
@@ -35,7 +36,6 @@ from carcloud.vehicle.gbt32960.sealing import Keys
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 3.0
-BACKLOG = 2048
 GARBAGE_AFTER = 50_000, 20, 20
 """Looked for seldom: what thousands of sessions hold is no garbage, and looking through it again and again is dear."""
 
@@ -61,15 +61,18 @@ async def run(context: Context) -> None:
     await cloud.answer(subjects.TERMINALS, tell_standing)
     await cloud.answer(subjects.TERMINAL_ASKED, ask_terminal)
     async with contextlib.AsyncExitStack() as stack:
+        works = [delivery.run(), door.run(), _look(records, door)]
+        host = context.settings.listen.host
         for port, tls in _ports(context):
-            host = context.settings.listen.host
+            if tls is not None:
+                works += [serve(door, one, tls) for one in bound(host, port)]
+                continue
             server = await asyncio.get_running_loop().create_server(
-                door.connection, host, port, ssl=tls, backlog=BACKLOG, reuse_address=True
+                door.connection, host, port, backlog=BACKLOG, reuse_address=True
             )
             stack.push_async_callback(_closed, server)
         gc.freeze()
         gc.set_threshold(*GARBAGE_AFTER)
-        works = [delivery.run(), door.run(), _look(records, door)]
         await together(*works, tell(cloud, context.name, lambda: _numbers(door)))
 
 

@@ -26,6 +26,7 @@ from carcloud.gateway.gbt32960.admission import Admission, Refused
 from carcloud.gateway.gbt32960.car import Car
 from carcloud.gateway.gbt32960.checks import is_dear
 from carcloud.gateway.gbt32960.delivery import Delivery
+from carcloud.gateway.gbt32960.places import Places
 from carcloud.gateway.gbt32960.proofs import key_of
 from carcloud.gateway.gbt32960.session import (
     Act,
@@ -71,6 +72,7 @@ class Door:
     ) -> None:
         self.settings, self.admission, self.delivery = settings, admission, delivery
         self.gate, self.taking = gate, Taking(settings, admission, delivery, keys)
+        self.places = Places(settings.sessions)
         self.connections: set[Connection] = set()
         self.cars: dict[str, tuple[Connection, Car]] = {}
         self.ended: Counter[str] = Counter()
@@ -80,6 +82,14 @@ class Door:
     def connection(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(self)
+
+    def comes(self, connection: Connection, address: str) -> bool:
+        """Give a newcomer a place; tell whether there is one."""
+        full = len(self.connections) >= self.settings.sessions and not self.places.free()
+        if full or not self.places.take(connection, address):
+            self.ended["too_many_connections"] += 1
+            return False
+        return True
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside the connections, and hold on to it until it is done."""
@@ -181,6 +191,7 @@ class Connection(asyncio.Protocol):
         self.since = time.time()
         self.closed = False
         self.address = ""
+        self.unmade: asyncio.Task[None] | None = None
         self._certificate: bytes | None = None
         self._transport: asyncio.Transport | None = None
         self._paused = self._held = self._doing = False
@@ -196,12 +207,24 @@ class Connection(asyncio.Protocol):
         self.address = str(peer[0]) if peer else ""
         channel = transport.get_extra_info("ssl_object")
         self._certificate = channel.getpeercert(True) if channel is not None else None
-        if len(self.door.connections) >= self.door.settings.sessions:
-            self.door.ended["too_many_connections"] += 1
+        self.unmade = None
+        if self.door.comes(self, self.address):
+            self.door.connections.add(self)
+        else:
             self.closed = True
             self._transport.abort()
-            return
-        self.door.connections.add(self)
+
+    def give_place(self) -> bool:
+        """Go for a newcomer, unless it is being looked up who this is."""
+        if self.session.is_asking:
+            return False
+        self.door.places.leave(self)
+        if self.unmade is not None:
+            self.unmade.cancel()
+            self.door.ended["too_many_connections"] += 1
+        else:
+            self.close("too_many_connections")
+        return True
 
     def data_received(self, data: bytes) -> None:
         """Take bytes in."""
@@ -234,6 +257,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection and its cars; what waits of them goes on."""
         self.session.ended()
+        self.door.places.leave(self)
         self._leave_all()
         if self in self.door.connections:
             self.door.connections.discard(self)
@@ -306,6 +330,7 @@ class Connection(asyncio.Protocol):
                 await self.door.admission.terminal(frame.vin, self.tenant)  # before anything is opened for a stranger
                 await self._said(frame, Login)
             await self.door.log_in(self, frame)
+            self.door.places.leave(self)
         except Refused as refused:
             self._do(self.session.refused(refused.code, refused.cause))
         else:
@@ -321,6 +346,7 @@ class Connection(asyncio.Protocol):
             self._do(self.session.refused(refused.code, refused.cause))
         else:
             self.tenant = found.tenant
+            self.door.places.leave(self)
             self._do(self.session.admitted(found.name))
 
     async def _said(self, frame: Frame, kind: type[T]) -> T:

@@ -116,6 +116,11 @@ class Session:
         """Tell whether a terminal or a platform has logged in."""
         return bool(self.cars) or self.platform is not None
 
+    @property
+    def is_asking(self) -> bool:
+        """Tell whether a login is being looked up."""
+        return self._asking is not None
+
     def slow_down_s(self, now: float) -> float:
         """Return for how many seconds the connection shall not be read: it has sent what it may in this one."""
         if len(self._later) > LIMIT_LATER:
