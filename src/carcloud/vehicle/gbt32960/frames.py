@@ -6,6 +6,8 @@ Rules:
 * The reader believes nothing and raises nothing. What is no frame becomes a `Fault` with its cause, and the search goes
   on one byte behind the false start, so that no lying length swallows a good frame.
 * What the reader gives does not depend on how the stream was cut into pieces; it keeps one frame's bytes at most.
+* Behind a false start every place may be another, with a length as long. So there the XORs of all beginnings are made
+  once, and the check of a candidate costs two of them, however long it says it is.
 
 Source: GB/T 32960.3-2016 and -2025, 6.2 (frame), 6.3 (commands and answers), as public implementations cite them.
 """
@@ -178,6 +180,7 @@ class FrameReader:
         self._noise = 0
         self._vin: tuple[bytes, str | None] = b"", ""  # the last one, as sent and as read
         self._covered = 0  # how many of the buffer's bytes belong to a fault already told
+        self._sums: np.ndarray | None = None  # the XOR up to each place, while false starts are read
 
     @property
     def waiting_bytes(self) -> int:
@@ -217,13 +220,15 @@ class FrameReader:
             self._noise += max(0, start - max(at, self._covered))
             at = start
             result = self._frame(buffer, at) if len(buffer) - at >= HEADER.size else HEADER.size
+            if isinstance(result, Fault) and result.cause is Cause.CHECKSUM and self._sums is None:
+                self._sums = np.bitwise_xor.accumulate(np.frombuffer(buffer, np.uint8))
             if isinstance(result, int):
                 if at == len(buffer) or not final:
                     self._need = result
                     break
                 result = Fault(Cause.TRUNCATED, f"the stream ended {len(buffer) - at} bytes into a frame")
             at = self._take(result, buffer, at, found)
-        self._buffer = bytearray(buffer[at:])
+        self._buffer, self._sums = bytearray(buffer[at:]), None
         self._covered = max(0, self._covered - at)
         return found
 
@@ -258,13 +263,20 @@ class FrameReader:
         end = at + HEADER.size + length
         if len(buffer) <= end:
             return int(HEADER.size + length + 1)
-        if _XOR(np.frombuffer(buffer, np.uint8, end - at - 2, at + 2)) != buffer[end]:
+        if self._sums is None:
+            check = _XOR(np.frombuffer(buffer, np.uint8, end - at - 2, at + 2))
+        else:
+            check = self._sums[end - 1] ^ self._sums[at + 1]
+        if check != buffer[end]:
+            if at < self._covered:
+                return _AGAIN
             what = f"the check byte of a frame of {length} bytes of payload does not match"
             about = Frame(_EDITIONS[start], command, answer, name, encryption, buffer[at + HEADER.size : end])
             return Fault(Cause.CHECKSUM, what, about=about)
         return Frame(_EDITIONS[start], command, answer, name, encryption, buffer[at + HEADER.size : end])
 
 
+_AGAIN = Fault(Cause.CHECKSUM, "a false start within a frame whose check byte is wrong, which is told")
 _START = re.compile(rb"##|\$\$")
 
 

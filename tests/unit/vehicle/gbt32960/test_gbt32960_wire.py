@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from carcloud.errors import InputError
+from carcloud.vehicle.gbt32960 import frames
 from carcloud.vehicle.gbt32960.forms import Answer, Heartbeat, Parameters, PlatformLogin, Report, Signature
 from carcloud.vehicle.gbt32960.frames import Cause, Edition, Encryption, Fault, Frame, FrameReader, encode
 from carcloud.vehicle.gbt32960.layout import ABNORMAL
@@ -170,3 +172,23 @@ def test_alarms_have_names_and_gears_are_those_of_vss():
 
 def test_no_password_is_shown():
     assert "secret" not in repr(PlatformLogin(VIN, AT, 1, "user", "secret"))
+
+
+def test_false_starts_with_long_lengths_are_not_summed_up_each_by_itself(monkeypatch):
+    false, summed = GOOD[:22] + (65_531).to_bytes(2, "big"), []
+
+    def xor(data):
+        summed.append(len(data))
+        return np.bitwise_xor.reduce(data)
+
+    monkeypatch.setattr(frames, "_XOR", xor)
+    reader, rubbish = FrameReader(), false * (6 * 65_536 // len(false))
+    for at in range(0, len(rubbish), 1448):
+        reader.feed(rubbish[at : at + 1448])
+    assert sum(summed) < 100 * len(rubbish), "not once for each false start"
+
+
+def test_a_good_frame_among_false_starts_of_long_lengths_is_found():
+    false = GOOD[:22] + (4_000).to_bytes(2, "big")
+    found = causes(false * 200 + GOOD + false * 300 + GOOD + b"x" * 5_000)
+    assert found.count("frame") == 2
