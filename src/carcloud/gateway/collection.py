@@ -19,6 +19,7 @@ import orjson
 from carcloud.backends.records.orders import OPEN, Order
 from carcloud.backends.records.plans import KeptPlan
 from carcloud.errors import InputError
+from carcloud.gateway.delivery import SUPERSEDED
 from carcloud.vehicle.batch import TOKEN
 from carcloud.vehicle.commands import PLAN_TAKE
 from carcloud.vehicle.plans.measures import size_bytes
@@ -84,8 +85,9 @@ def standing(
         if plan is None:
             continue
         state = _state(order, plan, now)
+        if state == "active" and plan.name in taken:
+            state = "dropped"
         if order.command == PLAN_TAKE and order.state == "done":
-            state = "dropped" if plan.name in taken else state
             taken.add(plan.name)
         if digest in found:
             continue
@@ -104,6 +106,8 @@ def _state(order: Order, plan: KeptPlan, now: datetime) -> Standing:
     take = order.command == PLAN_TAKE
     if order.state in OPEN:
         return "waiting"
+    if order.reason == SUPERSEDED:
+        return "dropped"
     if order.state == "done":
         return "dropped" if not take else "expired" if plan.until <= now else "active"
     if not take:

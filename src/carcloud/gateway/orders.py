@@ -5,8 +5,8 @@ Rules:
 * An order is delivered when its car has proved, for it, that it is there; one that is offered to nobody stays queued.
 * An order is offered when it is given, on every hello, and again with growing pauses until result or expiry. The car's
   journal makes that harmless.
-* What a car was offered and has not answered goes before what it was ordered later in the same domain: an older order that
-  came again after a newer one would undo it.
+* What a car was offered and has not answered goes before what it was ordered later in the same domain: an older order
+  that came again after a newer one would undo it. What later orders about a plan replace is not offered any more.
 * A session is opened where the signer needs one, and anew where the car says that the old one does not fit.
 * A plan's document goes right before each message of an order to take it; what the car takes is what the order names. A
   plan that was withdrawn, or is over, is not delivered.
@@ -28,7 +28,7 @@ from carcloud.backends.nats import Bus
 from carcloud.backends.records import Records
 from carcloud.backends.records.orders import NO_RESULT, OPEN, Order, OrderState
 from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError, TryLaterError
-from carcloud.gateway.delivery import plan_of, undeliverable
+from carcloud.gateway.delivery import SUPERSEDED, about, plan_of, superseded, undeliverable
 from carcloud.safety.orders.client import OrderSignerClient
 from carcloud.safety.orders.ledger import Finished
 from carcloud.stream import subjects
@@ -98,7 +98,7 @@ class Courier:
             while True:
                 self._wakes[vehicle].clear()
                 try:
-                    waiting = await asyncio.to_thread(self._records.orders.open, vehicle)
+                    waiting = await self._waiting(vehicle)
                     silent: set[int] = set()
                     for order in waiting:
                         domain = COMMANDS[order.command].domain
@@ -121,6 +121,24 @@ class Courier:
         finally:
             self._rounds.pop(vehicle, None)
             self._wakes.pop(vehicle, None)
+
+    async def _waiting(self, vehicle: str) -> list[Order]:
+        """Return what a car still has to be told, the oldest first; end what later orders replace.
+
+        The car's word of what it was given, and may have done, still counts.
+        """
+        waiting = await asyncio.to_thread(self._records.orders.open, vehicle)
+        digests = sorted({digest for digest in map(about, waiting) if digest is not None})
+        if not digests:
+            return waiting
+        plans = await asyncio.to_thread(self._records.plans.of, waiting[0].tenant, digests)
+        over = superseded(waiting, plans, datetime.now(UTC))
+        for order in over:
+            if order.state == "queued":
+                await self._advance(order.id, "rejected", SUPERSEDED)
+            else:
+                await self._advance(order.id, "expired", NO_RESULT)
+        return [order for order in waiting if order not in over]
 
     async def _offer(self, order: Order) -> bool:
         """Have an order signed and give it to its car, if it is active; what the car says comes by `_hear`.

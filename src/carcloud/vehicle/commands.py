@@ -129,6 +129,7 @@ REASONS = {
     "not_delivered": "the car was not reached in the order's time",
     "expired_plan": "the plan's time is over",
     "withdrawn_plan": "the plan was withdrawn",
+    "superseded_plan": "a later order about this plan took its place",
     "wrong_plan": "the car cannot do what the plan says",
     "not_authorised": "the order signer does not take the authorisation",
 }
