@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ class Authority:
     """Lets one platform in by user and password.
 
     known: VINs; others are refused. refuses: VINs whose reports are answered with an error. silent: how many reports
-    are taken without an answer, the line closed behind them.
+    are taken without an answer, the line closed behind them. mute: VINs that are never answered.
     """
 
     user: str
@@ -25,10 +26,12 @@ class Authority:
     known: set[str]
     edition: Edition = Edition.E2025
     refuses: set[str] = field(default_factory=set)
+    mute: set[str] = field(default_factory=set)
     silent: int = 0
     closed: bool = False
     reports: list[Report] = field(default_factory=list)
     logins: list[int] = field(default_factory=list)
+    logouts: list[int] = field(default_factory=list)
     cars: list[str] = field(default_factory=list)
     wrongs: list[str] = field(default_factory=list)
     port: int = 0
@@ -40,6 +43,8 @@ class Authority:
         try:
             while not self.closed and (data := await reader.read(65_536)):
                 for found in frames.feed(data):
+                    if isinstance(found, Frame) and found.vin in self.mute:
+                        continue
                     code = self._said(found)
                     if code is None:
                         return
@@ -65,7 +70,10 @@ class Authority:
             self.wrongs.append(f"{message} before the platform's login")
             return None
         match message:
-            case Heartbeat() | PlatformLogout():
+            case PlatformLogout():
+                self.logouts.append(message.serial)
+                return AnswerCode.OK
+            case Heartbeat():
                 return AnswerCode.OK
             case Login():
                 self.cars.append(message.vin)
@@ -95,10 +103,10 @@ class Authority:
 
 
 @asynccontextmanager
-async def listening(authority: Authority) -> AsyncIterator[Authority]:
+async def listening(authority: Authority, tls: ssl.SSLContext | None = None) -> AsyncIterator[Authority]:
     """Let an authority listen, at the port it had before if it had one."""
     authority.closed = False
-    server = await asyncio.start_server(authority.serve, "127.0.0.1", authority.port)
+    server = await asyncio.start_server(authority.serve, "127.0.0.1", authority.port, ssl=tls)
     authority.port = server.sockets[0].getsockname()[1]
     try:
         yield authority

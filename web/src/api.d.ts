@@ -3476,7 +3476,8 @@ export interface components {
         };
         /**
          * RelayShown
-         * @description A relay. All counts are of reports, since it was first declared; `waiting` is what it has to tell still.
+         * @description A relay. Counts are of reports, since it was declared, `unsaid` of samples that fit no field of theirs; `waiting`
+         *     is what it has to tell still.
          *
          *     state: up: it has a session; waiting: it tries again at `next_try`; ended: its last day is over. cars: how many it
          *     tells of; left_out: how many not, by the reason. expired: given up after seven days; dropped: of cars that are told
@@ -3515,6 +3516,8 @@ export interface components {
             expired: number;
             /** Dropped */
             dropped: number;
+            /** Unsaid */
+            unsaid: number;
             /** Waiting */
             waiting: number;
             /** Oldest Waiting */

@@ -15,7 +15,8 @@ from carcloud.stream import subjects
 
 
 class RelayShown(BaseModel):
-    """A relay. All counts are of reports, since it was first declared; `waiting` is what it has to tell still.
+    """A relay. Counts are of reports, since it was declared, `unsaid` of samples that fit no field of theirs; `waiting`
+    is what it has to tell still.
 
     state: up: it has a session; waiting: it tries again at `next_try`; ended: its last day is over. cars: how many it
     tells of; left_out: how many not, by the reason. expired: given up after seven days; dropped: of cars that are told
@@ -34,6 +35,7 @@ class RelayShown(BaseModel):
     refused: int
     expired: int
     dropped: int
+    unsaid: int
     waiting: int
     oldest_waiting: Time | None
     next_try: Time | None

@@ -38,7 +38,9 @@ def list_(data: Data = DATA, config: Config = None) -> None:
 
 
 def _said(relay: dict[str, Any]) -> list[str]:
-    counts = ", ".join(f"{relay[what]} {what}" for what in ("sent", "accepted", "refused", "expired", "dropped"))
+    counts = ", ".join(
+        f"{relay[what]} {what}" for what in ("sent", "accepted", "refused", "expired", "dropped", "unsaid")
+    )
     lines = [
         f"{relay['name']}: to {relay['to']}, edition {relay['edition']}, {relay['state']} since {relay['since']}",
         f"  {relay['cars']} cars; {counts}",

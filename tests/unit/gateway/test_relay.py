@@ -24,7 +24,7 @@ from carcloud.gateway.relay.turns import Turns
 from carcloud.safety.flows.flow import parse
 from carcloud.safety.flows.plan import Plan
 from carcloud.safety.governance.policy import parse as parse_policy
-from carcloud.safety.grants.grant import ground_of
+from carcloud.safety.grants.grant import Ground, ground_of
 from carcloud.safety.keys import write_file
 from carcloud.settings import CORE
 from carcloud.vehicle.catalogue import parse as parse_catalogue
@@ -39,7 +39,7 @@ rules: [{{paths: ["**"], class: operational, purposes: [reporting]}}]
 """
 FLOWS = """
 relays:
-  city: {{to: centre, address: "127.0.0.1:{port}", tls: false, edition: 2025, user: me, password_file: "{file}",
+  city: {{to: centre, address: "localhost:{port}", {line}, edition: 2025, user: me, password_file: "{file}",
     code: US, purpose: reporting, why: Law., classes: [operational], vehicles: all, until: 2027-01-01}}
 """
 VINS = ["LSVAA4182E2000001", "LSVAA4182E2000002"]
@@ -62,6 +62,7 @@ class Bench:
     records: Records
     spool: Turns
     cars: list[str]
+    ground: Ground
     now: datetime = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
     def clock(self) -> datetime:
@@ -80,17 +81,28 @@ class Bench:
                 await asyncio.sleep(0.02)
         return shown
 
+    @property
+    def failures(self) -> int:
+        return self.relay._standing.patience.failures
+
     def acts(self, action: str) -> list[tuple[str, dict[str, Any]]]:
         found = [entry for entry in self.records.audit.pending(1000) if entry.action == action]
         return [(entry.outcome, json.loads(entry.facts)) for entry in found]
 
 
 @asynccontextmanager
-async def bench(records: Records, tmp_path: Path, port: int, basis: str = "legal-obligation") -> AsyncIterator[Bench]:
+async def bench(
+    records: Records,
+    tmp_path: Path,
+    port: int,
+    basis: str = "legal-obligation",
+    line: str = "tls: false",
+    cars: list[str] | None = None,
+) -> AsyncIterator[Bench]:
     write_file(tmp_path / "password", b"open sesame\n")
-    flows = parse(FLOWS.format(port=port, file=tmp_path / "password"), "flows")
+    flows = parse(FLOWS.format(port=port, line=line, file=tmp_path / "password"), "flows")
     policy = parse_policy(POLICY.format(basis=basis), "policy")
-    cars = [add_terminal(records, vin, None, "default", "machine").id for vin in VINS]
+    cars = cars or [add_terminal(records, vin, None, "default", "machine").id for vin in VINS]
     turns = Turns(Spool(tmp_path / "spool.sqlite"))
     found: list[Bench] = []
 
@@ -99,9 +111,10 @@ async def bench(records: Records, tmp_path: Path, port: int, basis: str = "legal
 
     flow = flows.relays["city"]
     plan = Plan(flow, policy, CATALOGUE)
-    known = Cars(flow, plan, ground_of("zone", policy, CATALOGUE), records, "default", clock)
+    ground = ground_of("zone", policy, CATALOGUE)
+    known = Cars(flow, plan, ground, records, "default", clock)
     relay = Relay(flow, flows, known, turns, records, "default", clock)
-    found.append(Bench(relay, records, turns, cars))
+    found.append(Bench(relay, records, turns, cars, ground))
     known.look()
     task = asyncio.create_task(relay.run())
     try:

@@ -75,7 +75,7 @@ def test_what_waits_for_more_than_seven_days_is_dropped_and_counted(spool):
 
 def test_erased_car_is_gone_from_the_file(spool, tmp_path):
     taken(spool, 1, ("car-to-forget", 1, {"Vehicle.GBT32960.Oem": "secret words"}), ("b", 1, {SPEED: 1.0}))
-    assert spool.forget("car-to-forget") == 1
+    assert spool.forget("car-to-forget", "city") == 1
     assert spool.vehicles("city") == {"b"}
     assert spool.counts("city")["dropped"] == 1
     spool.close()
@@ -91,6 +91,35 @@ def test_relay_that_is_declared_no_more_leaves_nothing(spool):
     assert (spool.waiting("city")[0], spool.waiting("other")[0]) == (0, 1)
 
 
+def test_erased_car_and_a_relay_dropped_leave_no_serial_and_no_count(spool):
+    for relay in ("city", "other"):
+        for vehicle in ("a", ""):
+            spool.serial(relay, vehicle, 5, 9)
+        spool.count(relay, "sent", 1)
+        spool.summed(relay, 5)
+    assert spool.vehicles("city") == {"a"}
+    spool.forget("a", "city")
+    spool.keep_only({"city"})
+    rows = [row for table in ("serials", "counts", "places") for row in spool._db.execute(f"select * from {table}")]
+    assert not any("a" in row or "other" in str(row) for row in rows)
+    assert (spool.counts("city")["sent"], spool.sums("city", 5)) == (1, None)
+
+
+def test_what_a_clock_ahead_took_counts_as_taken_now_when_it_is_set_back(spool):
+    taken(spool, 1, ("a", 1, {SPEED: 1.0}), now=NOW + 30 * 86_400)
+    assert spool.expire("city", NOW) == 0
+    assert spool.waiting("city") == (1, NOW, 1)
+    assert spool.expire("city", NOW + KEPT_S + 1) == 1
+
+
+def test_full_spool_drops_the_oldest_and_counts_them(spool, monkeypatch):
+    monkeypatch.setattr("carcloud.gateway.relay.spool.LIMIT_REPORTS", 2)
+    taken(spool, 1, *[("a", second, {SPEED: 1.0}) for second in (7, 5, 6)])
+    assert spool.expire("city", NOW) == 1
+    assert [one.second for one in spool.due("city", NOW, 9)] == [6, 7]
+    assert spool.counts("city")["expired"] == 1
+
+
 def test_sum_of_a_day_is_what_was_counted_since_the_last(spool):
     spool.count("city", "sent", 5)
     assert spool.sums("city", 100)["sent"] == 5
@@ -101,8 +130,8 @@ def test_sum_of_a_day_is_what_was_counted_since_the_last(spool):
 
 
 def test_serials_begin_anew_each_day_and_after_the_last(spool):
-    assert [spool.serial("x", 5, 3) for _ in range(4)] == [1, 2, 3, 1]
-    assert (spool.serial("y", 5, 3), spool.serial("x", 6, 3)) == (1, 1)
+    assert [spool.serial("city", "x", 5, 3) for _ in range(4)] == [1, 2, 3, 1]
+    assert (spool.serial("city", "y", 5, 3), spool.serial("city", "x", 6, 3)) == (1, 1)
 
 
 def test_second_process_is_refused(spool, tmp_path):

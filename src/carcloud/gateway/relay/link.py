@@ -3,6 +3,7 @@
 Rules:
 * An answer has the command and the VIN of what it answers, and its time; where several fit, the oldest is meant.
 * The platform is believed nothing: what it sends is bounded, and what answers nothing is passed by.
+* Whoever waits for an answer no more cancels it: then it is forgotten.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ LIMIT_ANSWER_BYTES = 4096
 READ_BYTES = 65_536
 
 
+_Asked = tuple[datetime | None, asyncio.Future[int]]
+
+
 class CutError(TryLaterError):
     """The line is cut, or nobody answers on it."""
 
@@ -33,7 +37,7 @@ class Link:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, edition: Edition) -> None:
         self._reader, self._writer, self._edition = reader, writer, edition
-        self._asked: dict[tuple[int, str], list[tuple[datetime | None, asyncio.Future[int]]]] = defaultdict(list)
+        self._asked: dict[tuple[int, str], list[_Asked]] = defaultdict(list)
         self._hearing = asyncio.create_task(self._hear())
 
     @property
@@ -48,8 +52,11 @@ class Link:
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if self.is_cut or self._writer.is_closing():
             answer.set_exception(CutError("The line to the platform is cut."))
+            answer.exception()  # who does not wait need not hear of it
             return answer
-        self._asked[frame.command, frame.vin].append((getattr(message, "at", None), answer))
+        key, asked = (frame.command, frame.vin), (getattr(message, "at", None), answer)
+        self._asked[key].append(asked)
+        answer.add_done_callback(lambda _: self._forget(key, asked))
         self._writer.write(data)
         return answer
 
@@ -88,26 +95,26 @@ class Link:
         except OSError:
             pass
         finally:
-            for waiting in self._asked.values():
-                for _, answer in waiting:
-                    if not answer.done():
-                        answer.set_exception(CutError("The platform closed the line."))
-                        answer.exception()  # who waits hears of it; who does not, need not
+            for _, answer in [one for waiting in self._asked.values() for one in waiting]:
+                if not answer.done():
+                    answer.set_exception(CutError("The platform closed the line."))
+                    answer.exception()  # who waits hears of it; who does not, need not
             self._asked.clear()
 
     def _answered(self, frame: Frame) -> None:
         message: Any = read(frame)
         at = None if isinstance(message, Fault) or not isinstance(message, Answer) else message.at
-        key = (frame.command, frame.vin)
-        waiting = self._asked.get(key, [])
-        for place, (asked, answer) in enumerate(waiting):
-            if at is None or asked is None or asked == at:
-                del waiting[place]
-                if not waiting:
-                    del self._asked[key]
-                if not answer.done():
-                    answer.set_result(frame.answer)
+        for asked, answer in self._asked.get((frame.command, frame.vin), ()):
+            if not answer.done() and (at is None or asked is None or asked == at):
+                answer.set_result(frame.answer)
                 return
+
+    def _forget(self, key: tuple[int, str], asked: _Asked) -> None:
+        waiting = self._asked.get(key, [])
+        if asked in waiting:
+            waiting.remove(asked)
+        if not waiting:
+            self._asked.pop(key, None)
 
 
 async def open_link(platform: Platform) -> Link:

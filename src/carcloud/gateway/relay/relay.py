@@ -4,8 +4,9 @@ Rules:
 * First the platform's own login, then each car's, then its reports: those that came since the session began as live
   ones, what lay here as stored ones, in between. A car that was silent for a while is logged out.
 * A report leaves the spool when it was answered, and not before: a session that ends has lost nothing. One that is
-  not answered for a while is told again.
-* What is refused three times is given up and counted. A car that the platform does not know waits half an hour.
+  not answered for a while is told again; until then its car waits, and no other.
+* What is refused three times is given up and counted; so is what cannot be said. A fault of ours
+  ends a session at most.
 * Sessions and their ends, and what is refused, are noted for the audit log; of reports a sum a day.
 
 Source: GB/T 32960.3-2016 and -2025, 6.3 and 7; docs/gbt32960.md.
@@ -26,7 +27,9 @@ from carcloud.backends.records import Entry, Records
 from carcloud.errors import CarcloudError, InputError, NotAllowedError
 from carcloud.gateway.relay.cars import Cars
 from carcloud.gateway.relay.link import CutError, Link, open_link
+from carcloud.gateway.relay.logins import Logins
 from carcloud.gateway.relay.spool import Report, Spool
+from carcloud.gateway.relay.standing import FaultError, Standing
 from carcloud.gateway.relay.turns import Turns
 from carcloud.safety.flows.flow import Flow, Flows
 from carcloud.safety.keys import read_key
@@ -34,7 +37,7 @@ from carcloud.vehicle.gbt32960 import messages
 from carcloud.vehicle.gbt32960.composing import units_of
 from carcloud.vehicle.gbt32960.forms import PASSWORD_BYTES
 from carcloud.vehicle.gbt32960.frames import AnswerCode, Edition
-from carcloud.vehicle.gbt32960.patience import LATER, SOON, Patience
+from carcloud.vehicle.gbt32960.times import AHEAD
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ SETTLE_S = 2.0
 AT_ONCE, AT_ONCE_A_CAR = 256, 16
 TRIES = 3
 AGAIN_S = 15.0
-"""A report that is not answered for so long is told again, as a stored one."""
+"""A report that is not answered for so long is told again, as a stored one, when its car has waited."""
 HEARTBEAT_S = 30.0
 SILENT_S = 600.0
 EXPIRE_S = 60.0
@@ -74,19 +77,18 @@ class Relay:
         self.flow, self._flows, self.platform, self.cars = flow, flows, flow.platform, cars
         self._turns, self._records, self._tenant, self._clock = turns, records, tenant, clock
         self._edition = Edition.E2016 if self.platform.edition == 2016 else Edition.E2025
-        self._patience = Patience()
-        self._state, self._since, self._error = "waiting", clock(), ""
+        self._standing, self._logins = Standing(flow, clock), Logins(clock, self._serial)
         self._expired_at = 0.0
         self._forget_session()
 
     def _forget_session(self) -> None:
-        self._in: dict[str, tuple[int, float]] = {}
-        self._on_way: dict[int, tuple[Report, float]] = {}
+        self._logins.begin()
+        self._on_way: dict[int, tuple[Report, float, asyncio.Future[int]]] = {}
         self._of_car = Counter[str]()
         self._given_back = 0
         self._answers: list[tuple[Report, int]] = []
-        self._aside: dict[str, datetime] = {}
         self._noted: set[str] = set()
+        self._platform_serial = 0
 
     async def run(self) -> None:
         """Tell until cancelled."""
@@ -94,11 +96,13 @@ class Relay:
             try:
                 await self._keep()
                 if self._flows.ended(self.flow, self._clock()):
-                    self._become("ended")
-                elif not self._patience.waits_s(self._clock()):
+                    self._standing.become("ended")
+                elif not self._standing.patience.waits_s(self._clock()):
                     await self._session()
             except CarcloudError as error:
-                self._failed(error)
+                self._standing.failed(error)
+            except Exception as error:  # noqa: BLE001 (whatever it is, the relay goes on)
+                self._standing.failed(FaultError(error))
             await asyncio.sleep(LOOK_S)
 
     # what is kept
@@ -125,13 +129,14 @@ class Relay:
             for vehicle in spool.vehicles(self.flow.name) - self.cars.known:
                 spool.forget(vehicle, self.flow.name)
 
+        self._logins.forget_others(self.cars.known)
         await self._turns(forget)
 
     # a session
 
     async def _session(self) -> None:
         """Log in, tell what waits and what comes, until the line is cut. Raises why it ended."""
-        self._become("connecting")
+        self._standing.become("connecting")
         link = await open_link(self.platform)
         self._forget_session()
         try:
@@ -151,19 +156,17 @@ class Relay:
             await self._settle()
 
     async def _log_in(self, link: Link) -> None:
-        login = messages.PlatformLogin(
-            self.platform.code, self._now(), await self._serial(""), self.platform.user, self._password()
-        )
+        self._platform_serial = serial = await self._serial("")
+        login = messages.PlatformLogin(self.platform.code, self._now(), serial, self.platform.user, self._password())
         code = await link.ask(login)
         if code != AnswerCode.OK:
-            if not self._patience.failures:
+            if not self._standing.patience.failures:
                 await self._note("beginRelay", "denied", {"answer": code})
             raise RefusedError(f"The platform refuses the login (answer {code:#04x}).", "Check user and password.")
         await self._turns(lambda spool: spool.cut(self.flow.name))
-        self._patience.worked()
-        self._error = ""
-        self._become("up")
+        self._standing.error = ""
         await self._note("beginRelay", "done", {"edition": self.platform.edition})
+        self._standing.become("up")
 
     async def _tell(self, link: Link) -> None:
         heard = asked = asyncio.get_running_loop().time()
@@ -175,6 +178,7 @@ class Relay:
                 raise CutError("The relay's last day is over.")
             await self._keep()
             self._give_back_unanswered()
+            await self._hear_logins()
             sent, answered = await self._send(link), await self._settle()
             now = asyncio.get_running_loop().time()
             self._given_back = 0 if answered else self._given_back
@@ -186,8 +190,10 @@ class Relay:
             elif now - asked > HEARTBEAT_S:
                 asked = now
                 await link.ask(messages.Heartbeat(self.platform.code))
+                heard, self._given_back = now, 0
+                self._standing.patience.worked()
             if not sent:
-                await self._log_out_silent(link)
+                self._log_out_silent(link)
                 await asyncio.sleep(LOOK_S / 4 if self._on_way else LOOK_S)
 
     async def _send(self, link: Link) -> int:
@@ -195,51 +201,68 @@ class Relay:
         room = AT_ONCE - len(self._on_way) - len(self._answers)
         if room <= 0:
             return 0
-        now = self._clock()
-        self._aside = {car: until for car, until in self._aside.items() if until > now}
         busy = {car for car, number in self._of_car.items() if number >= AT_ONCE_A_CAR}
-        skip, apart = [*self._on_way, *(one.id for one, _ in self._answers)], {*self._aside, *busy}
-        settled = now.timestamp() - SETTLE_S
+        skip, apart = [*self._on_way, *(one.id for one, _ in self._answers)], self._logins.aside | busy
+        settled = self._clock().timestamp() - SETTLE_S
         due = await self._turns(lambda spool: spool.due(self.flow.name, settled, room, skip, apart))
         ready, of_car = list[Report](), Counter(self._of_car)
         for report in due:
-            if of_car[report.vehicle] < AT_ONCE_A_CAR and await self._is_in(link, report.vehicle):
+            vin = self.cars.vin(report.vehicle)
+            if vin is None or of_car[report.vehicle] >= AT_ONCE_A_CAR:
+                continue
+            if await self._logins.is_in(link, report.vehicle, vin):
                 of_car[report.vehicle] += 1
                 ready.append(report)
         if not ready:
             return 0
         ids = [report.id for report in ready]
         await self._turns(lambda spool: spool.tried(ids))
-        sent = [report for report in ready if self._put(link, report)]
+        fields = list[int]()
+        sent = [report for report in ready if self._put(link, report, fields)]
         await link.drain()
-        await self._turns(lambda spool: spool.count(self.flow.name, "sent", len(sent)))
+
+        def count(spool: Spool) -> None:
+            spool.count(self.flow.name, "sent", len(sent))
+            spool.count(self.flow.name, "unsaid", sum(fields))
+
+        await self._turns(count)
         return len(sent)
 
-    def _put(self, link: Link, report: Report) -> bool:
+    def _put(self, link: Link, report: Report, fields: list[int]) -> bool:
+        """Send a report; `fields` gets how many of its signals cannot be said. One of which none can is done."""
         vin = self.cars.vin(report.vehicle)
         if vin is None:
             return False
-        at, units = datetime.fromtimestamp(report.second, UTC), units_of(report.values, self._edition)
+        unsaid = set[str]()
         try:
+            at, units = datetime.fromtimestamp(report.second, UTC), units_of(report.values, self._edition, unsaid)
             if not units:
                 raise InputError("Nothing of it has a place in a report.")
             answer = link.send(messages.Report(vin, at, units, resent=not report.fresh))
-        except InputError:
+        except Exception as error:  # noqa: BLE001 (one report ends nothing)
+            if not isinstance(error, InputError):
+                reason = FaultError(error).message
+                log.error("a report cannot be said", extra={"relay": self.flow.name, "reason": reason})
             self._answers.append((report, 0))
             return False
-        self._on_way[report.id] = report, asyncio.get_running_loop().time()
+        finally:
+            fields.append(len(unsaid))
+        self._on_way[report.id] = report, asyncio.get_running_loop().time(), answer
         self._of_car[report.vehicle] += 1
         answer.add_done_callback(lambda done: self._answered(report, done))
         return True
 
     def _give_back_unanswered(self) -> None:
-        """Have what is not answered for a while told again."""
+        """Have what is not answered for a while told again, when its car has waited."""
         late = asyncio.get_running_loop().time() - AGAIN_S
-        for report, at in list(self._on_way.values()):
-            if at < late:
-                del self._on_way[report.id]
-                self._of_car[report.vehicle] -= 1
-                self._given_back += 1
+        unanswered = [(report, answer) for report, at, answer in self._on_way.values() if at < late]
+        for report, answer in unanswered:
+            del self._on_way[report.id]
+            answer.cancel()
+            self._of_car[report.vehicle] -= 1
+            self._given_back += 1
+        for vehicle in {report.vehicle for report, _ in unanswered}:
+            self._logins.put_aside(vehicle, None)
 
     def _answered(self, report: Report, done: asyncio.Future[int]) -> None:
         if self._on_way.pop(report.id, None) is None:
@@ -268,54 +291,36 @@ class Relay:
                     spool.refused(report.id)
 
         await self._turns(settle)
-        for report, code in refused:
-            self._error = f"The platform refuses reports (answer {code:#04x})."
-            if code in DENIED:
-                self._in.pop(report.vehicle, None)
-                self._put_aside(report.vehicle, code)
+        for _, code in refused:
+            self._standing.error = f"The platform refuses reports (answer {code:#04x})."
+        for vehicle, code in {report.vehicle: code for report, code in refused if code in DENIED}.items():
+            self._logins.put_aside(vehicle, code)
+        for vehicle in {report.vehicle for report, code in answers if code == AnswerCode.OK}:
+            self._logins.worked(vehicle)
+        if accepted:
+            self._standing.patience.worked()
         return len(answers)
 
     # the cars
 
-    async def _is_in(self, link: Link, vehicle: str) -> bool:
-        """Tell whether a car is logged in, and log it in where it is not; where it is refused, it waits."""
-        now = asyncio.get_running_loop().time()
-        if vehicle in self._in:
-            self._in[vehicle] = self._in[vehicle][0], now
-            return True
-        vin = self.cars.vin(vehicle)
-        if vin is None or vehicle in self._aside:
-            return False
-        serial = await self._serial(vehicle)
-        code = await link.ask(messages.Login(vin, self._now(), serial, ""))
-        if code == AnswerCode.OK:
-            self._in[vehicle] = serial, now
-            return True
-        self._put_aside(vehicle, code)
-        self._error = f"The platform refuses the login of car {vehicle} (answer {code:#04x})."
-        if vehicle not in self._noted:
-            self._noted.add(vehicle)
-            await self._note("refuseRelay", "denied", {"vehicle": vehicle, "answer": code})
-        return False
+    async def _hear_logins(self) -> None:
+        """Take in what the platform says to cars' logins; a refusal is noted once a session."""
+        for vehicle, code in self._logins.heard():
+            how = "does not answer" if code is None else f"refuses (answer {code:#04x})"
+            self._standing.error = f"The platform {how} the login of car {vehicle}."
+            if vehicle not in self._noted:
+                self._noted.add(vehicle)
+                await self._note("refuseRelay", "denied", {"vehicle": vehicle, "answer": code})
 
-    def _put_aside(self, vehicle: str, code: int) -> None:
-        self._aside[vehicle] = self._clock() + (LATER if code == AnswerCode.UNKNOWN else SOON)
-
-    async def _log_out_silent(self, link: Link) -> None:
-        silent_since = asyncio.get_running_loop().time() - SILENT_S
-        for vehicle, (serial, at) in list(self._in.items()):
-            if at < silent_since and not self._of_car[vehicle]:
-                await self._log_out_car(link, vehicle, serial)
-
-    async def _log_out_car(self, link: Link, vehicle: str, serial: int) -> None:
-        del self._in[vehicle]
-        if (vin := self.cars.vin(vehicle)) is not None:
-            await link.ask(messages.Logout(vin, self._now(), serial))
+    def _log_out_silent(self, link: Link) -> None:
+        for vehicle in self._logins.silent(SILENT_S):
+            if not self._of_car[vehicle]:
+                self._logins.log_out(link, vehicle, self.cars.vin(vehicle))
 
     async def _log_out(self, link: Link) -> None:
-        for vehicle, (serial, _) in list(self._in.items()):
-            await self._log_out_car(link, vehicle, serial)
-        await link.ask(messages.PlatformLogout(self.platform.code, self._now(), await self._serial("")))
+        for vehicle in self._logins.all_in:
+            self._logins.log_out(link, vehicle, self.cars.vin(vehicle))
+        await link.ask(messages.PlatformLogout(self.platform.code, self._now(), self._platform_serial))
 
     # what it says of itself
 
@@ -325,43 +330,19 @@ class Relay:
         def ask(spool: Spool) -> tuple[dict[str, int], tuple[int, int | None, int]]:
             return spool.counts(self.flow.name), spool.waiting(self.flow.name)
 
-        counts, (waiting, oldest, _) = await self._turns(ask)
-        next_try = self._patience.next_try
         return {
             "name": self.flow.name,
             "to": self.flow.to,
             "edition": self.platform.edition,
-            "state": self._state,
-            "since": _text(self._since),
             "cars": len(self.cars.allowed),
             "left_out": dict(self.cars.left_out) | ({"stopped": len(self.cars.stopped)} if self.cars.stopped else {}),
-            **counts,
-            "waiting": waiting,
-            "oldest_waiting": None if oldest is None else _text(datetime.fromtimestamp(oldest, UTC)),
-            "next_try": None if next_try is None or self._state == "up" else _text(next_try),
-            "last_error": self._error or None,
+            **self._standing.shown(*await self._turns(ask)),
         }
 
     @property
     def alarms(self) -> list[dict[str, str]]:
-        """Return an alarm where the platform was not reached for longer than a first few tries."""
-        if self._state != "waiting" or self._patience.failures <= 1:
-            return []
-        message = f"Relay {self.flow.name}: {self._error}"
-        do = "What cars report waits for seven days. Check the address, the line and the login."
-        return [{"code": "relay_away", "message": message, "do": do, "since": _text(self._since)}]
-
-    def _failed(self, error: CarcloudError) -> None:
-        self._patience.failed(self._clock())
-        self._error = error.message
-        self._become("waiting")
-        log.warning("a relay has no session", extra={"relay": self.flow.name, "reason": error.message})
-
-    def _become(self, state: str) -> None:
-        if state == "connecting" and self._state == "waiting" and self._patience.failures:
-            return  # a try among others
-        if state != self._state:
-            self._state, self._since = state, self._clock()
+        """Return the alarms that stand."""
+        return self._standing.alarms
 
     def _password(self) -> str:
         try:
@@ -373,8 +354,8 @@ class Relay:
         return password
 
     async def _serial(self, vehicle: str) -> int:
-        day = int(self._clock().timestamp()) // DAY_S
-        return await self._turns(lambda spool: spool.serial(f"{self.flow.name} {vehicle}", day, SERIALS))
+        day = int((self._clock() + AHEAD).timestamp()) // DAY_S  # the wire's
+        return await self._turns(lambda spool: spool.serial(self.flow.name, vehicle, day, SERIALS))
 
     def _now(self) -> datetime:
         return self._clock().replace(microsecond=0)
@@ -389,7 +370,3 @@ class Relay:
             tenant=self._tenant,
         )
         await asyncio.to_thread(self._records.audit.add, entry)
-
-
-def _text(at: datetime) -> str:
-    return at.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -4,6 +4,7 @@ Rules:
 * What a chunk says is stored together with the chunk's number: after a crash nothing is told twice or left out.
 * What is answered is deleted. What was not within seven days is dropped, and counted.
 * No VIN is in here. What is deleted is overwritten, so that an erased car is gone.
+* What was taken later than it is now, for the clock was set back, counts as taken now.
 * One process at a time: SQLite's exclusive lock, which dies with its holder.
 """
 
@@ -24,7 +25,7 @@ KEPT_S = 7 * 86_400
 LIMIT_REPORTS = 5_000_000
 """Reports of one relay that wait at once; the oldest go first."""
 
-COUNTS = ("sent", "accepted", "refused", "expired", "dropped")
+COUNTS = ("sent", "accepted", "refused", "expired", "dropped", "unsaid")
 
 _SCHEMA = """
 create table if not exists reports (
@@ -35,6 +36,9 @@ create unique index if not exists reports_open on reports (relay, vehicle, secon
 create index if not exists reports_age on reports (relay, taken);
 create index if not exists reports_car on reports (vehicle);
 create table if not exists counts (relay text, what text, number integer not null, primary key (relay, what));
+create table if not exists serials (
+  relay text not null, vehicle text not null, day integer not null, number integer not null,
+  primary key (relay, vehicle));
 create table if not exists places (name text primary key, number integer not null);
 """
 
@@ -152,8 +156,10 @@ class Spool:
 
     def expire(self, relay: str, now_s: float) -> int:
         """Drop what is older than seven days, and the oldest where too much waits; return how many."""
+        now = int(now_s)
         with _Writing(self._db, self._file):
-            old = self._db.execute("delete from reports where relay = ? and taken < ?", (relay, int(now_s) - KEPT_S))
+            self._db.execute("update reports set taken = ? where relay = ? and taken > ?", (now, relay, now))
+            old = self._db.execute("delete from reports where relay = ? and taken < ?", (relay, now - KEPT_S))
             gone = old.rowcount
             if (over := self._waiting(relay) - LIMIT_REPORTS) > 0:
                 oldest = "select id from reports where relay = ? order by second, id limit ?"
@@ -165,34 +171,37 @@ class Spool:
     # forgetting
 
     def vehicles(self, relay: str) -> set[str]:
-        """Return the cars of which something waits."""
-        return {row[0] for row in self._db.execute("select distinct vehicle from reports where relay = ?", (relay,))}
+        """Return the cars of which something is in here."""
+        query = (
+            "select vehicle from reports where relay = ? "
+            "union select vehicle from serials where relay = ? and vehicle != ''"
+        )
+        return {row[0] for row in self._db.execute(query, (relay, relay))}
 
-    def forget(self, vehicle: str, relay: str | None = None) -> int:
-        """Delete what waits of a car, for one relay or all; return how much that was, told by none."""
-        query, given = "select relay, count(*) from reports where vehicle = ? group by relay", (vehicle,)
-        rows = [row for row in self._db.execute(query, given) if relay in (None, row[0])]
-        if not rows:
-            return 0
+    def forget(self, vehicle: str, relay: str) -> int:
+        """Delete what is in here of a car, for one relay; return how many reports that was, told by none."""
         with _Writing(self._db, self._file):
-            for name, number in rows:
-                self._db.execute("delete from reports where vehicle = ? and relay = ?", (vehicle, name))
-                self._count(name, "dropped", number)
+            mine = (relay, vehicle)
+            number = self._db.execute("delete from reports where relay = ? and vehicle = ?", mine).rowcount
+            self._db.execute("delete from serials where relay = ? and vehicle = ?", mine)
+            self._count(relay, "dropped", number)
         self._db.execute("pragma wal_checkpoint(truncate)")
-        return sum(number for _, number in rows)
+        return number
 
     def keep_only(self, relays: Collection[str]) -> None:
-        """Delete what waits for relays that are declared no more."""
-        known = {row[0] for row in self._db.execute("select distinct relay from reports")}
-        for relay in known - set(relays):
-            with _Writing(self._db, self._file):
-                self._db.execute("delete from reports where relay = ?", (relay,))
+        """Delete all that is in here of relays that are declared no more."""
+        known = orjson.dumps([*relays, *(f"sum {relay}" for relay in relays)]).decode()
+        others = "not in (select value from json_each(?))"
+        with _Writing(self._db, self._file):
+            for table in ("reports", "serials", "counts"):
+                self._db.execute(f"delete from {table} where relay {others}", (known,))  # noqa: S608 (our own text)
+            self._db.execute(f"delete from places where name like 'sum %' and name {others}", (known,))  # noqa: S608
         self._db.execute("pragma wal_checkpoint(truncate)")
 
     # what is shown
 
     def counts(self, relay: str) -> dict[str, int]:
-        """Return the counters of a relay, since it was first declared."""
+        """Return the counters of a relay, since it was declared."""
         found = dict(self._db.execute("select what, number from counts where relay = ?", (relay,)).fetchall())
         return {what: int(found.get(what, 0)) for what in COUNTS}
 
@@ -202,13 +211,13 @@ class Spool:
         number, oldest, cars = self._db.execute(query, (relay,)).fetchone()
         return int(number), oldest, int(cars)
 
-    def serial(self, name: str, day: int, most: int) -> int:
-        """Return the next serial of a day, from 1 on; each name counts for itself, and begins anew each day."""
-        stored = self._place(f"serial {name}")
-        number = stored % 100_000 % most + 1 if stored // 100_000 == day else 1
+    def serial(self, relay: str, vehicle: str, day: int, most: int) -> int:
+        """Return a car's next serial of a day, from 1 on, that of the relay itself for ""; it begins anew each day."""
+        query = "select number from serials where relay = ? and vehicle = ? and day = ?"
+        last = self._db.execute(query, (relay, vehicle, day)).fetchone()
+        number = 1 if last is None else int(last[0]) % most + 1
         with _Writing(self._db, self._file):
-            row = (f"serial {name}", day * 100_000 + number)
-            self._db.execute("insert or replace into places values (?, ?)", row)
+            self._db.execute("insert or replace into serials values (?, ?, ?, ?)", (relay, vehicle, day, number))
         return number
 
     def sums(self, relay: str, day: int) -> dict[str, int] | None:

@@ -19,6 +19,7 @@ from carcloud.vehicle.gbt32960.layout import ABNORMAL, Many, Readings
 from carcloud.vehicle.gbt32960.mapping import samples
 from carcloud.vehicle.gbt32960.rules import FILE, LISTS, table
 from carcloud.vehicle.gbt32960.units import UNITS, Unit
+from carcloud.vehicle.gbt32960.writing import write
 from carcloud.vehicle.gcj02 import to_gcj02
 
 AT = datetime(2026, 3, 1, 4, 5, 6, tzinfo=UTC)
@@ -162,6 +163,28 @@ def test_samples_of_a_car_become_units_and_the_same_samples_again(edition):
 def test_what_a_field_cannot_say_is_missing_and_nothing_known_is_no_unit():
     assert units_of({"Vehicle.GBT32960.ChargeState": "FLYING", "Vehicle.Speed": 1e9}, Edition.E2016) == ()
     assert units_of({"Vehicle.GBT32960.Oem": "no list", "Vehicle.GBT32960.Alarm.Active": "{"}, Edition.E2025) == ()
+
+
+@pytest.mark.parametrize(
+    ("signal", "value"),
+    [
+        ("Vehicle.GBT32960.Oem", "[" * 5000),
+        ("Vehicle.GBT32960.Oem", '{"80": 5}'),
+        ("Vehicle.GBT32960.Alarm.BatteryCodes", "[1e999]"),
+        ("Vehicle.GBT32960.Alarm.BatteryCodes", "[4294967296]"),
+        ("Vehicle.GBT32960.Alarm.BatteryCodes", f"[{','.join('1' * 300)}]"),
+        ("Vehicle.GBT32960.Alarm.Levels", '{"BRAKES": 1' + "0" * 400 + "}"),
+        ("Vehicle.GBT32960.Alarm.Levels", '{"BRAKES": "1"}'),
+        ("Vehicle.GBT32960.Alarm.Levels", "[1]"),
+        ("Vehicle.GBT32960.Gear", float("inf")),
+        ("Vehicle.GBT32960.Pack1.CellVoltages", "[" * 4000),
+    ],
+)
+def test_what_is_written_to_break_a_report_is_left_out_and_named(signal, value):
+    unsaid = set[str]()
+    units = units_of({signal: value, "Vehicle.Speed": 1.0}, Edition.E2025, unsaid)
+    assert ([unit.name for unit in units], unsaid) == (["vehicle"], {signal})
+    write(Report(VIN, AT, units), Edition.E2025)
 
 
 def test_charging_of_a_car_that_speaks_vss_only_is_said():
