@@ -122,7 +122,8 @@ TIMED = {
             "id": "late",
             "storageOptions": {"storageLocation": "x", "maximumSize": {"unit": "MB", "value": 5}},
             "uploadOptions": {"expression": "$variable.`Vehicle.Speed` == 0", "conditionLanguageVersion": 1},
-        }
+        },
+        {"id": "empty", "uploadOptions": {"expression": "$variable.`Vehicle.Speed` == 1"}},
     ],
     "signalsToCollect": [
         {"name": "Vehicle.Pump.*", "minimumSamplingIntervalMs": 1500, "dataPartitionId": "late"},
@@ -221,6 +222,7 @@ def test_campaign_by_time_is_a_plan_for_each_of_its_partitions(catalogue, accoun
         ("always: its end", "2027-11-23"),
         ("always: Vehicle.Pump.*", "7 of today"),
         ("always: the storage of partition late", "queue"),
+        ("always: the partition empty", "upload expression"),
         ("every condition", "60 s"),
         ("the governance eu drops them", "Vehicle.Pump.Flow"),
     ],

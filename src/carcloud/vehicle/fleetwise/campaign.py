@@ -95,6 +95,9 @@ class _Reading:
             raise _NoEqualError("It collects no signal that is known here.", "")
         common = self._common(terms)
         self._facts()
+        for partition in uploads.keys() - groups.keys():
+            why = "no signal that is known here points to it; its upload expression goes with it"
+            self._tell(f"the partition {shown(partition)}", why)
         for partition, rows in groups.items():
             plan: dict[str, Any] = {"plan": _token(f"{self.name}-{partition}" if partition else self.name, taken)}
             plan |= {"version": 1, "signals": [_sampled(path, every_ms) for path, every_ms, _ in rows]}
