@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from fastapi.concurrency import run_in_threadpool
 
@@ -20,12 +20,14 @@ from carcloud.api.twin import seen
 from carcloud.backends.records.orders import Order
 from carcloud.errors import NotAllowedError, TryLaterError
 from carcloud.gateway.desired import Desired, desired, sources
-from carcloud.gateway.setting import set_value
+from carcloud.gateway.setting import check_value, set_value
 from carcloud.safety.grants.reach import Reach
 from carcloud.safety.people.accounts import StrangerError
 from carcloud.safety.people.caller import Caller
 from carcloud.stream import subjects
 from carcloud.vehicle.catalogue import Signal
+
+T = TypeVar("T")
 
 LOOK_EVERY_S = 5.0
 """How often it is asked whether a caller who follows something is still let in."""
@@ -106,14 +108,20 @@ class Visit:
 
     async def set(self, path: str, value: object) -> Order:
         """Order what sets an actuator; raise what `set_value` raises, and TryLaterError where nobody signs."""
+        queued = await self._asked(set_value, path, value)
+        await self.ports.notify(subjects.ORDERED, queued.vehicle.encode())
+        return queued
+
+    async def check(self, path: str, value: object) -> None:
+        """Raise what `set` would raise now, and order nothing."""
+        await self._asked(check_value, path, value)
+
+    async def _asked(self, act: Callable[..., Awaitable[T]], path: str, value: object) -> T:
         reach, desk = await self.reach("setValue"), self.ports.orders
         if desk is None:
             raise TryLaterError("This zone has no order signer.", "Start one: carcloud order-signer.")
         records, doors = self.ports.records, self.ports.doors
-        asked = reach, self.caller.id, self.vehicle, path, value
-        queued = await set_value(records, desk.signer, desk.look, doors, *asked)
-        await self.ports.notify(subjects.ORDERED, queued.vehicle.encode())
-        return queued
+        return await act(records, desk.signer, desk.look, doors, reach, self.caller.id, self.vehicle, path, value)
 
     async def desired(self) -> list[Desired]:
         """Return what the car is wanted to be, as far as the caller may see its orders."""

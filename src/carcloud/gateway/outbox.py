@@ -47,13 +47,7 @@ async def give(
         MissingError: there is no such car, or no such plan.
         ConflictError: a car is not active, or a plan does not go to cars any more.
     """
-    given = parse(_bytes(text))
-    try:
-        await asyncio.to_thread(_check, records, signer, given, signatures, reach)
-        await _look(given, look)
-    except (NotAllowedError, ConflictError, MissingError) as error:
-        await asyncio.to_thread(records.audit.add, _denied(given, signatures, error, actor, reach.tenant))
-        raise
+    given = await check(records, signer, look, text, signatures, reach, actor)
     now = datetime.now(UTC)
     keys = ",".join(str(one["key"]) for one in signatures)
     wanted = [
@@ -75,6 +69,26 @@ async def give(
     ]
     kept = Given(given.digest, given.text, orjson.dumps(list(signatures)).decode(), now)
     return await asyncio.to_thread(records.orders.add, kept, wanted, actor)
+
+
+async def check(
+    records: Records,
+    signer: OrderSignerClient,
+    look: Look,
+    text: str,
+    signatures: Sequence[Mapping[str, str]],
+    reach: Reach,
+    actor: str,
+) -> Authorisation:
+    """Return what an authorisation says, if its orders could be given now; raise what `give` raises."""
+    given = parse(_bytes(text))
+    try:
+        await asyncio.to_thread(_check, records, signer, given, signatures, reach)
+        await _look(given, look)
+    except (NotAllowedError, ConflictError, MissingError) as error:
+        await asyncio.to_thread(records.audit.add, _denied(given, signatures, error, actor, reach.tenant))
+        raise
+    return given
 
 
 def _bytes(text: str) -> bytes:

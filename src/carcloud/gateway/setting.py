@@ -15,7 +15,7 @@ from carcloud.backends.records import Entry, Records
 from carcloud.backends.records.orders import Order
 from carcloud.errors import NotAllowedError
 from carcloud.gateway.orders import Look
-from carcloud.gateway.outbox import give
+from carcloud.gateway.outbox import check, give
 from carcloud.safety.grants.reach import Reach
 from carcloud.safety.orders.client import OrderSignerClient
 from carcloud.safety.orders.doors import Doors, Signed
@@ -44,16 +44,45 @@ async def set_value(
         NotAllowedError: the caller may not order it, no door may, or the car's state forbids it now.
         MissingError, ConflictError, TryLaterError: as of any order.
     """
+    signed = await _signed(records, signer, doors, reach, actor, vehicle, path, value)
+    (queued,) = await give(records, signer, look, signed.text, signed.signatures, reach, actor)
+    return queued
+
+
+async def check_value(
+    records: Records,
+    signer: OrderSignerClient,
+    look: Look,
+    doors: Doors,
+    reach: Reach,
+    actor: str,
+    vehicle: str,
+    path: str,
+    value: object,
+) -> None:
+    """Raise what `set_value` would raise now, and order nothing."""
+    signed = await _signed(records, signer, doors, reach, actor, vehicle, path, value)
+    await check(records, signer, look, signed.text, signed.signatures, reach, actor)
+
+
+async def _signed(
+    records: Records,
+    signer: OrderSignerClient,
+    doors: Doors,
+    reach: Reach,
+    actor: str,
+    vehicle: str,
+    path: str,
+    value: object,
+) -> Signed:
     command, parameters = order_of(path, value)
     try:
-        signed = await asyncio.to_thread(_sign, signer, doors, reach, vehicle, command, parameters)
+        return await asyncio.to_thread(_sign, signer, doors, reach, vehicle, command, parameters)
     except NotAllowedError as error:
         facts = {"command": command, "vehicles": 1, "code": error.code}
         denied = Entry(actor, "sendOrder", f"vehicle:{vehicle}", "denied", facts, tenant=reach.tenant)
         await asyncio.to_thread(records.audit.add, denied)
         raise
-    (queued,) = await give(records, signer, look, signed.text, signed.signatures, reach, actor)
-    return queued
 
 
 def _sign(

@@ -154,6 +154,31 @@ def test_kuksa_client_is_told_what_it_may_not_set(zone: OrderedZone, fleet: str)
     assert len(zone.records.orders.listed("default")) == before
 
 
+def test_several_are_set_only_where_each_may_be_ordered(zone: OrderedZone, fleet: str) -> None:
+    horn = "Vehicle.Body.Horn.IsActive"
+
+    async def work(port: int) -> None:
+        async with client(port, f"{CAR}:{fleet}") as car:
+            with pytest.raises(VSSClientError) as refused:
+                await car.set_target_values({LOCKED: Datapoint(False), horn: Datapoint(True)})
+            assert refused.value.error["code"] == 403
+        said = (("authorization", f"Bearer {CAR}:{fleet}"),)
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = stubs_v2.VALStub(channel)
+            for paths, code in (
+                ((LOCKED, horn), Code.PERMISSION_DENIED),
+                ((LOCKED, LOCKED), Code.INVALID_ARGUMENT),
+            ):
+                yes = types_v2.Value(bool=True)
+                each = [val_v2.ActuateRequest(signal_id=types_v2.SignalID(path=path), value=yes) for path in paths]
+                asked = val_v2.BatchActuateRequest(actuate_requests=each)
+                assert await code_of(stub.BatchActuate(asked, metadata=said)) == code
+
+    before = len(zone.records.orders.listed("default"))
+    served(zone, work)
+    assert len(zone.records.orders.listed("default")) == before
+
+
 def test_a_wrong_token_reaches_nothing(zone: OrderedZone, fleet: str) -> None:
     async def work(port: int) -> None:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

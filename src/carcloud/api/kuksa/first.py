@@ -18,7 +18,7 @@ from kuksa.val.v1 import val_pb2 as val
 from kuksa.val.v1 import val_pb2_grpc as stubs
 
 from carcloud import __version__
-from carcloud.api.kuksa.guests import Guests, answered, bounded, leaf, leaves, refuse, set_actuator, status_of
+from carcloud.api.kuksa.guests import Guests, answered, bounded, leaf, leaves, once, refuse, set_actuator, status_of
 from carcloud.api.kuksa.values import fill, given, metadata_v1, point_v1, stamp
 from carcloud.api.ports import Last
 from carcloud.api.visit import Visit
@@ -85,7 +85,9 @@ class First(stubs.VALServicer):  # type: ignore[misc]
     async def _set(self, request: Any, visit: Visit) -> Any:
         response, updates = val.SetResponse(), bounded(request.updates)
         catalogue = visit.ports.catalogue(visit.caller.tenant)
-        for check in (partial(_check, catalogue), partial(self._order, visit)):
+        once([update.entry.path for update in updates])
+        ways = partial(_check, catalogue), partial(self._order, visit, only_check=True), partial(self._order, visit)
+        for check in ways:
             for update in updates:
                 try:
                     if (ordering := check(update)) is not None:
@@ -97,9 +99,9 @@ class First(stubs.VALServicer):  # type: ignore[misc]
                 break
         return response
 
-    def _order(self, visit: Visit, update: Any) -> Any:
+    def _order(self, visit: Visit, update: Any, only_check: bool = False) -> Any:
         target = update.entry.actuator_target
-        return set_actuator(visit, update.entry.path, lambda signal: given(signal, target))
+        return set_actuator(visit, update.entry.path, lambda signal: given(signal, target), only_check=only_check)
 
     async def Subscribe(self, request: Any, context: Any) -> AsyncGenerator[Any, None]:  # noqa: N802
         """Follow values."""

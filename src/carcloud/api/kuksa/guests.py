@@ -8,6 +8,7 @@ Source: grpc.io, status codes.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -162,14 +163,24 @@ def bounded(paths: Sequence[T]) -> Sequence[T]:
     return paths
 
 
+def once(paths: Sequence[str]) -> None:
+    """Raise InputError where a path that is to be set is there twice."""
+    for path, times in Counter(paths).items():
+        if times > 1:
+            raise InputError(f"{path} is to be set {times} times at once.", "Set it once.")
+
+
 def numbers(signals: Mapping[str, Signal]) -> dict[str, int]:
     """Return the number of each signal, the same for all while the catalogue is."""
     return {path: number for number, path in enumerate(sorted(signals), 1)}
 
 
-async def set_actuator(visit: Visit, path: str, read: Callable[[Signal], object]) -> None:
-    """Order what sets an actuator to what `read` makes of its signal. Raise what `Visit.set` raises."""
+async def set_actuator(visit: Visit, path: str, read: Callable[[Signal], object], *, only_check: bool = False) -> None:
+    """Order what sets an actuator to what `read` makes of its signal. Raise what `Visit.set` raises.
+
+    only_check: raise the same, and order nothing.
+    """
     signal = leaf(visit.ports.catalogue(visit.caller.tenant), path)
     if signal.kind != "actuator":
         raise InputError(f"{path} is no actuator.", "Only actuators can be set.")
-    await visit.set(path, read(signal))
+    await (visit.check if only_check else visit.set)(path, read(signal))

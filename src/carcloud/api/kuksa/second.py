@@ -8,6 +8,7 @@ Source: kuksa.val.v2, val.proto (github.com/eclipse-kuksa/kuksa-databroker).
 """
 
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from typing import Any
 
 import grpc
@@ -24,6 +25,7 @@ from carcloud.api.kuksa.guests import (
     leaf,
     leaves,
     numbers,
+    once,
     refuse,
     set_actuator,
 )
@@ -120,10 +122,12 @@ class Second(stubs.VALServicer):  # type: ignore[misc]
         visit = await self._guests.visit(context)
         every = _every(visit)
         wanted = [(_path(visit, every, one.signal_id), one.value) for one in bounded(asked)]
+        once([path for path, _ in wanted])
         for path, value in wanted:
             given(leaf(every, path), value)
-        for path, value in wanted:
-            await set_actuator(visit, path, lambda signal, value=value: given(signal, value))  # type: ignore[misc]
+        for only_check in (True, False):
+            for path, value in wanted:
+                await set_actuator(visit, path, partial(_given, value), only_check=only_check)
 
     async def PublishValue(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuse: cars tell their values themselves."""
@@ -137,6 +141,10 @@ class Second(stubs.VALServicer):  # type: ignore[misc]
     async def OpenProviderStream(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Refuse: cars provide their values themselves."""
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, FEEDS)
+
+
+def _given(value: Any, signal: Signal) -> object:
+    return given(signal, value)
 
 
 def _every(visit: Visit) -> Mapping[str, Signal]:
