@@ -8,18 +8,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from carcloud.backends.records import Vehicle
 from carcloud.gateway.gbt32960.terminals import add_terminal
-from carcloud.vehicle.gbt32960.forms import Login, Report
-from carcloud.vehicle.gbt32960.frames import AnswerCode, Edition, encode
+from carcloud.vehicle.gbt32960.forms import Login, PlatformLogin, Report
+from carcloud.vehicle.gbt32960.frames import AnswerCode, Command, Edition, Encryption, Frame, encode
+from carcloud.vehicle.gbt32960.signature import ECC, key_bytes
 from carcloud.vehicle.gbt32960.writing import write
 from tests.end_to_end.terminals import ICCID, Terminal, vehicle
 from tests.zone import RunningZone, running_zone, until
 
 OK, E2016 = AnswerCode.OK, Edition.E2016
 CONFIG = "[gbt32960]\nport = 1\nidle_s = 300.0\nsessions = 200\n"
-GOOD, BAD = "LSVAA4182E2000001", "LSVAA4182E2000002"
+GOOD, BAD, SIGNING = "LSVAA4182E2000001", "LSVAA4182E2000002", "LSVAA4182E2000003"
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +34,7 @@ def zone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningZone]:
 def cars(zone: RunningZone) -> list[Vehicle]:
     records = zone.records()
     try:
-        return [add_terminal(records, vin, None, "default", "machine") for vin in (GOOD, BAD)]
+        return [add_terminal(records, vin, None, "default", "machine") for vin in (GOOD, BAD, SIGNING)]
     finally:
         records.close()
 
@@ -143,7 +145,7 @@ def test_a_storm_of_logins_and_connections_takes_nobody_elses_place(zone: Runnin
                 one.sendall(encode(write(Login(f"LSVZZ4182E2{number:06}", now(), 1, ICCID), E2016)))
                 sockets.append(one)
         until(lambda: faults(zone).get("too_many_connections", 0) > 0, "connections are not bounded")
-        until(lambda: faults(zone).get("unknown_vin", 0) >= 150, "strangers are not refused")
+        until(lambda: faults(zone).get("unknown_vin", 0) >= 40, "strangers are not refused")
     finally:
         for one in sockets:
             one.close()
@@ -161,6 +163,65 @@ def test_a_flood_of_reports_is_read_slowly_and_every_taken_one_is_answered(zone:
         flooder.socket.sendall(b"".join(flood))
         assert flooder.answer().answer == OK
     until(lambda: faults(zone).get("slowed_down", 0) + faults(zone).get("no_room", 0) > 0, "the flood is not bounded")
+
+
+@pytest.mark.usefixtures("good")
+def test_sealed_logins_of_strangers_are_not_opened_and_hold_up_nobody(zone: RunningZone) -> None:
+    sealed = b"".join(
+        encode(Frame(Edition.E2025, Command.LOGIN, AnswerCode.COMMAND, vin, Encryption.RSA, os.urandom(255 * 256)))
+        for vin in (BAD, "LSVZZ4182E2000001", BAD)
+    )
+    for _ in range(8):
+        with Terminal(zone.file.gbt32960) as stranger:
+            stranger.socket.sendall(sealed)
+            assert stranger.answer().answer in (AnswerCode.ERROR, AnswerCode.UNKNOWN)
+    assert faults(zone)["too_large"] >= 8
+
+
+@pytest.mark.usefixtures("good")
+def test_passwords_guessed_at_once_are_counted_before_they_are_checked(zone: RunningZone) -> None:
+    guessers = [Terminal(zone.file.gbt32960) for _ in range(40)]
+    try:
+        for number, one in enumerate(guessers):
+            one.send(PlatformLogin("PLATFORM000000001", now(), 1, "authority", f"guess-{number}"))
+        assert {one.answer().answer for one in guessers} == {AnswerCode.ERROR}
+    finally:
+        for one in guessers:
+            one.socket.close()
+    found = faults(zone)
+    assert found["wrong_password"] <= 10
+    assert found["guessing"] >= 30
+
+
+@pytest.mark.usefixtures("good")
+def test_a_terminal_with_a_key_cannot_be_spoken_for_in_the_edition_without(
+    zone: RunningZone, cars: list[Vehicle]
+) -> None:
+    records, key = zone.records(), ec.generate_private_key(ec.SECP256R1()).public_key()
+    try:
+        assert records.terminals.activate(cars[2].id, "chip-1", bytes([ECC]) + key_bytes(key), now())
+    finally:
+        records.close()
+    with Terminal(zone.file.gbt32960) as thief:
+        assert thief.log_in(SIGNING, now()) == AnswerCode.ERROR
+        assert thief.report(SIGNING, now()) == AnswerCode.ERROR
+    with Terminal(zone.file.gbt32960, Edition.E2025) as thief:
+        assert thief.log_in(SIGNING, now()) == OK
+        old = encode(write(Report(SIGNING, now(), (vehicle(E2016),)), E2016))
+        thief.socket.sendall(old)
+        assert thief.answer().answer == AnswerCode.ERROR
+    assert faults(zone)["old_edition"] >= 2
+
+
+@pytest.mark.usefixtures("good")
+def test_a_live_session_is_not_ended_by_who_knows_its_vin(zone: RunningZone) -> None:
+    with Terminal(zone.file.gbt32960) as car:
+        until(lambda: car.log_in(BAD, now()) == OK, "the car stays out")
+        for _ in range(20):
+            with Terminal(zone.file.gbt32960) as stranger:
+                assert stranger.log_in(BAD, now()) == AnswerCode.DUPLICATE
+        assert car.report(BAD, now()) == OK
+    assert "taken_over" not in faults(zone)
 
 
 @pytest.mark.usefixtures("good")

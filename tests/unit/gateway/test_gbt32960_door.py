@@ -28,7 +28,7 @@ from carcloud.vehicle.gbt32960.chinese import Sm2Key
 from carcloud.vehicle.gbt32960.forms import Heartbeat, Login, Message, Report
 from carcloud.vehicle.gbt32960.frames import AnswerCode, Cause, Command, Edition, Encryption, Fault, Frame, FrameReader
 from carcloud.vehicle.gbt32960.frames import encode as encode_frame
-from carcloud.vehicle.gbt32960.sealing import Keys
+from carcloud.vehicle.gbt32960.sealing import Keys, seal
 from carcloud.vehicle.gbt32960.signature import ECC, SM2, key_bytes, signer
 from carcloud.vehicle.gbt32960.units import Unit
 from carcloud.vehicle.gbt32960.writing import write
@@ -278,6 +278,27 @@ def test_a_sealed_login_is_opened_for_a_known_vin_and_where_it_is_short(tried: A
     tried(what)
 
 
+def test_a_report_that_is_sealed_or_signed_anew_is_the_same_report(tried: Any, records: Records) -> None:
+    key, signing = rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())
+    activate(records, signing.public_key(), ECC)
+    keys = Keys(rsa_own=key, rsa_other=key.public_key())
+
+    async def what(door: Door) -> None:
+        line = Line(door)
+        door.taking.keys = keys
+        assert await line.log_in(edition=E2025) == OK
+        (car,) = line.connection.cars.values()
+        for resent in (False, True, True):
+            frame = write(Report(VIN, AT, report().units, resent), E2025, signer(signing))
+            line.connection.data_received(encode_frame(seal(frame, Encryption.RSA, keys)))
+        async with asyncio.timeout(30):
+            while door.delivery.repeated < 2:
+                await asyncio.sleep(0.005)
+        assert len(car.lane.waiting) == 1
+
+    tried(what)
+
+
 def test_checks_go_one_at_a_time_with_a_rest_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "LIMIT_WAITING", 3)
 
@@ -291,13 +312,16 @@ def test_checks_go_one_at_a_time_with_a_rest_and_are_bounded(monkeypatch: pytest
     asyncio.run(run())
 
 
-def test_who_waits_longest_without_a_login_goes_for_a_newcomer(tried: Any) -> None:
+def test_who_waits_longest_without_a_login_goes_for_a_newcomer(tried: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def what(door: Door) -> None:
         door.places = Places(16)
         car = Line(door)
         assert await car.log_in() == OK
         elsewhere = [Line(door, f"192.0.2.{number}") for number in range(10, 16)]
-        same = [Line(door, "192.0.2.9") for _ in range(30)]
+        same = [Line(door, "192.0.2.9") for _ in range(4)]
+        assert Line(door, "192.0.2.9").wire.ended, "nobody goes who has just come"
+        monkeypatch.setattr("carcloud.gateway.gbt32960.door.NEW_S", 0.0)
+        same += [Line(door, "192.0.2.9") for _ in range(30)]
         assert sum(not line.wire.ended for line in same) == 4, "of one address a quarter"
         assert sum(not line.wire.ended for line in elsewhere + same) == 8, "of all a half"
         late = Line(door, "192.0.2.8")

@@ -35,7 +35,8 @@ LIMIT_FRAMES = 64
 """Frames of a terminal that wait at once, and in one batch."""
 LIMIT_ROWS = 1_000_000
 """Samples of all terminals that wait at once, about 50 bytes each."""
-LIMIT_KNOWN = 2 * LIMIT_FRAMES
+LIMIT_KNOWN = 128
+"""Frames of a terminal that are known again when they are sent again, after a restart too: a hundred bytes each."""
 GATHER_S = 0.02
 ASK_AFTER_S, LONGEST_PAUSE_S = 3.0, 30.0
 SETTLE_TRIES = 10

@@ -60,6 +60,8 @@ LOOK_EVERY_S = 1.0
 LIMIT_UNSENT_BYTES = 256 * 1024
 """Answers that a connection does not take; beyond, it is closed."""
 FLOOD_S = 30.0
+NEW_S = 1.0
+"""For so long nobody has to go for a newcomer: time enough to log in."""
 HELD_S = 0.05
 """How often it is looked whether a connection that waits for a check is read on."""
 
@@ -215,8 +217,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def give_place(self) -> bool:
-        """Go for a newcomer, unless it is being looked up who this is."""
-        if self.session.is_asking:
+        """Go for a newcomer, unless this is one too, or it is being looked up who it is."""
+        if self.session.is_asking or time.monotonic() - self.session.began < NEW_S:
             return False
         self.door.places.leave(self)
         if self.unmade is not None:

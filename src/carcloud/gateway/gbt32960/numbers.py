@@ -20,7 +20,7 @@ from typing import Any
 
 from carcloud.errors import ConflictError, TryLaterError
 
-KEPT_BATCHES = 16
+KEPT_BATCHES = 128
 DIGEST_BYTES = 8
 _SCHEMA = """
 create table if not exists queues (vehicle text primary key, queue integer not null, numbered integer not null);

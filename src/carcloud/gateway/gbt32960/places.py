@@ -2,8 +2,8 @@
 
 Rules:
 * Strangers have half of all places, and those of one address half of these.
-* A newcomer takes the place of the stranger that has been there longest and waits for no answer of ours. So a car,
-  which logs in at once, comes in past any number of silent connections.
+* A newcomer takes the place of the stranger that has been there longest, for a second at least, and waits for no answer
+  of ours. So a car, which logs in at once, comes in past any number of silent connections.
 """
 
 from __future__ import annotations
