@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -109,6 +110,11 @@ def _drive(border: Border, folder: Path, number: int) -> None:
         agent.stop()
 
 
+def timeless(answer: str) -> str:
+    """Leave out when it was answered, as VISS says."""
+    return re.sub(r'"ts":"[^"]*"', "", answer)
+
+
 def test_token_of_a_flow_opens_nothing_else(border: Border) -> None:
     token = border.token("out")
     assert border.read(token, "out").status_code == 200
@@ -124,7 +130,7 @@ def test_token_of_a_flow_opens_nothing_else(border: Border) -> None:
                 assert not any(car in text or vin in text for car, vin in border.cars.items())
                 if "{vehicle}" in path:  # a car that is there is refused as one that is not
                     absent = border.ask(token, method, address.replace("{vehicle}", nobody), json={})
-                    assert (answer.status_code, text) == (absent.status_code, absent.text)
+                    assert (answer.status_code, timeless(text)) == (absent.status_code, timeless(absent.text))
     for flow in ("race", "past", "none", "..%2Fout"):
         assert border.read(token, flow).status_code in (403, 404, 405)
     sql = border.ask(token, "POST", "/v1/lake/sql", json={"sql": "SELECT * FROM samples"})

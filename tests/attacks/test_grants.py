@@ -91,9 +91,9 @@ def test_partner_learns_no_value_by_searching_for_cars(zone: RunningZone) -> Non
     at = int(time.time() * 1e6)
     for car in (mine, other):
         assert car.connect() == "Success"
-        both = [{"signal": SPEED, "value": 51.5, "time": at}, {"signal": CHARGE, "value": 61.0, "time": at}]
+        both = [{"signal": SPEED, "value": 51.5, "time": at}, {"signal": CHARGE, "value": 62.0, "time": at}]
         car.say(json.dumps({"samples": both}).encode())
-    every = f"{CHARGE} = 61 % and {SPEED} > 51 km/h and {SPEED} < 52 km/h stale after 1 h"
+    every = f"{CHARGE} = 62 % and {SPEED} > 51 km/h and {SPEED} < 52 km/h stale after 1 h"
     wanted = {"condition": every}
     until(lambda: len(zone.get("/v1/vehicles/search", **wanted)["vehicles"]) == 2, "not in the twin")
     with httpx.Client(base_url=zone.url, headers={"authorization": f"Bearer {secret}"}, timeout=30) as partner:
