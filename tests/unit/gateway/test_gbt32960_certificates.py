@@ -69,7 +69,7 @@ async def served(records: Records, keys: Path, ask: Callable[[int, Door], Awaita
 def test_a_certificate_of_the_zone_lets_in_its_own_car_and_nobody_else(
     records: Records, authority: Authority, endpoints: Endpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("carcloud.gateway.gbt32960.door.NEW_S", 0.0)
+    monkeypatch.setattr("carcloud.gateway.gbt32960.connection.NEW_S", 0.0)
     authority.server_certificate(["localhost"])
     keys, trust = tmp_path / "keys", authority.server_trust
     mine = shows(enrol(records, authority, MINE, endpoints).credentials, trust, tmp_path / "mine")

@@ -17,8 +17,9 @@ from carcloud.gateway.gate import Gate
 from carcloud.gateway.gbt32960 import admission, checks
 from carcloud.gateway.gbt32960.admission import GUESSES, TAKEN_OVER, Admission, Refused
 from carcloud.gateway.gbt32960.checks import LIMIT_LOGIN_BYTES, Checks
+from carcloud.gateway.gbt32960.connection import Connection
 from carcloud.gateway.gbt32960.delivery import Delivery
-from carcloud.gateway.gbt32960.door import Connection, Door
+from carcloud.gateway.gbt32960.door import Door
 from carcloud.gateway.gbt32960.numbers import Numbers
 from carcloud.gateway.gbt32960.places import Places
 from carcloud.gateway.gbt32960.settings import Gbt32960Settings
@@ -320,7 +321,7 @@ def test_who_waits_longest_without_a_login_goes_for_a_newcomer(tried: Any, monke
         elsewhere = [Line(door, f"192.0.2.{number}") for number in range(10, 16)]
         same = [Line(door, "192.0.2.9") for _ in range(4)]
         assert Line(door, "192.0.2.9").wire.ended, "nobody goes who has just come"
-        monkeypatch.setattr("carcloud.gateway.gbt32960.door.NEW_S", 0.0)
+        monkeypatch.setattr("carcloud.gateway.gbt32960.connection.NEW_S", 0.0)
         same += [Line(door, "192.0.2.9") for _ in range(30)]
         assert sum(not line.wire.ended for line in same) == 4, "of one address a quarter"
         assert sum(not line.wire.ended for line in elsewhere + same) == 8, "of all a half"

@@ -9,7 +9,8 @@ import asyncio
 import socket
 import ssl
 
-from carcloud.gateway.gbt32960.door import Connection, Door
+from carcloud.gateway.gbt32960.connection import Connection
+from carcloud.gateway.gbt32960.door import Door
 
 HANDSHAKE_S = 10.0
 BACKLOG = 2048
