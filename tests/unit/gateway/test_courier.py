@@ -7,6 +7,7 @@ import base64
 import hashlib
 import socket
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +46,7 @@ class Line:
     """One car at the end of a line that loses the first messages to it."""
 
     def __init__(self, folder: Path, loses: int) -> None:
-        self.pair = Pair(folder, Clock())
+        self.pair = Pair(folder, Clock(time.time()))  # the courier goes by the time of day
         self.pair.person("ada", "fleet")
         self.plans = Plans(Queue(folder / "car.queue"), Catalogue([Signal(SPEED, "float", "km/h")]), [SPEED])
         self.car = self.pair.car("car", None, self.plans)
