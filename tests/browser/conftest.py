@@ -30,6 +30,7 @@ DESK, PHONE = (1440, 900), (390, 844)
 EXPECTED = "/v1/map"
 
 Open = Callable[..., Page]
+Visit = Callable[..., Page]
 
 expect.set_options(timeout=20_000)  # a busy machine stalls for seconds
 
@@ -76,6 +77,29 @@ def open_page(chromium: Browser, zone: RunningZone) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert errors == []
+
+
+@pytest.fixture
+def visit(chromium: Browser, zone: RunningZone) -> Iterator[Visit]:
+    """Give a call that opens a page of the console in somebody's name; whatever a script throws fails the test."""
+    thrown: list[str] = []
+    contexts = []
+
+    def visited(path: str, human: Any, size: tuple[int, int] = DESK, locale: str = "en-GB", **options: Any) -> Page:
+        context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, locale=locale, **options)
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        if human:
+            context.add_cookies([human.cookie()])
+        page = context.new_page()
+        page.on("pageerror", lambda error: thrown.append(str(error)))
+        page.goto(f"{zone.url}/{path}")
+        return page
+
+    yield visited
+    for context in contexts:
+        context.close()
+    assert thrown == []
 
 
 @pytest.fixture(scope="session")

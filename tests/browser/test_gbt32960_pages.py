@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import expect
 
 from carcloud.backends.records import Vehicle
 from carcloud.gateway.gbt32960.terminals import add_terminal
 from carcloud.onboard.gbt32960.store import Store
 from carcloud.onboard.gbt32960.terminal import Identity, Line, Terminal
 from carcloud.vehicle.gbt32960.frames import Edition
-from tests.browser.conftest import DESK, PHONE
+from tests.browser.conftest import PHONE, Visit
 from tests.browser.safety.conftest import Human, come_in, fits, settled
 from tests.browser.test_use import LOWEST_CONTRAST, READABLE
 from tests.end_to_end import terminals as raw
@@ -53,7 +53,6 @@ relays:
     vehicles: all
 """
 VIN, STRANGER = "LSVAA4182E2000001", "LSVAA4182E2999999"
-Visit = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -119,28 +118,6 @@ def car(zone: RunningZone) -> Iterator[Vehicle]:
         yield added
     finally:
         driving.stop()
-
-
-@pytest.fixture
-def visit(chromium: Browser, zone: RunningZone) -> Iterator[Visit]:
-    """Give a call that opens a page in somebody's name; whatever a script throws fails the test."""
-    thrown: list[str] = []
-    contexts = []
-
-    def visited(path: str, human: Human, size: tuple[int, int] = DESK, locale: str = "en-GB", **options: Any) -> Page:
-        context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, locale=locale, **options)
-        context.set_default_timeout(20_000)
-        contexts.append(context)
-        context.add_cookies([human.cookie()])  # type: ignore[list-item]
-        page = context.new_page()
-        page.on("pageerror", lambda error: thrown.append(str(error)))
-        page.goto(f"{zone.url}/{path}")
-        return page
-
-    yield visited
-    for context in contexts:
-        context.close()
-    assert thrown == []
 
 
 def test_connected_car_is_shown_live_with_what_was_wrong_and_no_vin(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DESK, PHONE
+from tests.browser.conftest import PHONE, Visit
 from tests.browser.safety.conftest import Human, come_in, fits, settled
 from tests.browser.test_use import LOWEST_CONTRAST, READABLE
 from tests.zone import RunningZone, carcloud, running_zone, simulated_fleet
@@ -30,7 +30,6 @@ until: {datetime.now(UTC) + timedelta(days=30):%Y-%m-%dT%H:%M:%SZ}
 WRONG = PLAN.replace("Vehicle.Speed >= 0 km/h", "Vehicle.Speed >= 0 km/h and Vehicle.Sped < 3 km/h").replace(
     "interval: 5 s", "interval: often"
 )
-Visit = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
@@ -65,28 +64,6 @@ def kept(zone: RunningZone, people: dict[str, Human]) -> str:
     answer = people["admin"].client.post("/v1/plans", json={"document": document})
     assert answer.status_code == 200, answer.text
     return "standing"
-
-
-@pytest.fixture
-def visit(chromium: Browser, zone: RunningZone) -> Iterator[Visit]:
-    """Give a call that opens a page in somebody's name; whatever a script throws fails the test."""
-    thrown: list[str] = []
-    contexts = []
-
-    def visited(path: str, human: Human, size: tuple[int, int] = DESK, locale: str = "en-GB", **options: Any) -> Page:
-        context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, locale=locale, **options)
-        context.set_default_timeout(20_000)
-        contexts.append(context)
-        context.add_cookies([human.cookie()])  # type: ignore[list-item]
-        page = context.new_page()
-        page.on("pageerror", lambda error: thrown.append(str(error)))
-        page.goto(f"{zone.url}/{path}")
-        return page
-
-    yield visited
-    for context in contexts:
-        context.close()
-    assert thrown == []
 
 
 def test_plan_is_checked_at_its_places_tried_and_kept(visit: Visit, people: dict[str, Human]) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
 import pyotp
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import DESK
 from tests.zone import RunningZone, running_zone
 
 CONFIG = """governance = "eu"
@@ -76,32 +75,6 @@ def admin(zone: RunningZone) -> Human:
 def car(zone: RunningZone) -> str:
     """Give the car's id."""
     return str(zone.get("/v1/vehicles")["vehicles"][0]["id"])
-
-
-Visit = Callable[..., Page]
-
-
-@pytest.fixture
-def visit(chromium: Browser, zone: RunningZone) -> Iterator[Visit]:
-    """Give a call that opens a page of the console in somebody's name; whatever a script throws fails the test."""
-    thrown: list[str] = []
-    contexts = []
-
-    def visited(path: str, human: Human | None, size: tuple[int, int] = DESK, locale: str = "en-GB") -> Page:
-        context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, locale=locale)
-        context.set_default_timeout(20_000)
-        contexts.append(context)
-        if human:
-            context.add_cookies([human.cookie()])  # type: ignore[list-item]
-        page = context.new_page()
-        page.on("pageerror", lambda error: thrown.append(str(error)))
-        page.goto(f"{zone.url}/{path}")
-        return page
-
-    yield visited
-    for context in contexts:
-        context.close()
-    assert thrown == []
 
 
 def fits(page: Page) -> None:

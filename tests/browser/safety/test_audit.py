@@ -8,8 +8,8 @@ import re
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import PHONE
-from tests.browser.safety.conftest import Human, Visit, fits, settled
+from tests.browser.conftest import PHONE, Visit
+from tests.browser.safety.conftest import Human, fits, settled
 
 
 def opened(page: Page) -> None:

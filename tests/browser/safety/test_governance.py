@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import expect
 
 from carcloud.safety.people.register import Register
-from tests.browser.conftest import DESK, PHONE
-from tests.browser.safety.conftest import Human, Visit, come_in, fits
+from tests.browser.conftest import DESK, PHONE, Visit
+from tests.browser.safety.conftest import Human, come_in, fits
 from tests.zone import RunningZone
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE
-from tests.browser.safety.conftest import Human, Visit, fits, settled
+from tests.browser.conftest import PHONE, Visit
+from tests.browser.safety.conftest import Human, fits, settled
 from tests.zone import RunningZone
 
 

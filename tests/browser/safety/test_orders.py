@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from carcloud.vehicle.commands import COMMANDS, REASONS, Bounds, Domain
-from tests.browser.safety.conftest import Human, Visit, come_in, fits
+from tests.browser.conftest import Visit
+from tests.browser.safety.conftest import Human, come_in, fits
 from tests.zone import RunningZone, carcloud, simulated_fleet
 
 BUTTONS = [command for command in COMMANDS.values() if command.domain != Domain.COLLECTION]

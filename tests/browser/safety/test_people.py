@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyotp
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE
-from tests.browser.safety.conftest import PASSWORD, Human, Visit, come_in, fits, settled
+from tests.browser.conftest import PHONE, Visit
+from tests.browser.safety.conftest import PASSWORD, Human, come_in, fits, settled
 from tests.zone import RunningZone
 
 

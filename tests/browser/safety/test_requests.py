@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from playwright.sync_api import expect
 
 from carcloud.safety.people.register import Register
-from tests.browser.conftest import PHONE
-from tests.browser.safety.conftest import Human, Visit, come_in, fits
+from tests.browser.conftest import PHONE, Visit
+from tests.browser.safety.conftest import Human, come_in, fits
 from tests.zone import RunningZone
 
 ANSWER_DAYS = 28  # as the European pack says

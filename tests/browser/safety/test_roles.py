@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 
 from carcloud.safety.people.caller import ROLES
 from carcloud.safety.people.register import Register
-from tests.browser.safety.conftest import Visit, settled
+from tests.browser.conftest import Visit
+from tests.browser.safety.conftest import settled
 from tests.zone import RunningZone
 
 

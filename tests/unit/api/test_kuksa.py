@@ -22,6 +22,7 @@ from served import CARS, TOKEN
 
 from carcloud.api.kuksa.server import make_server
 from carcloud.api.ports import Access
+from carcloud.errors import ConflictError
 from carcloud.safety.grants.desk import revoke
 from carcloud.safety.people.register import Register
 from tests.granted import granted
@@ -64,7 +65,7 @@ def served(zone: OrderedZone, work: Work) -> Any:
             try:
                 server = make_server(zone.ports, Access(TOKEN), f"127.0.0.1:{port}")
                 break
-            except Exception:  # noqa: BLE001
+            except ConflictError:  # somebody has that port
                 continue
         await server.start()
         try:

@@ -24,6 +24,7 @@ from functools import lru_cache
 from carcloud.gateway.gbt32960.settings import Gbt32960Settings
 from carcloud.vehicle.gbt32960.frames import AnswerCode, Cause, Command, Edition, Encryption, Fault, Frame, FrameReader
 from carcloud.vehicle.gbt32960.frames import encode as encode_frame
+from carcloud.vehicle.gbt32960.times import TIME_BYTES
 
 LOGIN_WITHIN_S = 15.0
 FRAME_WITHIN_S = 10.0
@@ -33,7 +34,6 @@ LIMIT_FAULTS = 200
 LIMIT_LOGINS = 3
 LIMIT_CARS = 50_000
 """Cars that one platform brings on one connection."""
-TIME_BYTES = 6
 _OF_CARS = (Command.LIVE, Command.RESENT, Command.LOGOUT, Command.ACTIVATION, Command.KEY_EXCHANGE)
 _UPLINK = (Command.QUERY, Command.SET, Command.CONTROL)
 

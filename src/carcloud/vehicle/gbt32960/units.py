@@ -118,20 +118,26 @@ _POSITION = {
     E2025: Table(Number("flags", 1, bare=True), Number("datum", 1), *_PLACE),  # 1 WGS 84, 2 GCJ-02, 3 other
 }
 
-_EXTREMES = Table(
-    Number("highest_voltage_pack", 1),
-    Number("highest_voltage_cell", 1),
-    Number("highest_voltage", 2, 1_000, unit="V"),
-    Number("lowest_voltage_pack", 1),
-    Number("lowest_voltage_cell", 1),
-    Number("lowest_voltage", 2, 1_000, unit="V"),
-    Number("highest_temperature_pack", 1),
-    Number("highest_temperature_probe", 1),
-    Number("highest_temperature", 1, less=40, unit="celsius"),
-    Number("lowest_temperature_pack", 1),
-    Number("lowest_temperature_probe", 1),
-    Number("lowest_temperature", 1, less=40, unit="celsius"),
-)
+
+def _extremes(place_bytes: int) -> Table:
+    """Return where the extremes are, and what they are: a pack, and a cell or probe of it in this many bytes."""
+    return Table(
+        Number("highest_voltage_pack", 1),
+        Number("highest_voltage_cell", place_bytes),
+        Number("highest_voltage", 2, 1_000, unit="V"),
+        Number("lowest_voltage_pack", 1),
+        Number("lowest_voltage_cell", place_bytes),
+        Number("lowest_voltage", 2, 1_000, unit="V"),
+        Number("highest_temperature_pack", 1),
+        Number("highest_temperature_probe", place_bytes),
+        Number("highest_temperature", 1, less=40, unit="celsius"),
+        Number("lowest_temperature_pack", 1),
+        Number("lowest_temperature_probe", place_bytes),
+        Number("lowest_temperature", 1, less=40, unit="celsius"),
+    )
+
+
+_EXTREMES = _extremes(1)
 
 _ALARMS = (
     Number("level", 1),
@@ -167,20 +173,7 @@ _STACKS = Table(
     _PROBES,
 )
 _CAPACITOR = Table(*_PACK, Number("current", 2, 10, 3_000, "A"), Row("cells", 2, 2, 1_000, unit="V"), _PROBES)
-_CAPACITOR_EXTREMES = Table(
-    Number("highest_voltage_pack", 1),
-    Number("highest_voltage_cell", 2),
-    Number("highest_voltage", 2, 1_000, unit="V"),
-    Number("lowest_voltage_pack", 1),
-    Number("lowest_voltage_cell", 2),
-    Number("lowest_voltage", 2, 1_000, unit="V"),
-    Number("highest_temperature_pack", 1),
-    Number("highest_temperature_probe", 2),
-    Number("highest_temperature", 1, less=40, unit="celsius"),
-    Number("lowest_temperature_pack", 1),
-    Number("lowest_temperature_probe", 2),
-    Number("lowest_temperature", 1, less=40, unit="celsius"),
-)
+_CAPACITOR_EXTREMES = _extremes(2)
 
 UNITS: dict[Edition, dict[int, tuple[str, Table]]] = {
     E2016: {
