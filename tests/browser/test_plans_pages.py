@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import PHONE, Visit
 from tests.browser.safety.conftest import Human, come_in, fits, settled
@@ -100,6 +100,22 @@ def test_plan_is_checked_at_its_places_tried_and_kept(visit: Visit, people: dict
     expect(page.get_by_role("heading", name="moving")).to_be_visible()
     expect(page.get_by_text("No car was ordered to take this plan.")).to_be_visible()
     expect(page.get_by_text("Cars are ordered by fleet managers")).to_be_visible()
+
+
+def test_late_answer_about_governance_replaces_nothing_that_was_written(visit: Visit, people: dict[str, Human]) -> None:
+    page = visit("#/plans", people["admin"])
+    page.get_by_role("link", name="Write a plan").wait_for()
+    held: list[Route] = []
+    page.route("**/v1/governance", lambda route: held.append(route))
+    page.get_by_role("link", name="Write a plan").click()
+    text = page.get_by_role("textbox", name="Plan as text")
+    expect(text).not_to_be_editable()
+    assert len(held) == 1
+    held[0].continue_()
+    expect(text).to_be_editable()
+    text.fill(WRONG)
+    expect(page.get_by_role("button", name="Line 6")).to_be_visible()
+    assert text.input_value() == WRONG
 
 
 def pair(page: Page, zone: RunningZone, login: str) -> None:
