@@ -63,7 +63,7 @@ lock:
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
-	  --no-header --python-version 3.11 --group dev --extra postgres --extra pkcs11 --extra sm --extra kuksa pyproject.toml -o requirements.txt
+	  --no-header --python-version 3.11 --group dev --extra postgres --extra pkcs11 --extra sm --extra kuksa --extra ray --extra s3 pyproject.toml -o requirements.txt
 
 clean:
 	rm -rf $(VENV) web/node_modules src/carcloud/api/pages dist
