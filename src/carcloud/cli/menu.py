@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("plans", "What cars collect: tried on history, then deployed."),
     "operator": ("operator", "Whose signatures count when cars are ordered about."),
     "order-signer": ("operator", "Run the order signer as a user of its own until Ctrl-C."),
+    "research": ("research", "From recordings to scenarios, and to a verdict on a planner."),
     "sql": ("lake", "Ask the lake; the answer is a table."),
     "export": ("lake", "Write an answer of the lake to a file, however large."),
     "verify": ("verify", "Check what the zone claims."),

@@ -28,6 +28,7 @@ from carcloud.backends.records.passes import Passes
 from carcloud.backends.records.people import People
 from carcloud.backends.records.plans import Plans
 from carcloud.backends.records.pseudonyms import Pseudonyms
+from carcloud.backends.records.recordings import Recordings
 from carcloud.backends.records.replicas import Replicas
 from carcloud.backends.records.requests import Requests
 from carcloud.backends.records.suspicions import Suspicions
@@ -70,6 +71,7 @@ class Records(Database):
         self.digest_keys = DigestKeys(self)
         self.orders = Orders(self, self.audit)
         self.plans = Plans(self, self.audit)
+        self.recordings = Recordings(self, self.audit)
         self.requests = Requests(self, self.audit)
         self.replicas = Replicas(self, self.audit)
         self.tenants = Tenants(self, self.audit)

@@ -1,0 +1,15 @@
+"""`carcloud research`: from recordings to scenarios, and to a verdict on a planner. Here its commands are put together;
+each stands in a file of its noun beside this one.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from carcloud.cli import recordings
+
+app = typer.Typer()
+research = typer.Typer(no_args_is_help=True, help="From recordings to scenarios, and to a verdict on a planner.")
+app.add_typer(research, name="research")
+
+research.command("recordings")(recordings.list_recordings)
