@@ -15,7 +15,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,11 +141,26 @@ class Table:
         """
         if not set(old) <= set(self.live()):
             raise ConflictError(f"A file to be replaced left the table {self.path.name}.")
-        now_ms = int(time.time() * 1000)
-        gone = [RemoveAction(file.name, False, now_ms, file.bytes, self._filed(file.partition)) for file in old]
         kept = [replace(action, data_change=False) for action in new]
         turn = Transaction(REPLACING, (self._table.transaction_version(REPLACING) or 0) + 1)
-        self._commit([*gone, *kept], CommitProperties(max_commit_retries=20, app_transactions=[turn]))
+        self._commit([*self._gone(old, False), *kept], CommitProperties(max_commit_retries=20, app_transactions=[turn]))
+
+    def exchange(self, old: list[LiveFile], new: list[AddAction], moves: Mapping[str, int]) -> None:
+        """Take files out, put others in and move each application to its position, in one flushed step.
+
+        Raises:
+            ConflictError: an application has committed its position already.
+            TryLaterError: not known to be committed; read `position` again.
+        """
+        for application, position in moves.items():
+            if position <= self.position(application):
+                raise ConflictError(f"{application} has committed {position} already.", "Read its position again.")
+        turns = [Transaction(*move) for move in moves.items()]
+        self._commit([*self._gone(old, True), *new], CommitProperties(max_commit_retries=20, app_transactions=turns))
+
+    def _gone(self, files: list[LiveFile], data_change: bool) -> list[RemoveAction]:
+        now_ms = int(time.time() * 1000)
+        return [RemoveAction(file.name, data_change, now_ms, file.bytes, self._filed(file.partition)) for file in files]
 
     def sweep(self) -> None:
         """Delete files that left the table long enough ago that no query still reads them."""
@@ -192,6 +207,16 @@ class Table:
     def on_disk(self) -> set[str]:
         """Return the names of all files below the table's folder, those included that are no part of it any more."""
         return {str(file.relative_to(self.path)) for file in self.path.glob(f"{self._folders()}/*.parquet")}
+
+    def filed_in(self, values: Sequence[str]) -> list[str]:
+        """Return the names of all files in the folder of these values, drafts and those of old versions too."""
+        folder = self.path.joinpath(*(f"{column}={value}" for column, value in self._filed(values).items()))
+        return [str(file.relative_to(self.path)) for file in sorted(folder.glob("*"))]
+
+    @property
+    def version(self) -> int:
+        """Return the newest version that is known here."""
+        return self._table.version()
 
     def delete(self, names: list[str]) -> None:
         """Delete files that left the table; whoever still reads them must be given time before."""
@@ -298,7 +323,7 @@ def _splits_well(column: pa.ChunkedArray) -> bool:
     values = column.drop_null().to_numpy()
     step = max(len(values) // 16, 1)
     tried = np.concatenate([values[at * step : at * step + 4096] for at in range(16)])
-    apart = np.ascontiguousarray(tried.view(np.uint8).reshape(-1, 8).T)
+    apart = np.ascontiguousarray(tried.view(np.uint8).reshape(-1, tried.itemsize).T)
     return len(_trial.compress(apart.data)) < len(_trial.compress(tried.data))
 
 

@@ -91,4 +91,4 @@ class Scenario:
 
 
 def _thousandths(numbers: NDArray[np.float64]) -> bytes:
-    return np.rint(numbers * 1000).astype("<i8").tobytes()
+    return np.rint(np.nan_to_num(numbers, nan=-1e9) * 1000).astype("<i8").tobytes()

@@ -1,8 +1,9 @@
 """The tables of research in the lake: one row a road user and step, and what stands beside them.
 
 Rules:
-* Each is a Delta table in the lake's folder, filed under tenant and recording: what a recording brought in leaves with
-  it.
+* Each is a Delta table in the lake's folder, below `research`, filed under tenant and recording: what a recording
+  brought in leaves with it.
+* A number that is not known is null, never NaN.
 * Times are microseconds since the scenario's beginning; a scenario says when that was.
 * A row of `features` is the row of `tracks` with the same scenario, track and step, seen as conditions see it.
 """
@@ -62,12 +63,14 @@ SCENARIOS = pa.schema(
         ("simulated", pa.bool_()),
         ("tags", pa.list_(pa.string())),
         ("parameters", pa.string()),
-        ("names", pa.string()),
+        ("users", pa.string()),
+        ("times", pa.list_(pa.int64())),
         ("goal", pa.list_(pa.float64())),
     ]
 )
-"""One row a scenario. map: the format of its roads, empty where it has none. parameters: JSON of numbers. names: JSON
-of each track's name in its source. goal: x, y, x, y … metres."""
+"""One row a scenario. map: the format of its roads, empty where its lanes were drawn by us, null where it has none.
+parameters: JSON of numbers. users: JSON, for each track [track, name in its source, kind, length, width, height].
+times: of each step, microseconds; null where they are 0, 1, 2 … times step_s. goal: x, y, x, y … metres."""
 
 LANES = pa.schema(
     [
@@ -88,7 +91,8 @@ LANES = pa.schema(
         ("verbatim", pa.binary()),
     ]
 )
-"""One row a lane; edges as x, y, x, y … metres. verbatim: the source's map, in the first row of a scenario's lanes."""
+"""One row a lane; edges as x, y, x, y … metres. verbatim: the source's map, in the first row of a scenario's lanes. A
+map without lanes has one row, whose lane is null."""
 
 SERIES = pa.schema(
     [
@@ -101,6 +105,8 @@ SERIES = pa.schema(
         ("value", pa.float64()),
     ]
 )
+"""One row a value of a signal; null where the source said one that is no number. A row without a time begins a series
+that has no value, or the name of the one before it."""
 
 EVENTS = pa.schema(
     [
