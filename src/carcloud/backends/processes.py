@@ -143,6 +143,11 @@ class Supervisor:
 def die_with_parent() -> None:
     """Run in the child before its program: the kernel ends it with its parent; a terminal's Ctrl-C is the parent's."""
     os.setpgid(0, 0)
+    end_with_parent()
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when the one that started it is gone."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 

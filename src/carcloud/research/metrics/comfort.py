@@ -59,10 +59,18 @@ def comfort_of(motion: Motion, ego: int) -> Comfort:
         & (np.abs(turn) <= YAW_RATE_RADPS)
         & (np.abs(turning) <= YAW_ACCELERATION_RADPS2)
     )
-    found = (speed, acceleration, lateral, jerk, longitudinal_jerk, turn)
+    found = {
+        "speed": speed,
+        "acceleration": acceleration,
+        "lateral_acceleration": lateral,
+        "jerk": jerk,
+        "longitudinal_jerk": longitudinal_jerk,
+        "yaw_rate": turn,
+    }
     fine = np.ones(motion.shape[1], np.bool_)
     fine[at] = comfortable
-    return Comfort(*(_placed(one, at, motion.shape[1]) for one in found), comfortable=fine)
+    whole = {name: _placed(one, at, motion.shape[1]) for name, one in found.items()}
+    return Comfort(comfortable=fine, **whole)
 
 
 def _placed(values: Numbers, at: NDArray[np.int64], steps: int) -> Numbers:
