@@ -129,7 +129,7 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-class _Section:
+class Section:
     """A mapping within the file: keys are taken out one by one, and none may remain."""
 
     def __init__(self, file: Path, name: str, value: object) -> None:
@@ -174,16 +174,26 @@ def read_mapping(file: Path, catalogue: Mapping[str, str | None]) -> DriveMappin
     Args:
         catalogue: the zone's signals, path → unit or None.
     """
-    top = _Section(file, "", _load(file))
+    return mapping_of(file, "", load(file), catalogue)
+
+
+def mapping_of(file: Path, name: str, value: object, catalogue: Mapping[str, str | None]) -> DriveMapping:
+    """Check a mapping that stands in a file of its own, or in a part of one.
+
+    Args:
+        name: of the part, for what errors say; empty where it is the whole file.
+        catalogue: the signals it may name, path → unit or None.
+    """
+    top = Section(file, name, value)
     kind = top.take("source", str)
     if kind not in KINDS:
         raise top.wrong("source", f"is {kind!r}", f"It is one of {', '.join(KINDS)}.")
     top.take("origin", str, "")
     vehicle, vehicle_column = _vehicle(top, kind)
-    time = _time(_Section(file, "time", top.take("time", dict))) if kind == "table" else None
+    time = _time(Section(file, "time", top.take("time", dict))) if kind == "table" else None
     dbc, bus = _can(top) if kind == "can" else ((), None)
     provenance = _provenance(top)
-    rows = _Section(file, "signals", top.take("signals", dict)).rest
+    rows = Section(file, "signals", top.take("signals", dict)).rest
     signals = tuple(_signal(file, path, row, catalogue) for path, row in rows.items())
     top.end("source, origin, vehicle, time (tables), dbc and bus (can), provenance, signals")
     if not 0 < len(signals) <= LIMIT_TABLE:
@@ -191,7 +201,8 @@ def read_mapping(file: Path, catalogue: Mapping[str, str | None]) -> DriveMappin
     return DriveMapping(file, kind, signals, vehicle, vehicle_column, time, dbc, bus, provenance)
 
 
-def _load(file: Path) -> object:
+def load(file: Path) -> object:
+    """Return what a YAML file says; a key given twice is an error."""
     try:
         with file.open(encoding="utf-8") as stream:
             return yaml.load(stream, _StrictLoader)  # noqa: S506 (a safe loader, made stricter)
@@ -201,11 +212,11 @@ def _load(file: Path) -> object:
         raise InputError(f"{file} is not readable as YAML: {error}.", "Mend the line it names.") from None
 
 
-def _vehicle(top: _Section, kind: str) -> tuple[str | None, str | None]:
+def _vehicle(top: Section, kind: str) -> tuple[str | None, str | None]:
     value = top.take("vehicle", (str, dict))
     if isinstance(value, str):
         return value, None
-    section = _Section(top.file, "vehicle", value)
+    section = Section(top.file, "vehicle", value)
     if kind != "table":
         raise top.wrong("vehicle", "names a column, which only a table has", "Write the car's name instead.")
     column = section.take("column", str)
@@ -213,21 +224,21 @@ def _vehicle(top: _Section, kind: str) -> tuple[str | None, str | None]:
     return None, column
 
 
-def _can(top: _Section) -> tuple[tuple[str, ...], str | None]:
+def _can(top: Section) -> tuple[tuple[str, ...], str | None]:
     dbc = top.texts("dbc")
     if not dbc:
         raise top.wrong("dbc", "is missing", "Name the DBC file that decodes the frames.")
     return dbc, top.take("bus", str, None)
 
 
-def _provenance(top: _Section) -> Provenance | None:
+def _provenance(top: Section) -> Provenance | None:
     name = top.take("provenance", str, None)
     if name is not None and name.upper() not in Provenance.__members__:
         raise top.wrong("provenance", f"is {name!r}", "It is measured, replay or simulated.")
     return Provenance[name.upper()] if name else None
 
 
-def _time(section: _Section) -> Time:
+def _time(section: Section) -> Time:
     column = section.take("column", str)
     unit = section.take("unit", str, "s")
     if unit != "rfc3339" and unit not in TIME_UNITS_US:
@@ -238,9 +249,9 @@ def _time(section: _Section) -> Time:
     start = section.take("start", (str, datetime, dict), None)
     start_us, start_column, starts = 0, None, {}
     if isinstance(start, dict):
-        inner = _Section(section.file, "time.start", start)
+        inner = Section(section.file, "time.start", start)
         start_column = inner.take("column", str)
-        days = _Section(section.file, "time.start.values", inner.take("values", dict))
+        days = Section(section.file, "time.start.values", inner.take("values", dict))
         starts = {str(key): _micros(days, str(key), value) for key, value in days.rest.items()}
         inner.end("column, values")
     elif start is not None:
@@ -250,11 +261,11 @@ def _time(section: _Section) -> Time:
     return Time(column, unit, resolution, start_us, start_column, starts, lay_by, gap_us)
 
 
-def _lay(section: _Section) -> tuple[tuple[str, ...], int]:
+def _lay(section: Section) -> tuple[tuple[str, ...], int]:
     value = section.take("one_after_another", dict, None)
     if value is None:
         return (), 0
-    inner = _Section(section.file, "time.one_after_another", value)
+    inner = Section(section.file, "time.one_after_another", value)
     lay_by, gap_s = inner.texts("by"), inner.take("gap_s", (int, float), 60)
     inner.end("by, gap_s")
     if not lay_by or gap_s <= 0:
@@ -262,7 +273,7 @@ def _lay(section: _Section) -> tuple[tuple[str, ...], int]:
     return lay_by, round(gap_s * 1e6)
 
 
-def _micros(section: _Section, key: str, value: object) -> int:
+def _micros(section: Section, key: str, value: object) -> int:
     try:
         at = datetime.fromisoformat(value) if isinstance(value, str) else value
     except ValueError:
@@ -273,7 +284,7 @@ def _micros(section: _Section, key: str, value: object) -> int:
 
 
 def _signal(file: Path, path: object, row: object, catalogue: Mapping[str, str | None]) -> Signal:
-    section = _Section(file, f"signals.{path}", row)
+    section = Section(file, f"signals.{path}", row)
     if not isinstance(path, str) or path not in catalogue:
         do = "Correct the path, or start the zone with a catalogue overlay that has it."
         raise section.wrong("", "is not in the zone's catalogue", do)
@@ -289,7 +300,7 @@ def _signal(file: Path, path: object, row: object, catalogue: Mapping[str, str |
     return Signal(path, catalogue[path], sources, scale * factor, offset * factor + shift, decimals, values, text)
 
 
-def _conversion(section: _Section, unit: str | None, wanted: str | None) -> tuple[float, float]:
+def _conversion(section: Section, unit: str | None, wanted: str | None) -> tuple[float, float]:
     if wanted is None or unit is None:
         if wanted == unit:
             return 1.0, 0.0
@@ -301,7 +312,7 @@ def _conversion(section: _Section, unit: str | None, wanted: str | None) -> tupl
         raise section.wrong("unit", f"is wrong: {error.message.rstrip('.')}", error.do) from None
 
 
-def _values(section: _Section) -> dict[str, float | str] | None:
+def _values(section: Section) -> dict[str, float | str] | None:
     values = section.take("values", dict, None)
     if values is None:
         return None
