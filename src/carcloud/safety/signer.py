@@ -34,7 +34,7 @@ from carcloud.safety import sockets
 from carcloud.safety.audit.note import origin_of, parse_checkpoint
 from carcloud.safety.keys import private_folder, read_or_make_key, write_file
 
-Kind = Literal["receipt", "checkpoint", "erasure", "backup", "ledger"]
+Kind = Literal["receipt", "checkpoint", "erasure", "backup", "ledger", "candidate"]
 KINDS: tuple[str, ...] = get_args(Kind)
 CHECKPOINT = "checkpoint"
 SOCKET = "signer"

@@ -31,6 +31,7 @@ from carcloud.backends.records.pseudonyms import Pseudonyms
 from carcloud.backends.records.recordings import Recordings
 from carcloud.backends.records.replicas import Replicas
 from carcloud.backends.records.requests import Requests
+from carcloud.backends.records.runs import Runs
 from carcloud.backends.records.suspicions import Suspicions
 from carcloud.backends.records.tables import (
     DEFAULT_TENANT,
@@ -72,6 +73,7 @@ class Records(Database):
         self.orders = Orders(self, self.audit)
         self.plans = Plans(self, self.audit)
         self.recordings = Recordings(self, self.audit)
+        self.runs = Runs(self, self.audit)
         self.requests = Requests(self, self.audit)
         self.replicas = Replicas(self, self.audit)
         self.tenants = Tenants(self, self.audit)
