@@ -1,0 +1,1 @@
+"""The drive of one car: its CAN, its satellite receiver, its inertial sensors."""

@@ -1,0 +1,1 @@
+"""MF4 measurement files of one car."""
