@@ -37,15 +37,23 @@ def parse(path: Path) -> Element:
     """Return the root of a file of XML.
 
     Raises:
-        InputError: it is too large, no XML, or declares entities.
+        InputError: it cannot be read, is too large, no XML, or declares entities.
+    """
+    return parse_text(text_of(path), path.name)
+
+
+def text_of(path: Path) -> bytes:
+    """Return the text of a file of XML as it lies.
+
+    Raises:
+        InputError: it cannot be read or is too large.
     """
     try:
         if path.stat().st_size > LIMIT_XML_BYTES:
             raise _too_large(path.name)
-        text = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path.name} cannot be read.", "Name a file that exists and may be read.") from error
-    return parse_text(text, path.name)
 
 
 def parse_text(text: bytes, name: str) -> Element:

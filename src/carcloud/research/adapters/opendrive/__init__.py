@@ -1,0 +1,1 @@
+"""OpenDRIVE: roads read from it, roads written as it."""
