@@ -108,7 +108,7 @@ def _through(
     for junction in root.findall("junction"):
         for connection in junction.findall("connection"):
             incoming = roads.get(connection.get("incomingRoad", ""))
-            connecting = roads.get(connection.get("connectingRoad") or connection.get("linkedRoad", ""))
+            connecting = roads.get(connection.get("connectingRoad") or connection.get("linkedRoad") or "")
             if incoming is None or connecting is None:
                 continue
             contact = "end" if connection.get("contactPoint") == "end" else "start"
