@@ -1,0 +1,1 @@
+"""MCAP files: OSI, Foxglove and ROS 2 messages in chunks."""

@@ -1,0 +1,1 @@
+"""ASAM OSI: trace files and what their messages mean."""

@@ -1,0 +1,1 @@
+"""Tables of tracks: CSV, Parquet and Feather, by a mapping."""
