@@ -77,6 +77,14 @@ def of(motion: Motion, ego: int, roads: RoadMap | None = None, goal: Numbers | N
     return Metrics(pairs, pet, comfort, collided, off, progress, series, summary)
 
 
+def progress_of(motion: Motion, ego: int, roads: RoadMap | None = None) -> float:
+    """Return how far the road user with this track number came along its route, metres."""
+    row = motion.row(ego)
+    progress = _progress(motion, row, places(motion, route_of(motion, row, roads)).s[row])
+    there = progress[motion.present[row]]
+    return float(there[-1]) if len(there) else math.nan
+
+
 class _Same:
     """A map as a key: the very same object is the same."""
 

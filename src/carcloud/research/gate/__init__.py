@@ -1,0 +1,1 @@
+"""The gate: may this planner take the place of that one?"""
