@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from carcloud.backends.objects import ObjectSettings
 from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.gateway.gbt32960.settings import Gbt32960Settings
 from carcloud.lake.settings import LakeSettings, QueryLimits
+from carcloud.research.settings import ResearchSettings
 from carcloud.safety.audit.settings import AuditSettings
 from carcloud.safety.flows.flow import NOTHING, Flows
 from carcloud.safety.flows.flow import parse as parse_flows
@@ -116,6 +118,8 @@ class Settings:
     audit: AuditSettings = field(default_factory=AuditSettings)
     controller: ControllerSettings = field(default_factory=ControllerSettings)
     gbt32960: Gbt32960Settings = field(default_factory=Gbt32960Settings)
+    objects: ObjectSettings = field(default_factory=ObjectSettings)
+    research: ResearchSettings = field(default_factory=ResearchSettings)
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,16 @@ class Folder:
     def relay(self) -> Path:
         """What relays still have to tell platforms."""
         return self.path / "relay" / "spool.sqlite"
+
+    @property
+    def objects(self) -> Path:
+        """Recordings as they came, where no other store for objects is set."""
+        return self.path / "objects"
+
+    @property
+    def scratch(self) -> Path:
+        """What lives only while a recording is imported: its files, laid out."""
+        return self.path / "scratch"
 
     @property
     def zone_file(self) -> Path:

@@ -42,10 +42,15 @@ def test_the_same_bytes_are_one_recording_and_go_on_where_they_were(records: Rec
     with pytest.raises(ConflictError, match="which is uploading"):
         records.recordings.begin(replace(again, made_by="person:fred"))
     waits = records.recordings.move(DRIVE, "waiting", "person:emma", NOW)
-    with pytest.raises(ConflictError, match="which is waiting"):
+    assert records.recordings.begin(again) == waits
+    imported = records.recordings.move(waits, "imported", "process:research", NOW)
+    with pytest.raises(ConflictError, match="which is imported"):
         records.recordings.begin(again)
-    records.recordings.move(waits, "refused", "process:research", NOW, error="It is broken.")
-    assert records.recordings.begin(again) == again, "what was refused may come again"
+    records.recordings.erase(imported, "person:emma", NOW)
+    assert records.recordings.begin(again) == again, "what was erased may come again"
+    records.recordings.move(again, "refused", "process:research", NOW, error="It is broken.")
+    third = replace(DRIVE, id="e" * 32)
+    assert records.recordings.begin(third) == third, "and what was refused"
 
 
 def test_recordings_are_a_tenants_own(records: Records) -> None:

@@ -206,7 +206,7 @@ def test_data_folder_table_names_what_the_zone_writes(tmp_path):
     named = {name for row in rows for name in re.findall(r"`([\w.]+)/?`", row[0])}
     parts = {folder.keys, folder.run, folder.logs, folder.stream, folder.twin, folder.lake, folder.catalogue}
     parts |= {folder.credentials, folder.queues, folder.audit, folder.witness, folder.tenant}
-    parts |= {folder.terminals.parent}
+    parts |= {folder.terminals.parent, folder.objects, folder.scratch}
     assert named == {part.name for part in parts} | {Path(folder.records(Settings())).name}
 
 

@@ -1538,6 +1538,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Recordings
+         * @description List recordings, the newest first; of a state where one is named.
+         */
+        get: operations["recordings_v1_recordings_get"];
+        put?: never;
+        /**
+         * Begin Recording
+         * @description Begin a recording by its manifest; one that was cut off goes on, and says which parts are missing.
+         */
+        post: operations["begin_recording_v1_recordings_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Recording
+         * @description Show a recording, its refusals, and which of its parts are missing.
+         */
+        get: operations["recording_v1_recordings__id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Forget Recording
+         * @description Forget a recording for ever: its rows, its bytes, and what names anybody.
+         */
+        delete: operations["forget_recording_v1_recordings__id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{id}/parts/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put Part
+         * @description Send a part, as it is; the same once more changes nothing.
+         */
+        put: operations["put_part_v1_recordings__id__parts__number__put"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recordings/{id}/done": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Finish Recording
+         * @description Say that all parts are sent: the whole is checked against its SHA-256, and then waits for its import.
+         */
+        post: operations["finish_recording_v1_recordings__id__done_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/gbt32960/sessions": {
         parameters: {
             query?: never;
@@ -2389,6 +2477,16 @@ export interface components {
             address: string;
         };
         /**
+         * FileSaid
+         * @description A file of a recording, by its name from the recording's folder on.
+         */
+        FileSaid: {
+            /** Name */
+            name: string;
+            /** Bytes */
+            bytes: number;
+        };
+        /**
          * FleetSignals
          * @description The newest values of many cars in one answer. `datum`: that of their places.
          */
@@ -2520,6 +2618,14 @@ export interface components {
             signals: components["schemas"]["SignalShown"][];
             /** Meters */
             meters: components["schemas"]["MeterShown"][];
+        };
+        /**
+         * Forgotten
+         * @description What a recording had: rows in the lake's tables.
+         */
+        Forgotten: {
+            /** Rows */
+            rows: number;
         };
         /**
          * FoundVehicle
@@ -2988,6 +3094,77 @@ export interface components {
             secret: string;
         };
         /**
+         * ManifestSaid
+         * @description What is said of a recording before its first byte.
+         *
+         *     `sha256` is of all files, one after another in this order, and so are they sent. `main`: the file to read where
+         *     there are several; else all are read as one folder. `mapping` and `road` name files among them. `purpose` may be
+         *     left out where the governance keeps recordings for one purpose only.
+         */
+        ManifestSaid: {
+            /** Files */
+            files: components["schemas"]["FileSaid"][];
+            /** Sha256 */
+            sha256: string;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Format
+             * @default
+             */
+            format: string;
+            /**
+             * Main
+             * @default
+             */
+            main: string;
+            /**
+             * Mapping
+             * @default
+             */
+            mapping: string;
+            /**
+             * Road
+             * @default
+             */
+            road: string;
+            /**
+             * Parameters
+             * @default {}
+             */
+            parameters: {
+                [key: string]: string;
+            };
+            /**
+             * Purpose
+             * @default
+             */
+            purpose: string;
+            /**
+             * Vehicle
+             * @default
+             */
+            vehicle: string;
+            /**
+             * Licence
+             * @default
+             */
+            licence: string;
+            /**
+             * Place
+             * @default
+             */
+            place: string;
+            /**
+             * Software Version
+             * @default
+             */
+            software_version: string;
+        };
+        /**
          * MeterShown
          * @description How many people's data of a class left this calendar year. At `stop` nothing more leaves; null: no limit.
          */
@@ -3160,6 +3337,16 @@ export interface components {
              * @default 0
              */
             restarts: number;
+        };
+        /**
+         * PartKept
+         * @description A part that is kept.
+         */
+        PartKept: {
+            /** Number */
+            number: number;
+            /** Bytes */
+            bytes: number;
         };
         /**
          * PeoplePage
@@ -3449,6 +3636,136 @@ export interface components {
             streams?: number | null;
             /** Lake Bytes */
             lake_bytes?: number | null;
+        };
+        /**
+         * RecordingList
+         * @description Recordings, the newest first.
+         */
+        RecordingList: {
+            /** Recordings */
+            recordings: components["schemas"]["RecordingShown"][];
+        };
+        /**
+         * RecordingShown
+         * @description A recording. `progress`: 0 to 1, of its import. `refused`: how many of its scenarios could not be read.
+         */
+        RecordingShown: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Format */
+            format: string;
+            /** Bytes */
+            bytes: number;
+            /** Sha256 */
+            sha256: string;
+            /** Licence */
+            licence: string;
+            /** Vehicle */
+            vehicle: string;
+            /** Consent */
+            consent: string;
+            /** Purpose */
+            purpose: string;
+            /** Basis */
+            basis: string;
+            /** Zone */
+            zone: string;
+            /** Software Version */
+            software_version: string;
+            /** Place */
+            place: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "uploading" | "waiting" | "importing" | "imported" | "refused" | "erased";
+            /** Progress */
+            progress: number;
+            /** Scenarios */
+            scenarios: number;
+            /** Duplicates */
+            duplicates: number;
+            /** Refused */
+            refused: number;
+            /** Error */
+            error: string;
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: string;
+        };
+        /**
+         * RecordingWhole
+         * @description A recording with its files and refusals. `missing`: the numbers of the parts that are not there yet.
+         *
+         *     Part n has the bytes from (n - 1) x `part_bytes` on; the last may be shorter.
+         */
+        RecordingWhole: {
+            /** Id */
+            id: string;
+            /** Name */
+            name: string;
+            /** Format */
+            format: string;
+            /** Bytes */
+            bytes: number;
+            /** Sha256 */
+            sha256: string;
+            /** Licence */
+            licence: string;
+            /** Vehicle */
+            vehicle: string;
+            /** Consent */
+            consent: string;
+            /** Purpose */
+            purpose: string;
+            /** Basis */
+            basis: string;
+            /** Zone */
+            zone: string;
+            /** Software Version */
+            software_version: string;
+            /** Place */
+            place: string;
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "uploading" | "waiting" | "importing" | "imported" | "refused" | "erased";
+            /** Progress */
+            progress: number;
+            /** Scenarios */
+            scenarios: number;
+            /** Duplicates */
+            duplicates: number;
+            /** Refused */
+            refused: number;
+            /** Error */
+            error: string;
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: string;
+            /** Files */
+            files: components["schemas"]["FileSaid"][];
+            /** Refusals */
+            refusals: components["schemas"]["RefusalShown"][];
+            /** Part Bytes */
+            part_bytes: number;
+            /** Missing */
+            missing: number[];
+        };
+        /**
+         * RefusalShown
+         * @description A scenario that could not be read, and why.
+         */
+        RefusalShown: {
+            /** Name */
+            name: string;
+            /** Message */
+            message: string;
         };
         /**
          * Rekeyed
@@ -8227,6 +8544,257 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Targets"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    recordings_v1_recordings_get: {
+        parameters: {
+            query?: {
+                state?: ("uploading" | "waiting" | "importing" | "imported" | "refused" | "erased") | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    begin_recording_v1_recordings_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ManifestSaid"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingWhole"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    recording_v1_recordings__id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingWhole"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    forget_recording_v1_recordings__id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Forgotten"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    put_part_v1_recordings__id__parts__number__put: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description SHA-256 of the part, hexadecimal */
+                "x-sha256": string;
+            };
+            path: {
+                id: string;
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PartKept"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    finish_recording_v1_recordings__id__done_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingWhole"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

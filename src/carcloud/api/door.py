@@ -6,7 +6,8 @@
 - A WebSocket may be opened by who is not known yet, for the VISS door only: there each request can say who asks.
 - What a browser sends by POST, PUT, PATCH or DELETE, and a WebSocket that it opens, must come from our own pages
   (Origin), beside SameSite=Strict.
-- A body is at most 1 MB, whatever Content-Length says, and comes within 10 s.
+- A body is at most 1 MB, whatever Content-Length says, and comes within 10 s; a part of a recording is at most 8 MiB
+  and comes within 120 s.
 """
 
 import asyncio
@@ -25,7 +26,9 @@ from carcloud.api.bearers import Bearers
 from carcloud.api.errors import VISS, answer_of
 from carcloud.api.lasting import ending
 from carcloud.api.ports import Access
+from carcloud.api.recordings import PART_PATH, PART_TIMEOUT_S
 from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError
+from carcloud.research.manifest import PART_BYTES
 from carcloud.safety.people.accounts import SESSION_LASTS, Accounts, SignedIn, StrangerError
 from carcloud.safety.people.caller import Caller
 
@@ -83,7 +86,7 @@ class Door:
         if response is not None:
             await response(scope, receive, send)
             return
-        receive = _limited(receive)
+        receive = _limited(receive, *_bounds(scope))
         caller = scope.get("state", {}).get("caller")
         if caller not in (None, self._bearers.machine) and scope["method"] in READING:
             receive, send = ending(receive, send, lambda: self._still(scope, caller))
@@ -114,8 +117,9 @@ class Door:
         headers = Headers(scope=scope)
         self._check_host(headers)
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > LIMIT_BODY_BYTES:
-            raise TooLargeError(f"The body is larger than {LIMIT_BODY_BYTES} bytes.", "Send less at once.")
+        limit_bytes, _ = _bounds(scope)
+        if not length.isdecimal() or int(length) > limit_bytes:
+            raise TooLargeError(f"The body is larger than {limit_bytes} bytes.", "Send less at once.")
         if scope["path"] == "/" and scope["query_string"]:
             return await self._welcome(scope, headers)
         if scope["path"] == "/v1" or scope["path"].startswith("/v1/"):
@@ -218,9 +222,16 @@ def _cookie(header: str, name: str) -> str:
     return found.value if found else ""
 
 
-def _limited(receive: Receive) -> Receive:
+def _bounds(scope: Scope) -> tuple[int, float]:
+    """Return how large the body of a request may be, bytes, and within how many seconds it comes."""
+    if scope["method"] == "PUT" and PART_PATH.fullmatch(scope["path"]):
+        return PART_BYTES, PART_TIMEOUT_S
+    return LIMIT_BODY_BYTES, BODY_TIMEOUT_S
+
+
+def _limited(receive: Receive, limit_bytes: int, limit_s: float) -> Receive:
     """Let a body be short and come soon; what is received after it may take its time."""
-    taken, whole, end = 0, False, asyncio.get_running_loop().time() + BODY_TIMEOUT_S
+    taken, whole, end = 0, False, asyncio.get_running_loop().time() + limit_s
 
     async def read() -> Message:
         nonlocal taken, whole
@@ -231,7 +242,7 @@ def _limited(receive: Receive) -> Receive:
             raise HTTPException(408) from None
         whole = not message.get("more_body", False)
         taken += len(message.get("body", b""))
-        if taken > LIMIT_BODY_BYTES:
+        if taken > limit_bytes:
             raise HTTPException(413)
         return message
 

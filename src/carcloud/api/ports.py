@@ -13,9 +13,11 @@ from fastapi import Depends, Request
 
 from carcloud.api.history import History
 from carcloud.backends.records import QuarantineEntry, Records
+from carcloud.backends.records.recordings import Recording
 from carcloud.lake.asker import Asker
 from carcloud.lake.border import Border
 from carcloud.lake.workers import Reply
+from carcloud.research.recordings import Desk
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.governance.policy import Policy
 from carcloud.safety.grants.grant import Ground, ground_of
@@ -182,6 +184,8 @@ class Ports(TwinPorts):
     trust: the zone's authorities, as all may see them.
     ask: asks the zone, by subject, within seconds; None: nobody answers.
     take_governance: takes a governance into force, in the name of an actor.
+    recordings: takes recordings in; None: nobody does.
+    forget_recording: takes one out, in the name of an actor; returns how many rows it had.
     facts: returns what reports of a tenant, calendar year and moment are made from.
     zone_object: returns what the zone is, as a tenant may see it.
     log: the audit log, to be read.
@@ -199,6 +203,8 @@ class Ports(TwinPorts):
     facts: Callable[[str, int, datetime], Facts] | None = None
     zone_object: Callable[[str], Mapping[str, Any]] | None = None
     take_governance: Callable[[Policy, str], None] | None = None
+    recordings: Desk | None = None
+    forget_recording: Callable[[Recording, str], int] | None = None
     map_file: Path | None = None
     map_datum: str = "wgs84"
     pages: Path = PAGES

@@ -14,6 +14,7 @@ if __name__ == "__main__":
     leave_out_pandas()
     name, data, *config = sys.argv[1:]
     folder = Folder(Path(data))
-    context = Context(name, settings_of(Path(config[0]) if config else None, folder), folder, ZoneFile.read(folder))
+    file = Path(config[0]) if config else None
+    context = Context(name, settings_of(file, folder), folder, ZoneFile.read(folder), file)
     module = re.sub(r"-\d+$", "", name).replace("-", "_")  # gateway-1 is a gateway
     run_process(context, import_module(f"carcloud.assembly.processes.{module}").run)

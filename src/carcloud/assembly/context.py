@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -26,12 +27,13 @@ LOG_BYTES, LOG_FILES = 8 * 1024 * 1024, 3
 
 @dataclass(frozen=True)
 class Context:
-    """What every process of the zone is given."""
+    """What every process of the zone is given. `config`: the file its settings were read from."""
 
     name: str
     settings: Settings
     folder: Folder
     zone: ZoneFile
+    config: Path | None = None
 
 
 def run_process(context: Context, part: Callable[[Context], Awaitable[None]]) -> None:

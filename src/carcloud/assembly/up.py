@@ -36,7 +36,7 @@ REPORT_EVERY_S = 5.0
 ANSWER_FIRST_S = 0.5
 PROCESSES = (
     *("order-signer", "orders", "signer", "witness", "audit", "governor"),
-    *("gateway", "twin", "lake", "api", "replicas", "relay", "gbt32960", "kuksa"),
+    *("gateway", "twin", "lake", "api", "research", "replicas", "relay", "gbt32960", "kuksa"),
 )
 
 OBEYING = ("governor", "twin", "lake", "api", "relay", "kuksa")

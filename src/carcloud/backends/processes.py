@@ -21,6 +21,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+if sys.platform == "linux":
+    import resource
+
 log = logging.getLogger(__name__)
 
 PR_SET_PDEATHSIG = 1
@@ -150,6 +153,30 @@ def end_with_parent() -> None:
     """Have the kernel end this process when the one that started it is gone."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def data_bytes() -> int:
+    """Return how much writable memory this process has mapped; 0 where the system does not say."""
+    if sys.platform != "linux":
+        return 0
+    return int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+
+
+def bound_memory(more_bytes: int) -> None:
+    """Have the kernel refuse this process more writable memory than it has and this (Linux)."""
+    if sys.platform == "linux":
+        limit = data_bytes() + more_bytes
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def memory_of(pid: int) -> int:
+    """Return how much memory another process holds, bytes; 0 where the system does not say, or it is gone."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0
 
 
 def heed_signals(stopping: asyncio.Event, at_once: Callable[[], None]) -> None:

@@ -18,10 +18,13 @@ from carcloud.api.history import History
 from carcloud.api.ports import Access, Change, Last, OrderDesk, Ports, Presence
 from carcloud.assembly.shares import Shares
 from carcloud.backends.http import PromptHttp
+from carcloud.backends.objects_files import FileObjects
 from carcloud.backends.records import Certificate, QuarantineEntry, Records, Vehicle, quarantine_id
 from carcloud.errors import TryLaterError
 from carcloud.lake.border import Border
 from carcloud.lake.workers import LakeWorkers
+from carcloud.research.forgetting import forget
+from carcloud.research.recordings import Desk
 from carcloud.safety.audit.note import Key
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.flows.flow import parse as parse_flows
@@ -183,6 +186,8 @@ class Zone:
         self.log_folder, self.log_keys = folder / "audit", list[Key]()
         self.policy, self.notices = POLICY, list[tuple[str, bytes]]()
         self.border = Border(self.records, FLOWS, POLICY, catalogue, folder / "keys", "default", "test")
+        self.objects = FileObjects(folder / "objects")
+        self.desk = Desk(self.records, self.objects, lambda: self.ports.ground, 50 << 20)
         self.lake = LakeWorkers(folder / "lake", lambda _: [], self._vehicles)
         ports = Ports(
             zone="test",
@@ -202,6 +207,10 @@ class Zone:
             trust=Trust(folder / "keys"),
             border=self.border,
             facts=self.facts,
+            recordings=self.desk,
+            forget_recording=lambda one, actor: forget(
+                self.records, self.objects, folder / "lake", one, actor, datetime.now(UTC)
+            ),
             log=LogReader(self.log_folder, lambda: self.log_keys, "default"),
             map_file=self.map_file,
             pages=self.pages,

@@ -21,6 +21,7 @@ from carcloud.assembly.desk import order_desk
 from carcloud.assembly.flows import border_numbers, border_of
 from carcloud.assembly.governance import change_governance, governance_of
 from carcloud.assembly.log_keys import known_keys
+from carcloud.assembly.recordings import desk_of, forget_recording
 from carcloud.assembly.records import records_of
 from carcloud.assembly.reports import facts_of
 from carcloud.assembly.serving import QuietServer
@@ -82,6 +83,8 @@ async def run(context: Context) -> None:
         take_governance=lambda wanted, actor: change_governance(
             context.folder, records, catalogue, wanted, actor, settings.tenant
         ),
+        recordings=desk_of(settings, context.folder, records),
+        forget_recording=partial(forget_recording, settings, context.folder, records),
         map_file=Path(settings.map_file) if settings.map_file else None,
         map_datum=settings.map_datum,
     )

@@ -142,7 +142,7 @@ class Recordings:
         self._database, self._audit = database, audit
 
     def begin(self, wanted: Recording) -> Recording:
-        """Begin a recording; one of the same bytes that is still being sent by the same person goes on.
+        """Begin a recording; where the same person sent the same one and it is not imported yet, return that.
 
         Raises:
             ConflictError: these bytes are a recording already, or there are too many.
@@ -186,6 +186,11 @@ class Recordings:
         query = select(recordings).where(recordings.c.state.in_(list(states)))
         rows = self._database.rows(query.order_by(recordings.c.made_at, recordings.c.id).limit(1))
         return _recording(rows[0]) if rows else None
+
+    def unfinished(self) -> list[Recording]:
+        """Return the recordings of all tenants that are being sent, the oldest first."""
+        query = select(recordings).where(recordings.c.state == "uploading").order_by(recordings.c.made_at)
+        return [_recording(row) for row in self._database.rows(query)]
 
     def tell(self, id: str, progress: float) -> None:  # noqa: A002
         """Say how far an import is, 0 to 1."""
@@ -231,7 +236,7 @@ class Recordings:
 
 def _going_on(known: Recording, wanted: Recording) -> Recording:
     same = known.files == wanted.files and known.made_by == wanted.made_by
-    if known.state == "uploading" and same:
+    if known.state != "imported" and same:
         return known
     message = f"These bytes are recording {known.id} already, which is {known.state}."
     raise ConflictError(message, f"Use it, or have it forgotten: carcloud research forget {known.id}.")
