@@ -20,7 +20,9 @@ from carcloud.cli.terminal import harmless
 from carcloud.errors import InputError, MissingError
 from carcloud.lake.exports import WRITERS, exporting
 from carcloud.lake.query import LakeQuery, folder_of
+from carcloud.lake.recorded import Shown
 from carcloud.lake.settings import QueryLimits
+from carcloud.research.tables import TABLES
 from carcloud.safety.governance.days import COUNTS, Kept, day_of, kept_by_signal
 from carcloud.safety.tenants import seen_by
 from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force, own_signals_in_force
@@ -101,8 +103,8 @@ def retention(data: Data = DATA, config: Config = None) -> None:
 
 def lake_query(settings: Settings, folder: Folder, limits: QueryLimits | None = None) -> LakeQuery:
     """Return the SQL of the home tenant's lake. Raise MissingError before its first row."""
-    table = folder.lake / "samples"
-    if not table.exists():
+    table, recorded = folder.lake / "samples", Shown(folder.lake, settings.tenant, TABLES)
+    if not table.exists() and not recorded.folder.exists():
         raise MissingError(
             f"There is no lake in {folder.path} yet.", "Send a first batch, or give the zone's folder with --data."
         )
@@ -119,7 +121,7 @@ def lake_query(settings: Settings, folder: Folder, limits: QueryLimits | None = 
         return [{"vehicle": car.id, "state": car.state, "enrolled_at": car.enrolled_at} for car in found]
 
     files = Reader(table, ("tenant", settings.tenant)).live
-    return LakeQuery(folder_of(table, settings.tenant), files, signals, cars, limits or settings.query)
+    return LakeQuery(folder_of(table, settings.tenant), files, signals, cars, limits or settings.query, recorded)
 
 
 def _lines(table: pa.Table) -> Iterator[str]:

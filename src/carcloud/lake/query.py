@@ -4,7 +4,8 @@
 - DuckDB looks at its limits between steps only: behind the API it runs in a process that can be killed (`workers`).
 - `statement.read_only` decides what may run. Behind it DuckDB is closed too: no file outside one tenant's folder of the
   table, no extension, no setting can be changed, nothing spills to disk.
-- `samples` is a view over the tenant's live files; `signals` and `vehicles` are filled when a query names them.
+- `samples` is a view over the tenant's live files; `signals` and `vehicles` are filled when a query names them. The
+  tables of recordings are there for who reaches all of the tenant's cars, when a query names them or lists tables.
 - For who reaches a share only, the view joins it, and ends in a LIMIT that limits nothing: below one no optimiser may
   move what a stranger's statement works out, so its errors tell nothing of rows that are out of reach.
 
@@ -12,7 +13,7 @@ Source: https://duckdb.org/docs/2.0/operations_manual/securing_duckdb/overview
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ import pyarrow.compute
 
 from carcloud.errors import CarcloudError, InputError, MissingError, NotAllowedError, TryLaterError
 from carcloud.lake.errors import failed, too_large, too_slow
+from carcloud.lake.recorded import Shown
 from carcloud.lake.settings import QueryLimits
 from carcloud.lake.statement import Statement, place, read_only
 from carcloud.lake.tables import TABLES, Rows, Share, table
@@ -53,13 +55,22 @@ class LakeQuery:
         files: returns (version, absolute paths of the tenant's live files); MissingError while there is no table.
         signals: returns the tenant's catalogue as rows of the table `signals`.
         vehicles: returns the tenant's vehicles as rows of the table `vehicles`.
+        recorded: the tables of the tenant's recordings; None: there are none.
     """
 
-    def __init__(self, path: Path, files: Files, signals: Rows, vehicles: Rows, limits: QueryLimits | None = None):
-        self._path = path.absolute()
+    def __init__(
+        self,
+        path: Path,
+        files: Files,
+        signals: Rows,
+        vehicles: Rows,
+        limits: QueryLimits | None = None,
+        recorded: Shown | None = None,
+    ) -> None:
+        self._path, self._recorded = path.absolute(), recorded
         self._files, self._rows = files, {"signals": signals, "vehicles": vehicles}
         self._limits = limits or QueryLimits()
-        self._database = _locked(self._path, self._limits)
+        self._database = self._opened()
         self._view: tuple[int, str] = (-1, "")
 
     def run(
@@ -95,7 +106,7 @@ class LakeQuery:
             if share is not None and statement.explains:
                 raise NotAllowedError("A plan tells of what is out of your reach.", "Ask without EXPLAIN.")
             self._show_tables(session, statement, share)
-            yield self._ask(session, statement, parameters)
+            yield self._ask(session, statement, parameters, share)
         except MemoryError as error:
             raise too_large(self._limits) from error
         except (duckdb.Error, OSError) as error:
@@ -108,6 +119,9 @@ class LakeQuery:
     def close(self) -> None:
         """Give the memory back."""
         self._database.close()
+
+    def _opened(self) -> duckdb.DuckDBPyConnection:
+        return _locked([self._path, *(self._recorded.folders if self._recorded else [])], self._limits)
 
     def _show_tables(self, session: duckdb.DuckDBPyConnection, statement: Statement, share: Share | None) -> None:
         for name, rows in self._rows.items():
@@ -122,6 +136,19 @@ class LakeQuery:
             session.execute(f"CREATE TEMP VIEW samples AS {samples}").fetchall()
         else:
             session.register("samples", TABLES["samples"].empty_table())
+        if self._recorded:
+            self._show_recorded(session, statement, self._recorded, share)
+
+    def _show_recorded(
+        self, session: duckdb.DuckDBPyConnection, statement: Statement, recorded: Shown, share: Share | None
+    ) -> None:
+        named = recorded.names if statement.lists else recorded.names & statement.tables
+        for name in () if share is not None else named:
+            shown = recorded.view(name)
+            if isinstance(shown, str):
+                session.execute(f"CREATE TEMP VIEW {name} AS {shown}").fetchall()
+            else:
+                session.register(name, shown)
 
     def _samples(self) -> str:
         try:
@@ -133,9 +160,19 @@ class LakeQuery:
         return self._view[1]
 
     def _ask(
-        self, session: duckdb.DuckDBPyConnection, statement: Statement, parameters: Mapping[str, Any] | None
+        self,
+        session: duckdb.DuckDBPyConnection,
+        statement: Statement,
+        parameters: Mapping[str, Any] | None,
+        share: Share | None,
     ) -> pa.RecordBatchReader:
-        reader = session.sql(statement.sql, params=dict(parameters or {})).to_arrow_reader(READ_ROWS)
+        try:
+            reader = session.sql(statement.sql, params=dict(parameters or {})).to_arrow_reader(READ_ROWS)
+        except duckdb.CatalogException:
+            if share is not None and self._recorded and self._recorded.names & statement.tables:
+                do = "Ask for a role that sees all cars of the tenant."
+                raise NotAllowedError("Recordings are shown to who may see all cars only.", do) from None
+            raise
         if not statement.explains:
             return reader
         text = [self._without_paths(line) for line in reader.read_all().column(1).to_pylist()]
@@ -150,7 +187,7 @@ class LakeQuery:
     ) -> CarcloudError:
         if isinstance(error, (duckdb.InternalException, duckdb.FatalException)):
             self.close()
-            self._database = _locked(self._path, self._limits)
+            self._database = self._opened()
             return failed()
         text = str(error)
         if "INTERRUPT" in text:
@@ -163,7 +200,9 @@ class LakeQuery:
         return InputError(self._without_paths(message), f"Look at {where}." if where else "Mend the SQL.")
 
     def _without_paths(self, text: str) -> str:
-        return text.replace(f"{self._path}/", "").replace(str(self._path), "the lake")
+        for folder in (self._path, *([self._recorded.folder] if self._recorded else [])):
+            text = text.replace(f"{folder}/", "").replace(str(folder), "the lake")
+        return text
 
 
 def folder_of(table: Path, tenant: str) -> Path:
@@ -171,7 +210,7 @@ def folder_of(table: Path, tenant: str) -> Path:
     return table / f"tenant={tenant}"
 
 
-def _locked(path: Path, limits: QueryLimits) -> duckdb.DuckDBPyConnection:
+def _locked(folders: Sequence[Path], limits: QueryLimits) -> duckdb.DuckDBPyConnection:
     database = duckdb.connect(
         ":memory:",
         config={
@@ -189,7 +228,7 @@ def _locked(path: Path, limits: QueryLimits) -> duckdb.DuckDBPyConnection:
     )
     database.execute("SET GLOBAL TimeZone = 'UTC'")
     database.execute("SET temp_directory = ''")
-    database.execute(f"SET allowed_directories = [{_quoted(f'{path}/')}]")
+    database.execute(f"SET allowed_directories = [{', '.join(_quoted(f'{folder}/') for folder in folders)}]")
     database.execute("SET enable_external_access = false")
     database.execute("SET lock_configuration = true")
     return database

@@ -8,19 +8,34 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
+
+import pyarrow as pa
 
 from carcloud.backends.delta import Reader
 from carcloud.errors import MissingError
 
 FOLDER = "research"
 DECIDES = "scenarios"
+LOCK = "lock"
 
 
 def folder_of(lake: Path, table: str) -> Path:
     """Return where a table of recordings lies."""
     return lake / FOLDER / table
+
+
+def packed(schemas: Mapping[str, pa.Schema]) -> str:
+    """Return schemas as text, for a process of its own; `unpacked` takes it."""
+    return json.dumps({name: base64.b64encode(schema.serialize()).decode() for name, schema in schemas.items()})
+
+
+def unpacked(text: str) -> dict[str, pa.Schema]:
+    """Return what `packed` made text of."""
+    return {name: pa.ipc.read_schema(pa.py_buffer(base64.b64decode(one))) for name, one in json.loads(text).items()}
 
 
 def view(columns: Sequence[str], files: Sequence[str]) -> str:
@@ -57,6 +72,44 @@ class Recorded:
             return sorted(reader.live()[1])
         except MissingError:
             return []
+
+
+class Shown:
+    """The tables of one tenant's recordings, as SQL shows them to who reaches all of the tenant's cars.
+
+    Args:
+        lake: the lake's folder.
+        schemas: of the tables; their column `tenant` is not shown.
+    """
+
+    def __init__(self, lake: Path, tenant: str, schemas: Mapping[str, pa.Schema]) -> None:
+        self.folder = (lake / FOLDER).absolute()
+        self._tenant, self._recorded = tenant, Recorded(lake, tenant)
+        self._schemas = {name: _shown(schema) for name, schema in schemas.items()}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the tables' names."""
+        return frozenset(self._schemas)
+
+    @property
+    def folders(self) -> list[Path]:
+        """Return where the tenant's files of them lie."""
+        return [self.folder / name / f"tenant={self._tenant}" for name in self._schemas]
+
+    def view(self, name: str) -> str | pa.Table:
+        """Return the SQL of a table's rows; an empty table where it has none."""
+        files, schema = self._recorded.files(name), self._schemas[name]
+        return view(schema.names, files) if files else schema.empty_table()
+
+
+def _shown(schema: pa.Schema) -> pa.Schema:
+    plain = [pa.field(one.name, _plain(one.type)) for one in schema if one.name != "tenant"]
+    return pa.schema(plain)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _recording(file: str) -> str:

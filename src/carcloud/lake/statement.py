@@ -24,16 +24,19 @@ FILE_NAME = re.compile(r"[./\\:*?\[]")
 OPEN_SCHEMA_TABLES = frozenset({"tables", "columns"})
 EXPLAIN = re.compile(r"\s*explain(\s+analyze\b)?\s*(?=\w)", re.IGNORECASE)
 PIVOT = re.compile(r"\s*pivot\b", re.IGNORECASE)
-ASK = "Ask with one SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN statement over samples, signals and vehicles."
+ASK = "Ask with one SELECT, WITH, DESCRIBE, SHOW, SUMMARIZE or EXPLAIN statement over the lake's tables: SHOW TABLES."
 
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement that was found to read only, and the names of the tables it mentions."""
+    """A statement that was found to read only, and the names of the tables it mentions; `lists`: it asks which
+    there are.
+    """
 
     sql: str
     tables: frozenset[str]
     explains: bool
+    lists: bool
 
 
 def read_only(session: duckdb.DuckDBPyConnection, sql: str) -> Statement:
@@ -42,13 +45,14 @@ def read_only(session: duckdb.DuckDBPyConnection, sql: str) -> Statement:
         raise InputError("The SQL holds a NUL character.", "Take it out.")
     explain = EXPLAIN.match(sql)
     tree = _parse(session, sql[explain.end() :] if explain else sql, explain.end() if explain else 0)
-    tables = set()
+    tables, lists = set[str](), False
     for part in _parts(tree):
         _refuse_what_writes(part)
         _refuse_functions(part)
         if part.get("type") == "BASE_TABLE":
             tables.add(_open_table(part))
-    return Statement(sql, frozenset(tables), explain is not None)
+        lists = lists or part.get("type") == "SHOW_REF"
+    return Statement(sql, frozenset(tables), explain is not None, lists or not tables.isdisjoint(OPEN_SCHEMA_TABLES))
 
 
 def place(sql: str, position: int) -> str:

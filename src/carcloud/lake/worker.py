@@ -1,4 +1,5 @@
-"""One query process: `python -m carcloud.lake.worker PATH LIMITS TENANT`. `LakeWorkers` starts it and says what to ask.
+"""One query process: `python -m carcloud.lake.worker PATH LIMITS TENANT RECORDED`. `LakeWorkers` starts it and says
+what to ask.
 
 - It knows the table's folder and nothing else of the zone: no records, no keys, no address.
 - Its database is locked to one tenant's folder. When another tenant asks it is closed, and one for that tenant opened:
@@ -27,6 +28,7 @@ from carcloud.lake.errors import too_large
 from carcloud.lake.forms import as_arrow, as_json
 from carcloud.lake.frames import SIZES, frame
 from carcloud.lake.query import Answer, LakeQuery, folder_of
+from carcloud.lake.recorded import Shown, unpacked
 from carcloud.lake.settings import LIMIT_ANSWER_BYTES, QueryLimits
 from carcloud.lake.tables import Share
 
@@ -43,9 +45,9 @@ GROWN_BYTES = 256 << 20
 FORMS: Mapping[str, Callable[[Answer], bytes | memoryview]] = {"arrow": as_arrow, "json": as_json}
 
 
-def serve(path: Path, limits: QueryLimits, tenant: str) -> None:
+def serve(path: Path, limits: QueryLimits, tenant: str, recorded: Mapping[str, pa.Schema]) -> None:
     """Answer until standard input ends, or the process has grown; the first question is likely this tenant's."""
-    query = _opened(path, limits, tenant)
+    query = _opened(path, limits, tenant, recorded)
     with contextlib.suppress(CarcloudError):
         query.run("SELECT 1")  # the first question loads much: let no one wait for it
     idle_bytes = _data_bytes()
@@ -56,16 +58,16 @@ def serve(path: Path, limits: QueryLimits, tenant: str) -> None:
         if question[0]["tenant"] != tenant:
             query.close()
             tenant = question[0]["tenant"]
-            query = _opened(path, limits, tenant)
+            query = _opened(path, limits, tenant, recorded)
         head, body = _answered(query, limits, question[0])
         grown = _data_bytes() - idle_bytes > GROWN_BYTES
         _say(head | {"last": grown}, body)
 
 
-def _opened(path: Path, limits: QueryLimits, tenant: str) -> LakeQuery:
+def _opened(path: Path, limits: QueryLimits, tenant: str, recorded: Mapping[str, pa.Schema]) -> LakeQuery:
     files = Reader(path, ("tenant", tenant)).live
     wants = (lambda: _wanted("signals")), (lambda: _wanted("vehicles"))
-    return LakeQuery(folder_of(path, tenant), files, *wants, limits)
+    return LakeQuery(folder_of(path, tenant), files, *wants, limits, Shown(path.parent, tenant, recorded))
 
 
 def _answered(
@@ -126,4 +128,4 @@ if __name__ == "__main__":
     leave_out_pandas()
     pa.set_memory_pool(pa.system_memory_pool())  # the other one maps a GiB at once
     os.nice(NICENESS)
-    serve(Path(sys.argv[1]), QueryLimits(**json.loads(sys.argv[2])), sys.argv[3])
+    serve(Path(sys.argv[1]), QueryLimits(**json.loads(sys.argv[2])), sys.argv[3], unpacked(sys.argv[4]))

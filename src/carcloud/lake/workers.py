@@ -31,6 +31,7 @@ from carcloud.lake.asker import Asker, still_open
 from carcloud.lake.errors import failed, too_slow
 from carcloud.lake.frames import SIZES, frame
 from carcloud.lake.places import Places, Words
+from carcloud.lake.recorded import packed
 from carcloud.lake.settings import LIMIT_ANSWER_BYTES, QueryLimits
 from carcloud.lake.tables import SCOPES, TIMES, TenantRows, table
 from carcloud.lake.turns import Turns
@@ -70,6 +71,7 @@ class LakeWorkers:
         vehicles: returns a tenant's vehicles as rows of the table `vehicles`; called in a thread.
         tenant: who most likely asks first.
         shares: how much of it a tenant may have at once; None: all.
+        recorded: the tables that recordings brought in, which lie beside the table; none where it is left out.
     """
 
     def __init__(
@@ -80,11 +82,13 @@ class LakeWorkers:
         limits: QueryLimits | None = None,
         tenant: str = "default",
         shares: Shares | None = None,
+        recorded: Mapping[str, pa.Schema] | None = None,
     ) -> None:
         self._shares = shares
         self._limits = limits or QueryLimits()
         self._rows: Mapping[str, TenantRows] = {"signals": signals, "vehicles": vehicles}
-        command = [sys.executable, "-m", "carcloud.lake.worker", str(path), json.dumps(asdict(self._limits)), tenant]
+        told = str(path), json.dumps(asdict(self._limits)), tenant, packed(recorded or {})
+        command = [sys.executable, "-m", "carcloud.lake.worker", *told]
         self._workers = [_Worker(command, tenant) for _ in range(WORKERS)]
         self._free = list(self._workers)
         self._places = Places(WORKERS + LIMIT_WAITING, WORDS)

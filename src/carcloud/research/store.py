@@ -1,40 +1,26 @@
-"""The store: scenarios in the lake, put in a recording at a time, taken out whole.
+"""The store: scenarios in the lake, put in a recording at a time, read back as they were, taken out whole.
 
 Rules:
-* A recording is added once; after a crash it is added again, and what was left of the first try goes.
-* A scenario that the tenant has already is not added again.
-* What is dropped leaves the tables and the disk. Its recording is remembered, so that it is not added again.
-* Adding and dropping wait for each other at the commit only; whoever reads waits for nobody.
+* A recording is added once, all of it or nothing; after a crash it is added again, and what was left of it goes.
+* A scenario that the tenant has already is not added again. It leaves with the recording that brought it first.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import re
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
-from carcloud.backends.delta import LiveFile, Table
-from carcloud.backends.files import make_folder
-from carcloud.errors import ConflictError, InputError, MissingError, TryLaterError
-from carcloud.lake.recorded import DECIDES, FOLDER, Recorded, folder_of
+from carcloud.errors import MissingError, TryLaterError
+from carcloud.lake.recorded import Recorded
 from carcloud.research.draft import Draft
+from carcloud.research.filing import Filing
 from carcloud.research.reading import ScenarioRow, opened, scenarios_of, summaries
 from carcloud.research.rows import rows_of
 from carcloud.research.scenario import Scenario
-from carcloud.research.tables import FILED, TABLES
-
-RECORDING = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
-DROPPED = 1 << 48
-"""Where a dropped recording's position begins; what is above it is the number of its rows."""
-CHECKPOINT_EVERY = 64
-"""Versions of a table."""
+from carcloud.research.tables import TABLES
 
 
 @dataclass(frozen=True)
@@ -53,9 +39,8 @@ class Store:
     """
 
     def __init__(self, folder: Path, tenant: str = "default") -> None:
-        self._folder, self._tenant = folder, tenant
-        self._recorded = Recorded(folder, tenant)
-        self._written: dict[str, Table] = {}
+        self._filing, self._recorded = Filing(folder, tenant), Recorded(folder, tenant)
+        self._tenant = tenant
 
     def add(self, recording: str, scenarios: Iterable[Scenario]) -> Added:
         """Add the scenarios of a recording, all or none.
@@ -64,26 +49,29 @@ class Store:
             ConflictError: the recording was added already, or dropped.
             TryLaterError: the disk is full, or another recording brought one of these scenarios meanwhile.
         """
-        self._refuse_known(recording)
-        with Draft(self._tables(), (self._tenant, recording)) as draft:
-            known, ids, duplicates = self._known(), [], 0
+        self._filing.refuse_known(recording)
+        with Draft(self._filing.tables, (self._tenant, recording)) as draft:
+            known, duplicates = self._known(), 0
+            ids: list[str] = []
             for scenario in scenarios:
                 if scenario.id in known:
                     duplicates += 1
-                    continue
-                known.add(scenario.id)
-                ids.append(scenario.id)
-                draft.take(rows_of(scenario))
-            with self._locked():
-                self._commit(recording, draft, ids, duplicates)
+                else:
+                    known.add(scenario.id)
+                    ids.append(scenario.id)
+                    draft.take(rows_of(scenario))
+            files = draft.finished()
+            with self._filing.alone():
+                self._refuse_taken(ids)
+                self._filing.add(recording, files, duplicates)
         return Added(tuple(ids), duplicates)
 
     def added(self, recording: str) -> Added | None:
-        """Return what a recording brought; None where it is not in the store."""
-        position = self._position(recording)
-        if not 0 < position < DROPPED:
+        """Return what a recording brought, its ids in their order; None where it is not in the store."""
+        duplicates = self._filing.added(recording)
+        if duplicates is None:
             return None
-        return Added(tuple(row.id for row in self.scenarios() if row.recording == recording), position - 1)
+        return Added(tuple(row.id for row in self.scenarios() if row.recording == recording), duplicates)
 
     def drop(self, recordings: Collection[str], patience_s: float = 0.0) -> int:
         """Take recordings out, rows and files; return how many rows they had. May be repeated after any failure.
@@ -91,18 +79,7 @@ class Store:
         Args:
             patience_s: how long a query may still read their files.
         """
-        wanted = sorted(set(recordings))
-        for recording in wanted:
-            _refuse_odd(recording)
-        with self._locked():
-            moves = {self._application(one): DROPPED + self._count(one) for one in wanted if not self._is_dropped(one)}
-            for name, table in self._tables().items():
-                old = [file for one in wanted for file in self._live(table, one)]
-                if old or (name == DECIDES and moves):
-                    table.exchange(old, [], moves if name == DECIDES else {})
-                    table.checkpoint()
-        self._clear(wanted, patience_s)
-        return sum(self._position(one) - DROPPED for one in wanted)
+        return self._filing.drop(recordings, patience_s)
 
     def scenarios(self, ids: Sequence[str] | None = None) -> list[ScenarioRow]:
         """Return what stands in `scenarios`, of these in their order, or of all by recording and id.
@@ -144,81 +121,13 @@ class Store:
         """Return a connection of its own with the tables as views: for our statements, not for strangers'."""
         return opened({name: self.files(name) for name in TABLES})
 
-    def _commit(self, recording: str, draft: Draft, ids: Collection[str], duplicates: int) -> None:
-        self._refuse_known(recording)
-        if not self._known().isdisjoint(ids):
-            raise TryLaterError("Another recording brought one of these scenarios meanwhile.", "Import it again.")
-        files = draft.finished()
-        for name, table in self._tables().items():
-            old, moves = self._live(table, recording), {}
-            if name == DECIDES:
-                moves = {self._application(recording): duplicates + 1}
-            if old or files[name] or moves:
-                table.exchange(old, files[name], moves)
-            if table.version % CHECKPOINT_EVERY == 0:
-                table.checkpoint()
-
-    def _tables(self) -> Mapping[str, Table]:
-        """Return the tables to be written, the one that decides last."""
-        if not self._written:
-            with self._locked():
-                names = sorted(TABLES, key=lambda name: name == DECIDES)
-                self._written = {name: Table(folder_of(self._folder, name), TABLES[name], FILED) for name in names}
-        return self._written
-
     def _known(self) -> set[str]:
         with self.session() as session:
             return {one for (one,) in session.execute("SELECT scenario FROM scenarios").fetchall()}
 
-    def _application(self, recording: str) -> str:
-        return f"recording/{self._tenant}/{recording}"
-
-    def _position(self, recording: str) -> int:
-        _refuse_odd(recording)
-        return self._tables()[DECIDES].position(self._application(recording))
-
-    def _is_dropped(self, recording: str) -> bool:
-        return self._position(recording) >= DROPPED
-
-    def _refuse_known(self, recording: str) -> None:
-        position = self._position(recording)
-        if position:
-            said = "was taken out of" if position >= DROPPED else "is already in"
-            raise ConflictError(f"Recording {recording} {said} the lake.", "Import it as a new recording.")
-
-    def _live(self, table: Table, recording: str) -> list[LiveFile]:
-        return [file for file in table.live() if file.partition == (self._tenant, recording)]
-
-    def _count(self, recording: str) -> int:
-        return sum(file.rows for table in self._tables().values() for file in self._live(table, recording))
-
-    def _clear(self, recordings: Collection[str], patience_s: float) -> None:
-        """Delete all files of recordings, those of old versions and of tries too."""
-        gone = {
-            table: [name for one in recordings for name in table.filed_in((self._tenant, one))]
-            for table in self._tables().values()
-        }
-        if any(gone.values()):
-            time.sleep(patience_s)
-        for table, names in gone.items():
-            table.delete(names)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Have the tables to oneself among all processes that write them."""
-        folder = self._folder / FOLDER
-        make_folder(folder)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
-
-def _refuse_odd(recording: str) -> None:
-    if not RECORDING.fullmatch(recording):
-        raise InputError(f"{recording[:64]!r} is no id of a recording.", "Use the id that the import gave.")
+    def _refuse_taken(self, ids: Collection[str]) -> None:
+        if not self._known().isdisjoint(ids):
+            raise TryLaterError("Another recording brought one of these scenarios meanwhile.", "Import it again.")
 
 
 def _refuse_missing(ids: Iterable[str], known: Mapping[str, ScenarioRow]) -> None:

@@ -33,6 +33,7 @@ from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
 from carcloud.errors import TryLaterError
 from carcloud.lake.workers import LakeWorkers
+from carcloud.research.tables import TABLES
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.identity import Trust
 from carcloud.safety.people.reception import Reception
@@ -58,7 +59,8 @@ async def run(context: Context) -> None:
     await status.listen(cloud)
     quarantine = Quarantine(records, Seals(context.folder.keys, settings.tenant))
     table = context.folder.lake / "samples"
-    lake = LakeWorkers(table, _signal_rows(catalogues), _vehicle_rows(records), settings.query, settings.tenant, shares)
+    sides = _signal_rows(catalogues), _vehicle_rows(records)
+    lake = LakeWorkers(table, *sides, settings.query, settings.tenant, shares, TABLES)
     ports = Ports(
         zone=settings.zone,
         status=status,
