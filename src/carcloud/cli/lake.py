@@ -22,7 +22,7 @@ from carcloud.lake.exports import WRITERS, exporting
 from carcloud.lake.query import LakeQuery, folder_of
 from carcloud.lake.recorded import Shown
 from carcloud.lake.settings import QueryLimits
-from carcloud.research.tables import TABLES
+from carcloud.research.schemas import SCHEMAS
 from carcloud.safety.governance.days import COUNTS, Kept, day_of, kept_by_signal
 from carcloud.safety.tenants import seen_by
 from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force, own_signals_in_force
@@ -103,7 +103,7 @@ def retention(data: Data = DATA, config: Config = None) -> None:
 
 def lake_query(settings: Settings, folder: Folder, limits: QueryLimits | None = None) -> LakeQuery:
     """Return the SQL of the home tenant's lake. Raise MissingError before its first row."""
-    table, recorded = folder.lake / "samples", Shown(folder.lake, settings.tenant, TABLES)
+    table, recorded = folder.lake / "samples", Shown(folder.lake, settings.tenant, SCHEMAS)
     if not table.exists() and not recorded.folder.exists():
         raise MissingError(
             f"There is no lake in {folder.path} yet.", "Send a first batch, or give the zone's folder with --data."

@@ -22,7 +22,8 @@ from carcloud.backends.delta import AddAction, LiveFile, Table
 from carcloud.backends.files import make_folder
 from carcloud.errors import ConflictError, InputError
 from carcloud.lake.recorded import DECIDES, FOLDER, LOCK, folder_of
-from carcloud.research.tables import FILED, TABLES
+from carcloud.research.schemas import SCHEMAS
+from carcloud.research.tables import FILED
 
 RECORDING = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
 DROPPED = 1 << 48
@@ -47,8 +48,8 @@ class Filing:
         """Return the tables to be written, made where they are missing; the one that decides is the last."""
         if not self._opened:
             with self.alone():
-                names = sorted(TABLES, key=lambda name: name == DECIDES)
-                self._opened = {name: Table(folder_of(self._folder, name), TABLES[name], FILED) for name in names}
+                names = sorted(SCHEMAS, key=lambda name: name == DECIDES)
+                self._opened = {name: Table(folder_of(self._folder, name), SCHEMAS[name], FILED) for name in names}
         return self._opened
 
     def added(self, recording: str) -> int | None:

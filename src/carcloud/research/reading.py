@@ -16,7 +16,8 @@ import pyarrow as pa
 from carcloud.lake.recorded import view
 from carcloud.research.rows import scenario_of
 from carcloud.research.scenario import Scenario
-from carcloud.research.tables import FILED, TABLES
+from carcloud.research.schemas import SCHEMAS
+from carcloud.research.tables import FILED
 
 PLACES_AT_ONCE = 1 << 20
 """Road users times steps that are read in one go."""
@@ -61,15 +62,15 @@ def opened(files: Mapping[str, Sequence[str]]) -> duckdb.DuckDBPyConnection:
     session.execute("SET TimeZone = 'UTC'")
     for name, paths in files.items():
         if paths:
-            session.execute(f"CREATE VIEW {name} AS {view(TABLES[name].names, paths)}")
+            session.execute(f"CREATE VIEW {name} AS {view(SCHEMAS[name].names, paths)}")
         else:
-            session.register(name, TABLES[name].empty_table())
+            session.register(name, SCHEMAS[name].empty_table())
     return session
 
 
 def summaries(session: duckdb.DuckDBPyConnection) -> list[ScenarioRow]:
     """Return all scenarios by recording and id."""
-    names = [field.name for field in TABLES["scenarios"] if field.name not in ("tenant", "users", "times", "goal")]
+    names = [field.name for field in SCHEMAS["scenarios"] if field.name not in ("tenant", "users", "times", "goal")]
     rows = session.sql(f"SELECT {_listed(names)} FROM scenarios ORDER BY recording, scenario")  # noqa: S608 ours
     return [_summary(row) for row in rows.to_arrow_table().to_pylist()]
 
@@ -104,7 +105,7 @@ def _groups(rows: Iterable[ScenarioRow]) -> Iterator[list[ScenarioRow]]:
 
 def _read(session: duckdb.DuckDBPyConnection, name: str, rows: Iterable[ScenarioRow]) -> pa.Table:
     """Return a table's rows of some scenarios, each one's together and in the order in which they were written."""
-    columns = _listed([column for column in TABLES[name].names if column not in FILED])
+    columns = _listed([column for column in SCHEMAS[name].names if column not in FILED])
     wanted = [_quoted({row.recording for row in rows}), _quoted({row.id for row in rows})]
     sql = f"SELECT {columns} FROM {name} WHERE recording IN {wanted[0]} AND scenario IN {wanted[1]}"  # noqa: S608 quoted
     return session.sql(sql).to_arrow_table()

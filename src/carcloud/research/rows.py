@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from carcloud.research.location import Located, locate
+from carcloud.research.mining import features
 from carcloud.research.motion import KINDS, Motion, RoadUser, at_steps
 from carcloud.research.roads import Lane, Points, RoadMap
 from carcloud.research.scenario import Scenario, Series
@@ -31,9 +33,11 @@ def unfiled(schema: pa.Schema) -> pa.Schema:
 
 
 def rows_of(scenario: Scenario) -> dict[str, pa.Table]:
-    """Return a scenario's rows by the names of their tables: tracks, scenarios, lanes, series."""
+    """Return a scenario's rows by the names of their tables: tracks, scenarios, lanes, series, features."""
+    located = locate(scenario.map, scenario.motion) if scenario.map is not None else None
     return {
-        "tracks": _tracks(scenario),
+        "tracks": _tracks(scenario, located),
+        "features": features.of(scenario, located),
         "scenarios": pa.Table.from_pylist([_about(scenario)], unfiled(SCENARIOS)),
         "lanes": _lanes(scenario),
         "series": _series(scenario),
@@ -90,7 +94,7 @@ def _even(steps: int, step_s: float) -> NDArray[np.int64]:
     return np.arange(steps, dtype=np.int64) * round(step_s * 1e6)
 
 
-def _tracks(scenario: Scenario) -> pa.Table:
+def _tracks(scenario: Scenario, located: Located | None) -> pa.Table:
     motion = scenario.motion
     user, step = np.nonzero(motion.present)
     kinds = np.array([KINDS.index(one.kind) for one in motion.users], np.int32)
@@ -104,6 +108,12 @@ def _tracks(scenario: Scenario) -> pa.Table:
         **{name: pa.array(getattr(motion, name)[user, step], from_pandas=True) for name in MOVING},
         **{name: sizes[user, at] for at, name in enumerate(("length", "width", "height"))},
     }
+    if scenario.map is not None and located is not None:
+        lane = located.lane[user, step]
+        columns["lane"] = pa.DictionaryArray.from_arrays(
+            pa.array(lane, mask=lane < 0), pa.array([one.name for one in scenario.map.lanes], pa.string())
+        )
+        columns |= {name: pa.array(getattr(located, name)[user, step], from_pandas=True) for name in ("s", "d")}
     return _table(columns, TRACKS)
 
 

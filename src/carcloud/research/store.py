@@ -20,7 +20,7 @@ from carcloud.research.filing import Filing
 from carcloud.research.reading import ScenarioRow, opened, scenarios_of, summaries
 from carcloud.research.rows import rows_of
 from carcloud.research.scenario import Scenario
-from carcloud.research.tables import TABLES
+from carcloud.research.schemas import SCHEMAS
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Store:
 
     def session(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of its own with the tables as views: for our statements, not for strangers'."""
-        return opened({name: self.files(name) for name in TABLES})
+        return opened({name: self.files(name) for name in SCHEMAS})
 
     def _known(self) -> set[str]:
         with self.session() as session:

@@ -13,8 +13,8 @@ from carcloud.lake.query import LakeQuery, folder_of
 from carcloud.lake.recorded import Shown
 from carcloud.lake.tables import SCOPES, TIMES, Share
 from carcloud.lake.workers import LakeWorkers
+from carcloud.research.schemas import SCHEMAS
 from carcloud.research.store import Store
-from carcloud.research.tables import TABLES
 from carcloud.safety.grants.reach import Reach
 from tests.research import platoon
 
@@ -32,13 +32,13 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def query(lake: Path, tenant: str = "default") -> LakeQuery:
     samples = lake / "samples"
     files = Reader(samples, ("tenant", tenant)).live
-    shown = Shown(lake, tenant, TABLES)
+    shown = Shown(lake, tenant, SCHEMAS)
     return LakeQuery(folder_of(samples, tenant), files, lambda: [], lambda: [], recorded=shown)
 
 
 def test_all_tables_can_be_asked_with_the_columns_that_the_docs_say(lake: Path) -> None:
     asked = query(lake)
-    for name, schema in TABLES.items():
+    for name, schema in SCHEMAS.items():
         found = asked.run(f"SELECT * FROM {name}").table
         assert found.schema.names == [column for column in schema.names if column != "tenant"]
     rows = asked.run(
@@ -52,20 +52,20 @@ def test_all_tables_can_be_asked_with_the_columns_that_the_docs_say(lake: Path) 
 
 def test_tables_are_listed_and_described(lake: Path) -> None:
     asked = query(lake)
-    assert set(TABLES) < {row["name"] for row in asked.run("SHOW TABLES").table.to_pylist()}
+    assert set(SCHEMAS) < {row["name"] for row in asked.run("SHOW TABLES").table.to_pylist()}
     listed = asked.run("SELECT table_name FROM information_schema.columns WHERE column_name = 'recording'").table
-    assert set(listed.column(0).to_pylist()) == set(TABLES)
-    assert asked.run("DESCRIBE events").table.num_rows == len(TABLES["events"]) - 1
+    assert set(listed.column(0).to_pylist()) == set(SCHEMAS)
+    assert asked.run("DESCRIBE events").table.num_rows == len(SCHEMAS["events"]) - 1
 
 
 def test_who_reaches_a_share_of_the_cars_sees_none_of_the_tables(lake: Path) -> None:
     asked = query(lake)
-    for name in TABLES:
+    for name in SCHEMAS:
         with pytest.raises(NotAllowedError, match="all cars"):
             asked.run(f"SELECT count(*) FROM {name}", share=NOTHING)
         with pytest.raises(NotAllowedError, match="all cars"):
             asked.run(f"DESCRIBE {name}", share=NOTHING)
-    assert {row["name"] for row in asked.run("SHOW TABLES", share=NOTHING).table.to_pylist()}.isdisjoint(TABLES)
+    assert {row["name"] for row in asked.run("SHOW TABLES", share=NOTHING).table.to_pylist()}.isdisjoint(SCHEMAS)
     own = asked.run("WITH tracks AS (SELECT 1 AS n) SELECT n FROM tracks", share=NOTHING)
     assert own.table["n"].to_pylist() == [1]
 
@@ -105,7 +105,7 @@ def test_query_processes_show_each_tenant_its_own(lake: Path) -> None:
         return Asker(tenant, "person:a", reach)
 
     async def test() -> None:
-        workers = LakeWorkers(lake / "samples", lambda _: [], lambda _: [], recorded=TABLES)
+        workers = LakeWorkers(lake / "samples", lambda _: [], lambda _: [], recorded=SCHEMAS)
         try:
             for tenant, names in {"default": ["a", "b"], "other": ["c"]}.items():
                 reply = await workers.ask(asker(tenant), "SELECT name FROM scenarios ORDER BY 1", {}, 9, "json")

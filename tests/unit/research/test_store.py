@@ -29,6 +29,15 @@ def test_a_recording_is_added_once_and_its_scenarios_come_back(tmp_path: Path) -
     assert {row.name for row in store.scenarios()} == {"a", "b"}
 
 
+def test_each_row_says_on_which_lane_it_is_and_what_conditions_see(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.add("one", [platoon()])
+    with store.session() as session:
+        sql = """SELECT DISTINCT lane, d, track_speed, behind_gap FROM tracks JOIN features USING (scenario, track, step)
+            WHERE track = 1 AND s = 500 + x"""
+        assert session.execute(sql).fetchall() == [("1", 0.0, 20.0, 25.4)]
+
+
 def test_a_scenario_that_is_known_is_counted_and_not_added(tmp_path: Path) -> None:
     store, one = Store(tmp_path), platoon("a")
     store.add("one", [one])
@@ -92,16 +101,16 @@ def test_a_crash_between_two_tables_shows_nothing_and_the_next_try_adds_once(
     with store.session() as session:
         counts = [session.execute(f"SELECT count(*) FROM {name}").fetchone() for name in ("tracks", "lanes")]
     assert counts == [(60,), (2,)]
-    assert len(files(tmp_path)) == 3
+    assert len(files(tmp_path)) == 4
 
 
 def test_what_is_dropped_is_gone_from_the_disk_and_stays_away(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.add("one", [platoon("secret", cars=4)])
     store.add("two", [platoon("kept")])
-    assert store.drop(["one"]) == 80 + 1 + 2
+    assert store.drop(["one"]) == 80 + 80 + 1 + 2
     assert files(tmp_path, "one") == []
-    assert len(files(tmp_path, "two")) == 3
+    assert len(files(tmp_path, "two")) == 4
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and b"secret" in file.read_bytes()]
     assert store.added("one") is None
     with pytest.raises(ConflictError, match="taken out"):
@@ -118,7 +127,7 @@ def test_a_drop_that_is_repeated_says_the_same(tmp_path: Path, monkeypatch: pyte
             store.drop(["one"])
     assert store.scenarios() == []
     assert files(tmp_path) != []
-    assert Store(tmp_path).drop(["one", "never there"[:5]]) == 63
+    assert Store(tmp_path).drop(["one", "two"]) == 123
     assert files(tmp_path) == []
 
 

@@ -33,7 +33,7 @@ from carcloud.backends.http import PromptHttp
 from carcloud.backends.records import Records
 from carcloud.errors import TryLaterError
 from carcloud.lake.workers import LakeWorkers
-from carcloud.research.tables import TABLES
+from carcloud.research.schemas import SCHEMAS
 from carcloud.safety.audit.reader import LogReader
 from carcloud.safety.identity import Trust
 from carcloud.safety.people.reception import Reception
@@ -60,7 +60,7 @@ async def run(context: Context) -> None:
     quarantine = Quarantine(records, Seals(context.folder.keys, settings.tenant))
     table = context.folder.lake / "samples"
     sides = _signal_rows(catalogues), _vehicle_rows(records)
-    lake = LakeWorkers(table, *sides, settings.query, settings.tenant, shares, TABLES)
+    lake = LakeWorkers(table, *sides, settings.query, settings.tenant, shares, SCHEMAS)
     ports = Ports(
         zone=settings.zone,
         status=status,
