@@ -21,7 +21,7 @@ LIMIT_LANES = 50_000
 LIMIT_PAIRS = 4_000_000
 """Points of an edge times points of the centre line; edges of more are matched by their lengths alone."""
 SOURCE = "net.carcloud.lane"
-"""The type of the reference in which our own files keep a lane's name, kind and speed limit."""
+"""The type of the reference in which our own files keep a lane's name, kind, speed limit and neighbours."""
 
 _SUBTYPES = {
     "SUBTYPE_BIKING": "bicycle",
@@ -42,7 +42,8 @@ def read_lanes(truth: Any) -> RoadMap | None:
     marked = any(lane.classification.centerline_is_driving_direction for lane in truth.lane)
     told = [_told(lane, boundaries, marked) for lane in truth.lane[:LIMIT_LANES]]
     drawn = {one.id: one for one in told if one is not None}
-    lanes = tuple(_lane(one, drawn) for one in drawn.values())
+    names = {one.name for one in drawn.values()}
+    lanes = tuple(_lane(one, drawn, names) for one in drawn.values())
     return RoadMap(lanes, "osi") if lanes else None
 
 
@@ -68,6 +69,9 @@ def _told(lane: Any, boundaries: dict[int, Points], marked: bool) -> _Told | Non
     class_ = lane.classification
     forward = bool(class_.centerline_is_driving_direction) or not marked
     centre = np.array([(one.x, one.y) for one in class_.centerline], np.float64).reshape(-1, 2)
+    own = _own(lane)
+    if own:
+        centre = centre[:0]
     left = _joined([boundaries.get(one.value) for one in class_.left_lane_boundary_id], centre)
     right = _joined([boundaries.get(one.value) for one in class_.right_lane_boundary_id], centre)
     if left is None or right is None:
@@ -75,18 +79,15 @@ def _told(lane: Any, boundaries: dict[int, Points], marked: bool) -> _Told | Non
     left, right = _alike(left, right, centre)
     if not forward:
         left, right = right[::-1], left[::-1]
-    name = str(lane.id.value)
-    for source in lane.source_reference:
-        if source.type == SOURCE and source.identifier:
-            name = source.identifier[0]
+    name = own[0] if own else str(lane.id.value)
     return _Told(lane.id.value, name, _kind(class_), lane, forward, left, right)
 
 
 def _joined(parts: list[Points | None], centre: Points) -> Points | None:
     """Return one line out of several, in the direction of the centre line."""
     lines = [_along(one, centre) for one in parts if one is not None and len(one) >= 2]
-    if not lines:
-        return None
+    if len(lines) < 2:
+        return lines[0] if lines else None
     line = np.concatenate(sorted(lines, key=lambda one: _nearest(one[0], centre)))
     kept = np.r_[True, np.hypot(*np.diff(line, axis=0).T) > 1e-9]
     return line[kept] if kept.sum() >= 2 else None
@@ -132,7 +133,7 @@ def _beside(line: Points, centre: Points) -> Points:
 
 def _shares(line: Points) -> Points:
     way = np.r_[0.0, np.cumsum(np.hypot(*np.diff(line, axis=0).T))]
-    return np.asarray(way / way[-1])
+    return np.asarray(way / max(way[-1], 1e-9))
 
 
 def _kind(class_: Any) -> str:
@@ -143,7 +144,7 @@ def _kind(class_: Any) -> str:
     return "driving" if type_ in ("TYPE_DRIVING", "TYPE_INTERSECTION") else "other"
 
 
-def _lane(one: _Told, drawn: dict[int, _Told]) -> Lane:
+def _lane(one: _Told, drawn: dict[int, _Told], names: set[str]) -> Lane:
     class_ = one.message.classification
     ahead = [(pair.antecessor_lane_id.value, pair.successor_lane_id.value) for pair in class_.lane_pairing]
     set_ = [(pair.HasField("antecessor_lane_id"), pair.HasField("successor_lane_id")) for pair in class_.lane_pairing]
@@ -153,28 +154,37 @@ def _lane(one: _Told, drawn: dict[int, _Told]) -> Lane:
     right = [drawn[each.value] for each in class_.right_adjacent_lane_id if each.value in drawn]
     if not one.forward:
         before, after, left, right = after, before, right, left
-    kind, limit = _kept(one)
+    own = _own(one.message)
+    beside = (
+        [name if name in names else "" for name in own[3:]]
+        if own
+        else [
+            next((each.name for each in left if _same_way(one, each)), ""),
+            next((each.name for each in right if _same_way(one, each)), ""),
+            next((each.name for each in (*left, *right) if not _same_way(one, each)), ""),
+        ]
+    )
     return Lane(
         name=one.name,
-        kind=kind,
+        kind=own[1] if own else one.kind,
         left_edge=one.left,
         right_edge=one.right,
         before=before,
         after=after,
-        left=next((each.name for each in left if _same_way(one, each)), ""),
-        right=next((each.name for each in right if _same_way(one, each)), ""),
-        opposite=next((each.name for each in (*left, *right) if not _same_way(one, each)), ""),
-        limit_mps=limit,
+        left=beside[0],
+        right=beside[1],
+        opposite=beside[2],
+        limit_mps=_number(own[2]) if own else None,
         junction=enum_name("osi3.Lane.Classification.Type", class_.type) == "TYPE_INTERSECTION",
     )
 
 
-def _kept(one: _Told) -> tuple[str, float | None]:
-    """Return kind and speed limit: what one of our own files says, else what OSI can say."""
-    for source in one.message.source_reference:
-        if source.type == SOURCE and len(source.identifier) == 3 and source.identifier[1] in LANE_KINDS:
-            return source.identifier[1], _number(source.identifier[2])
-    return one.kind, None
+def _own(lane: Any) -> list[str]:
+    """Return what one of our own files says of a lane: name, kind, speed limit, left, right, opposite; else nothing."""
+    for source in lane.source_reference:
+        if source.type == SOURCE and len(source.identifier) == 6 and source.identifier[1] in LANE_KINDS:
+            return list(source.identifier)
+    return []
 
 
 def _number(text: str) -> float | None:

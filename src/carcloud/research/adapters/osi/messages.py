@@ -25,12 +25,16 @@ LIMIT_PARTS = 200_000
 
 @cache
 def descriptors() -> bytes:
-    """Return the serialised FileDescriptorSet of all of OSI."""
+    """Return the serialised FileDescriptorSet of all of OSI, without its comments."""
     package = find_spec("betterosi")
     assert package is not None
     assert package.submodule_search_locations
     version = ".".join(map(str, VERSION))
-    return (Path(package.submodule_search_locations[0]) / f"generated/{version}/osi3_descriptor_set.pb").read_bytes()
+    file = Path(package.submodule_search_locations[0]) / f"generated/{version}/osi3_descriptor_set.pb"
+    files = descriptor_pb2.FileDescriptorSet.FromString(file.read_bytes())
+    for each in files.file:
+        each.ClearField("source_code_info")
+    return bytes(files.SerializeToString())
 
 
 @cache
