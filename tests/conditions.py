@@ -33,11 +33,14 @@ NEVER = -(10**18)
 
 
 class Sample(NamedTuple):
-    """One sample; a list of them is in the order in which they were accepted."""
+    """One sample; a list of them is in the order in which they were accepted.
+
+    value: None, of rows in recordings only, says that the signal is unknown from then on.
+    """
 
     path: str
     time_us: int
-    value: float | str
+    value: float | str | None
 
 
 Value = float | str | bool | None
@@ -67,7 +70,7 @@ def _truth(value: Value) -> Truth:
 class _Definition:
     def __init__(self, condition: Condition, samples: Sequence[Sample]) -> None:
         self.stale_us = condition.stale_us
-        by_signal: dict[str, dict[int, float | str]] = {}
+        by_signal: dict[str, dict[int, float | str | None]] = {}
         for path, time_us, value in samples:  # of the same time, the last
             by_signal.setdefault(path, {})[time_us] = value
         self.samples = {path: sorted(values.items()) for path, values in by_signal.items()}
@@ -144,7 +147,7 @@ class _Definition:
         value = self.value(node, place)
         return None if value is None else _float(value)
 
-    def _last(self, path: str, until_us: int) -> list[tuple[int, float | str]]:
+    def _last(self, path: str, until_us: int) -> list[tuple[int, float | str | None]]:
         return [sample for sample in self.samples.get(path, []) if sample[0] <= until_us]
 
     def _held(self, path: str, place: Place) -> float | str | None:
@@ -159,11 +162,13 @@ class _Definition:
         if len(samples) < 2 or samples[-1][0] > samples[-2][0] + self.stale_us:
             return None
         (earlier, before), (later, value) = samples[-2:]
+        if before is None:
+            return None
         return _finite((_float(value) - _float(before)) / ((later - earlier) / 1e6))
 
     def _aggregate(self, kind: str, path: str, us: int, place: Place) -> float | None:
         now = self.cuts[place[0]]
-        values = [value for time, value in self.samples.get(path, []) if now - us < time <= now]
+        values = [value for time, value in self.samples.get(path, []) if now - us < time <= now and value is not None]
         if kind == "count":
             return float(len(values))
         if not values:

@@ -28,12 +28,13 @@ LIMIT_WINDOWS = 16
 """Windows of a condition, each counted once; `changed by … over` has two."""
 
 
-def check(text: str, sentence: Sentence, catalogue: Mapping[str, Signal]) -> Condition:
+def check(text: str, sentence: Sentence, catalogue: Mapping[str, Signal], stale_us: int = STALE_US) -> Condition:
     """Return the condition that a parsed sentence is. Raise ConditionError where it makes no sense."""
     whole, stale = sentence.children
     checker = Checker(text, catalogue)
     part = checker.truth(whole)
-    stale_us = STALE_US if stale is None else duration(text, cast("Sentence", stale), LIMIT_STALE_US)
+    if stale is not None:
+        stale_us = duration(text, cast("Sentence", stale), LIMIT_STALE_US)
     condition = Condition(text, part.node, stale_us, initial(part.node))
     if not condition.paths:
         raise part.wrong("This asks about no signal.", "Name a signal by its path.")

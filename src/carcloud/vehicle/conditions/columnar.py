@@ -60,12 +60,12 @@ def sql(condition: Condition, source: str = "samples") -> str:
     Raises:
         InputError: the statement would be longer than the lake takes.
     """
-    statement = _Statement(condition.stale_us, source)
+    statement = Statement(condition.stale_us, source)
     return statement.ending_in(statement.part(condition.tree))
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """A part under its name. begun: what the node is before a car's first row. thin: whether most rows are changes."""
 
     name: str
@@ -76,10 +76,12 @@ class _Part:
 
     @property
     def now(self) -> str:
+        """Return the column of what the node is at an instant."""
         return "a" if self.level else "n"
 
     @property
     def columns(self) -> str:
+        """Return the columns of a row."""
         return "vehicle, t, a" if self.level else "vehicle, t, a, n"
 
     @property
@@ -90,37 +92,62 @@ class _Part:
         return self.name if self.exact else f"{self.name} WINDOW w AS {BY_TIME} QUALIFY {differs}"
 
 
-class _Statement:
+class Statement:
     """The parts of a statement, each written once."""
 
     def __init__(self, stale_us: int, source: str) -> None:
         self._stale_us, self._source = stale_us, source
         self._names: dict[str, str] = {}
         self._written: list[str] = []
-        self._parts: dict[Node, _Part] = {}
+        self._parts: dict[Node, Part] = {}
 
-    def ending_in(self, last: _Part) -> str:
+    def ending_in(self, last: Part) -> str:
         """Return the whole statement, which tells the changes of a part."""
         told = f'SELECT vehicle, t AS time_us, {last.now} AS "now", a AS "after" FROM {last.changes}'  # noqa: S608
         return bounded(f"WITH {', '.join(self._written)} {told} ORDER BY vehicle, time_us")
 
-    def part(self, node: Node) -> _Part:
+    def part(self, node: Node) -> Part:
         """Return the part of a node; write it where it is not written yet."""
         if node not in self._parts:
             self._parts[node] = self._made(node)
         return self._parts[node]
 
-    def _made(self, node: Node) -> _Part:
-        clocks = {_clock(one) for one in sources(node)}
+    def _made(self, node: Node) -> Part:
+        clocks = {self._clock(one) for one in sources(node)}
         if len(clocks) > 1:
             return self._laid_together(node)
         if not clocks:
             rows = f"SELECT vehicle, epoch_us(time) AS t, {literal(before(node))} AS a FROM {self._source} WHERE false"  # noqa: S608
-            return _Part(self._add(rows), before(node), thin=True, exact=True)
+            return Part(self._add(rows), before(node), thin=True, exact=True)
         of, us = clocks.pop()
         if isinstance(of, Node):
             return self._of_source(node, of)
         return self._of_window(node, of, us) if us else self._of_samples(node, of)
+
+    def _clock(self, source: Node) -> tuple[Node | str, int]:
+        """Return what a source changes with: the samples of a path, those of a window (µs), or itself."""
+        match source:
+            case Held(path) | Rate(path) | Changed(path, _, None):
+                return path, 0
+            case Aggregate(_, path, us) | Changed(path, _, int(us)):
+                return path, us
+        return source, 0
+
+    def _pieces(self, node: Node) -> Iterable[Node]:
+        """Yield the greatest parts of a node that change with one thing."""
+        clocks = {self._clock(one) for one in sources(node)}
+        if len(clocks) == 1:
+            yield node
+        else:
+            for part in node.parts():
+                yield from self._pieces(part)
+
+    def _column(self, one: Node) -> str:
+        """Return the column in which a source's value stands."""
+        return "x" if is_text(one) else "v"
+
+    def _held(self, one: Node, at: str) -> Term:
+        return Term(f"{at}{self._column(one)}", not is_text(one))
 
     def _add(self, body: str, *, stored: bool = False) -> str:
         if body not in self._names:
@@ -128,7 +155,7 @@ class _Statement:
             self._written.append(bounded(f"{self._names[body]} AS {'' if stored else 'NOT '}MATERIALIZED ({body})"))
         return self._names[body]
 
-    def _thin(self, node: Node) -> _Part:
+    def _thin(self, node: Node) -> Part:
         """Return the part of a truth, its rows few: what is worked out from it needs them more than once."""
         part = self.part(node)
         if not part.thin:
@@ -147,10 +174,10 @@ class _Statement:
         last = f"WINDOW w AS {BY_ARRIVAL} QUALIFY lead(t) OVER w IS DISTINCT FROM t"
         return f"SELECT vehicle, t, v, x FROM ({self._read(path)}) {last}"  # noqa: S608
 
-    def _of_samples(self, node: Node, path: str) -> _Part:
+    def _of_samples(self, node: Node, path: str) -> Part:
         """Tell what depends on a signal's value, and the one before, at samples and when the value goes stale."""
         level = not any(isinstance(one, Changed) for one in sources(node))
-        part = _Part("", before(node), level, thin=isinstance(node, TRUTHS))
+        part = Part("", before(node), level, thin=isinstance(node, TRUTHS))
         back = any(isinstance(one, Rate | Changed) for one in sources(node))
         told = self._add(
             self._looking_back(part, node, path) if back else self._looking_here(part, node, path), stored=True
@@ -162,8 +189,8 @@ class _Statement:
         )
         return replace(part, name=self._add(both))
 
-    def _looking_here(self, part: _Part, node: Node, path: str) -> str:
-        a = term(node, {one: _held(one, "") for one in sources(node)}).sql
+    def _looking_here(self, part: Part, node: Node, path: str) -> str:
+        a = term(node, {one: self._held(one, "") for one in sources(node)}).sql
         rows = f"SELECT vehicle, t, chunk, {a} AS a FROM ({self._read(path)})"  # noqa: S608
         keep = "lead(t) OVER w IS DISTINCT FROM t"
         if part.thin:
@@ -172,11 +199,15 @@ class _Statement:
         following = f"SELECT vehicle, t, a, lead(t) OVER w AS nt FROM ({rows})"  # noqa: S608
         return f"{following} WINDOW w AS {BY_ARRIVAL} QUALIFY {keep}"
 
-    def _looking_back(self, part: _Part, node: Node, path: str) -> str:
+    def _looking_back(self, part: Part, node: Node, path: str) -> str:
         back = ", ".join(f"lag({column}, {by}) OVER w AS {'p' * by}{column}" for by in (1, 2) for column in "tvx")
         rows = (
             f"SELECT vehicle, t, v, x, {back}, lead(t) OVER w AS nt FROM ({self._samples(path)}) WINDOW w AS {BY_TIME}"  # noqa: S608
         )
+        return self._told_back(part, node, rows)
+
+    def _told_back(self, part: Part, node: Node, rows: str) -> str:
+        """Return what depends on the values in rows that stand beside the two before them."""
         now, after, was = (
             term(node, {one: self._of_two(one, at, instant) for one in sources(node)}).sql
             for at, instant in (("", True), ("", False), ("p", False))
@@ -194,8 +225,8 @@ class _Statement:
     def _of_two(self, one: Node, at: str, instant: bool) -> Term:
         """Return a source at a sample, or right after it; `at`: "" or how the columns of an earlier one begin."""
         if isinstance(one, Held):
-            return _held(one, at)
-        value, time = f"{at}v", f"{at}t"
+            return self._held(one, at)
+        value, time = f"{at}{self._column(one)}", f"{at}t"
         rise, passed = f"({value} - p{value})", f"({time} - p{time})"
         held = f"{passed} <= {self._stale_us}"
         if isinstance(one, Rate):
@@ -205,7 +236,7 @@ class _Statement:
             return Term(f"CASE WHEN {value} IS NOT NULL THEN false END")
         return Term(f"CASE WHEN {held} AND isfinite({rise}) THEN abs({rise}) >= {real(one.by)} END")
 
-    def _of_window(self, node: Node, path: str, us: int) -> _Part:
+    def _of_window(self, node: Node, path: str, us: int) -> Part:
         """Tell what depends on a signal's samples in a window: at samples, and when each leaves it."""
         scaled = f"CASE WHEN abs(v) < {real(LIMIT_MEAN)} THEN CAST(floor(v * 1e6 + 0.5) AS HUGEINT) END"
         counted = f"SELECT vehicle, t, v, {scaled} AS q, 1 AS k, CAST({scaled} IS NULL AS INT) AS g"
@@ -221,18 +252,18 @@ class _Statement:
             f"SELECT vehicle, t, {columns} FROM (SELECT * FROM {samples} UNION ALL {leaving}) "  # noqa: S608
             f"WINDOW {frame}, w AS {BY_TIME} QUALIFY lead(t) OVER w IS DISTINCT FROM t"
         )
-        return _Part(self._add(f"SELECT vehicle, t, {a} AS a FROM ({told})"), before(node))  # noqa: S608
+        return Part(self._add(f"SELECT vehicle, t, {a} AS a FROM ({told})"), before(node))  # noqa: S608
 
     # another truth
 
-    def _of_source(self, node: Node, source: Node) -> _Part:
+    def _of_source(self, node: Node, source: Node) -> Part:
         """Tell what depends on one truth that looks back at another."""
         begun = before(node)
         if node is not source and node != source:
             below = self.part(source)
             n, a = (term(node, {source: Term(column)}).sql for column in "na")
             rows = f"SELECT vehicle, t, {n} AS n, {a} AS a FROM {below.name}"  # noqa: S608
-            return _Part(self._add(rows), begun, level=False, thin=below.thin)
+            return Part(self._add(rows), begun, level=False, thin=below.thin)
         assert isinstance(source, Rising | Falling | Always | Once)
         below = self._thin(source.x)
         was = below.begun
@@ -243,13 +274,13 @@ class _Statement:
             hit, open_end = isinstance(source, Once), isinstance(source, Once) and source.before
             ended = self._add(ends(below.name, below.now, was, hit=hit), stored=True)
             rows = window(ended, source.us, hit=hit, open_end=open_end)
-        return _Part(self._add(rows), begun, level=False, thin=True)
+        return Part(self._add(rows), begun, level=False, thin=True)
 
     # several
 
-    def _laid_together(self, node: Node) -> _Part:
+    def _laid_together(self, node: Node) -> Part:
         """Tell what depends on several parts: their rows in one order, each one's values carried on."""
-        pieces = list(dict.fromkeys(_pieces(node)))
+        pieces = list(dict.fromkeys(self._pieces(node)))
         parts = [self._thin(piece) if isinstance(piece, TRUTHS) else self.part(piece) for piece in pieces]
         columns = [[f"p{at}"] if part.level else [f"p{at}", f"q{at}"] for at, part in enumerate(parts)]
         names = [name for some in columns for name in some]
@@ -272,7 +303,7 @@ class _Statement:
         n = "" if level else f", {term(node, now).sql} AS n"
         told = f"SELECT vehicle, t, {term(node, after).sql} AS a{n} FROM ({state})"  # noqa: S608
         thin = all(isinstance(piece, TRUTHS) for piece in pieces)
-        return _Part(self._add(told), before(node), level, thin)
+        return Part(self._add(told), before(node), level, thin)
 
 
 SUMS = {
@@ -300,31 +331,7 @@ def _over_window(one: Node) -> Term:
     raise AssertionError(f"{type(one).__name__} has no window of samples")
 
 
-def _held(one: Node, at: str) -> Term:
-    return Term(f"{at}x") if is_text(one) else Term(f"{at}v", True)
-
-
-def _clock(source: Node) -> tuple[Node | str, int]:
-    """Return what a source changes with: the samples of a path, those of a window (µs), or itself."""
-    match source:
-        case Held(path) | Rate(path) | Changed(path, _, None):
-            return path, 0
-        case Aggregate(_, path, us) | Changed(path, _, int(us)):
-            return path, us
-    return source, 0
-
-
-def _pieces(node: Node) -> Iterable[Node]:
-    """Yield the greatest parts of a node that change with one thing."""
-    clocks = {_clock(one) for one in sources(node)}
-    if len(clocks) == 1:
-        yield node
-    else:
-        for part in node.parts():
-            yield from _pieces(part)
-
-
-def _coded(piece: Node, part: _Part) -> str:
+def _coded(piece: Node, part: Part) -> str:
     """Return a part's values as what is never NULL."""
     if isinstance(piece, TRUTHS):
         code = "CASE WHEN {0} THEN 2 WHEN NOT {0} THEN 0 ELSE 1 END"
@@ -332,7 +339,7 @@ def _coded(piece: Node, part: _Part) -> str:
     return "CASE WHEN a IS NULL THEN '' ELSE '=' || a END" if is_text(piece) else "coalesce(a, CAST('nan' AS DOUBLE))"
 
 
-def _decoded(piece: Node, part: _Part, at: int, instant: bool) -> Term:
+def _decoded(piece: Node, part: Part, at: int, instant: bool) -> Term:
     """Return what a piece is at an instant, or right after it, from what was carried on."""
     name, begun = f"p{at}", part.begun
     if not isinstance(piece, TRUTHS):

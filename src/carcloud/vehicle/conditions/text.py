@@ -21,7 +21,7 @@ from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedTok
 
 from carcloud.vehicle.catalogue import Signal
 from carcloud.vehicle.conditions.check import check
-from carcloud.vehicle.conditions.condition import Condition, ConditionError
+from carcloud.vehicle.conditions.condition import STALE_US, Condition, ConditionError
 from carcloud.vehicle.conditions.paths import likely
 
 LIMIT_TEXT = 4096
@@ -73,8 +73,11 @@ WORD = re.compile(r"[\w.]+")
 NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-def parse(text: str, catalogue: Mapping[str, Signal]) -> Condition:
+def parse(text: str, catalogue: Mapping[str, Signal], stale_us: int = STALE_US) -> Condition:
     """Read a condition over a catalogue's signals.
+
+    Args:
+        stale_us: how long a value holds where the text does not say.
 
     Raises:
         ConditionError: it is no condition, or asks what the catalogue does not know; with the place.
@@ -93,7 +96,7 @@ def parse(text: str, catalogue: Mapping[str, Signal]) -> Condition:
     except UnexpectedInput as error:
         raise _unexpected(text, error, catalogue) from None
     _refuse_depth(sentence)
-    return check(text, sentence, catalogue)
+    return check(text, sentence, catalogue, stale_us)
 
 
 @cache
