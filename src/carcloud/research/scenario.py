@@ -51,7 +51,7 @@ class Scenario:
         origin: latitude and longitude in degrees of the frame's origin; None where nobody knows.
         series: signals of the ego car.
         tags: what its source says about it, such as `intersection`, in the source's own words.
-        parameters: what a made-up scenario was made with; empty for a recorded one.
+        parameters: what a made-up scenario was made with, or what its source asks of the ego; else empty.
         goal: (N, 2) metres, a closed polygon that the ego is to reach; None where there is none.
         simulated: whether it was made up, not driven.
     """

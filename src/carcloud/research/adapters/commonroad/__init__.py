@@ -1,0 +1,1 @@
+"""CommonRoad: scenarios of the formats 2018b and 2020a."""
