@@ -24,7 +24,6 @@ from lxml import etree
 
 from carcloud.errors import InputError
 from carcloud.research.adapters.adapter import LIMIT_XML_BYTES
-from carcloud.research.adapters.opendrive.writer import write_roads
 from carcloud.research.adapters.openscenario.entities import OWN_KIND
 from carcloud.research.adapters.openscenario.play import STEP_PARAMETER
 from carcloud.research.exports.about import About, Abouts
@@ -66,7 +65,9 @@ def write(scenarios: Iterable[Scenario], folder: Path, about: Abouts) -> list[Pa
 
 
 def _roads(roads: RoadMap, about: About) -> bytes:
-    text = roads.verbatim if roads.format == "opendrive" and roads.verbatim is not None else write_roads(roads)
+    text = roads.verbatim if roads.format == "opendrive" else None
+    if text is None:
+        raise InputError("These roads have no OpenDRIVE of their own.", "Export the scenario in another format.")
     told = orjson.dumps(about.words(), option=orjson.OPT_SORT_KEYS).decode().replace("--", "- -")
     return text.rstrip() + f"\n<!-- carcloud.about: {told} -->\n".encode()
 
@@ -89,8 +90,8 @@ def _document(scenario: Scenario, about: About, road: str) -> bytes:
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8", pretty_print=True)
 
 
-def _add(parent: Any, name: str, **attributes: str) -> Any:
-    return etree.SubElement(parent, name, attributes)
+def _add(parent: Any, tag: str, /, **attributes: str) -> Any:
+    return etree.SubElement(parent, tag, attributes)
 
 
 def _header(root: Any, scenario: Scenario, about: About) -> None:
@@ -160,6 +161,9 @@ def _vehicle(what: Any, user: RoadUser) -> None:
 
 def _storyboard(board: Any, motion: Motion, names: list[str], step: float) -> None:
     actions = _add(_add(board, "Init"), "Actions")
+    for row, name in enumerate(names):
+        if not motion.present[row, 0]:  # some players have everybody there from the beginning
+            _delete(_add(actions, "GlobalAction"), name)
     act = etree.Element("Act", name="replay")
     for row, name in enumerate(names):
         for at, (begin, end) in enumerate(_stays(motion.present[row])):
@@ -168,16 +172,12 @@ def _storyboard(board: Any, motion: Motion, names: list[str], step: float) -> No
                 _place(_add(_add(private, "PrivateAction"), "TeleportAction"), motion, row, 0)
                 if end > begin:
                     _follow(_add(private, "PrivateAction"), motion, row, begin, end, step)
-                maneuver = None
             else:
-                if at == 0:
-                    _delete(_add(actions, "GlobalAction"), name)
-                maneuver = _group(act, name, f"comes {at}")
-                _come(maneuver, motion, row, name, begin, end, step)
+                _come(_group(act, name, f"comes {at}"), motion, row, name, begin, end, step)
             if end < len(motion.time_us) - 1:
                 leaves = _group(act, name, f"goes {at}")
-                event = _event(leaves, "greaterThan", (end + 0.5) * step)
-                _delete(_add(event[0], "GlobalAction"), name)
+                action = _event(leaves, "greaterThan", (end + 0.5) * step)
+                _delete(_add(action, "GlobalAction"), name)
     if len(act):
         trigger = _add(act, "StartTrigger")
         _condition(trigger, "greaterOrEqual", 0.0, "begin")
@@ -199,17 +199,17 @@ def _group(act: Any, name: str, called: str) -> Any:
     return _add(group, "Maneuver", name=f"{name} {called} maneuver")
 
 
-def _event(maneuver: Any, rule: str, time: float) -> list[Any]:
+def _event(maneuver: Any, rule: str, time: float) -> Any:
     """Add an event at a time; return its action, to which others may be added before its trigger."""
     name = f"{maneuver.get('name')} event"
     event = _add(maneuver, "Event", name=name, priority="override", maximumExecutionCount="1")
     action = _add(event, "Action", name=f"{name} action")
     _condition(_add(event, "StartTrigger"), rule, time, f"{name} condition")
-    return [action]
+    return action
 
 
 def _come(maneuver: Any, motion: Motion, row: int, name: str, begin: int, end: int, step: float) -> None:
-    (action,) = _event(maneuver, "greaterOrEqual", begin * step)
+    action = _event(maneuver, "greaterOrEqual", begin * step)
     entity = _add(_add(action, "GlobalAction"), "EntityAction", entityRef=name)
     _place(_add(entity, "AddEntityAction"), motion, row, begin)
     if end > begin:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from carcloud.research.adapters.openscenario.catalogs import Catalogs
 from carcloud.research.adapters.openscenario.nodes import Node
-from carcloud.research.motion import SIZES
+from carcloud.research.motion import KINDS, SIZES
 
 _CATEGORIES = {
     "car": "car",
@@ -38,6 +38,8 @@ _CATEGORIES = {
 _CATEGORY = {"Vehicle": "vehicleCategory", "Pedestrian": "pedestrianCategory"}
 _OF_CATALOG = {"vehicle": "car", "pedestrian": "pedestrian", "misc": "static"}
 
+OWN_KIND = "carcloud.kind"
+"""The property by which our own exports say a kind that the standard has no word for."""
 USUAL_CENTRE_M = 1.4
 """From a car's rear axle to its middle, where its catalog is missing."""
 
@@ -121,6 +123,9 @@ def _usual(name: str, reference: Node, node: Node, notes: list[str]) -> Entity:
 
 
 def _kind(what: Node) -> str:
+    told = _property(what, OWN_KIND)
+    if told in KINDS:
+        return told
     if what.tag == "MiscObject":
         return "static"
     if what.tag not in _CATEGORY:
