@@ -41,9 +41,9 @@ class FileSaid(BaseModel):
 class ManifestSaid(BaseModel):
     """What is said of a recording before its first byte.
 
-    `sha256` is of all files, one after another in this order, and so are they sent. `main`: the file to read where
-    there are several; else all are read as one folder. `mapping` and `road` name files among them. `purpose` may be
-    left out where the governance keeps recordings for one purpose only.
+    `sha256` is of all files, one after another in this order, and so are they sent. `main`: the file or folder to
+    read where there are several files; else all are read as one folder. `mapping` and `road` name files among them.
+    `purpose` may be left out where the governance keeps recordings for one purpose only.
     """
 
     files: Annotated[list[FileSaid], Field(max_length=LIMIT_FILES)]

@@ -12,4 +12,7 @@ app = typer.Typer()
 research = typer.Typer(no_args_is_help=True, help="From recordings to scenarios, and to a verdict on a planner.")
 app.add_typer(research, name="research")
 
+research.command("import")(recordings.import_files)
 research.command("recordings")(recordings.list_recordings)
+research.command("scenarios")(recordings.list_scenarios)
+research.command("forget")(recordings.forget)

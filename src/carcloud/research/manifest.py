@@ -30,7 +30,7 @@ class Manifest:
 
     Args:
         name: what people call it; else the name of its file.
-        main: the file to read, where there are several; empty: the folder of them.
+        main: the file or folder to read, where there are several files; empty: the folder of them all.
         mapping, road: names among its files.
         parameters: values for what the recording declares.
         vehicle: the car of the zone that recorded it, or empty.
@@ -63,8 +63,11 @@ class Manifest:
     def check(self, limit_bytes: int) -> None:
         """Raise InputError where it says what cannot be."""
         _check_files(self.files, limit_bytes)
-        names = [file.name for file in self.files]
-        for key, name in (("main", self.main), ("mapping", self.mapping), ("road", self.road)):
+        names = {file.name for file in self.files}
+        folders = {"/".join(name.split("/")[:depth]) for name in names for depth in range(1, name.count("/") + 1)}
+        if self.main and self.main not in names | folders:
+            raise InputError(f"main names {self.main[:80]!r}, which is none of its files.", "Send that file as well.")
+        for key, name in (("mapping", self.mapping), ("road", self.road)):
             if name and name not in names:
                 raise InputError(f"{key} names {name[:80]!r}, which is none of its files.", "Send that file as well.")
         if not SHA256.fullmatch(self.sha256):
