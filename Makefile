@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PAGES := src/carcloud/api/pages/index.html
+QC := .asamqc
 WEB := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
 .PHONY: demo test check bench soak gbt32960 fuzz safety setup console sbom lock clean
@@ -10,7 +11,7 @@ WEB := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 demo: setup console
 	$(BIN)/carcloud demo $(if $(RECORDINGS),--recordings "$(RECORDINGS)")
 
-test: check console
+test: check console $(QC)/installed
 	$(BIN)/pytest
 
 check: setup
@@ -48,6 +49,12 @@ $(VENV)/installed: requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
+# ASAM's checkers of what research exports; they need older libraries than we do.
+$(QC)/installed: tests/conformance/research/asamqc/requirements.txt
+	test -x $(QC)/bin/python || $(PYTHON) -m venv $(QC)
+	$(QC)/bin/python -m pip install --quiet --require-hashes --requirement $<
+	touch $@
+
 console: setup $(PAGES)
 
 $(PAGES): $(WEB)
@@ -66,4 +73,4 @@ lock:
 	  --no-header --python-version 3.11 --group dev --extra postgres --extra pkcs11 --extra sm --extra kuksa --extra ray --extra s3 pyproject.toml -o requirements.txt
 
 clean:
-	rm -rf $(VENV) web/node_modules src/carcloud/api/pages dist
+	rm -rf $(VENV) $(QC) web/node_modules src/carcloud/api/pages dist

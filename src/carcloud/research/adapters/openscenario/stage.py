@@ -115,20 +115,25 @@ class Stage:
         """Go on by one step."""
         self.ticks += 1
         self.time = self.ticks * self.step_s
-        for name, body in self.bodies.items():
-            if body.present:
-                self._move(name, body)
-            elif body.ended:
+        driven = [self._drive(name, body) for name, body in self.bodies.items() if body.present]
+        for body in self.bodies.values():
+            if body.ended:
                 body.ended_s += self.step_s
+        for body, before, distance in driven:
+            self._move(body, before, distance)
 
-    def _move(self, name: str, body: Body) -> None:
+    def _drive(self, name: str, body: Body) -> tuple[Body, float, float]:
+        """Set a body's speed for the end of a step, while nobody has moved; return how far it goes, metres."""
         before = body.speed
-        lengthwise, sideways = self._going(self._lengthwise, name), self._going(self._sideways, name)
+        lengthwise = self._going(self._lengthwise, name)
         forward = lengthwise.drive(self.step_s) if lengthwise is not None else 0.0
-        distance = (before + body.speed) / 2 * self.step_s + forward
+        return body, before, (before + body.speed) / 2 * self.step_s + forward
+
+    def _move(self, body: Body, before: float, distance: float) -> None:
+        name = body.entity.name
+        sideways = self._going(self._sideways, name)
         body.sideways = 0.0
-        placed = sideways is not None and sideways.steer(self.step_s, distance)
-        if not placed:
+        if sideways is None or not sideways.steer(self.step_s, distance):
             body.advance(distance, self.step_s)
         body.acceleration = (body.speed - before) / self.step_s
         body.still_s = body.still_s + self.step_s if abs(body.speed) < 0.01 else 0.0
