@@ -224,7 +224,7 @@ def _picked(motion: Motion) -> NDArray[np.int64]:
         return np.zeros(0, np.int64)
     count = int(motion.time_us[-1] / 1e6 / STEP_S + 1e-6) + 1
     near = np.rint(np.arange(count) * STEP_S / step_s).astype(np.int64)
-    return near[near < motion.shape[1]]
+    return np.asarray(near[near < motion.shape[1]], np.int64)
 
 
 def _way(numbers: dict[str, Numbers], row: int, span: slice) -> float:

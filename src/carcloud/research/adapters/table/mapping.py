@@ -244,7 +244,7 @@ def _marked(top: Section, key: str) -> tuple[str, str] | None:
     if value is None:
         return None
     section = Section(top.file, key, value)
-    column, is_ = section.take("column", str), section.take("is", (str, int, float, bool), "")
+    column, is_ = section.take("column", str), section.rest.pop("is", "")
     section.end("column, is")
     return column, cell(is_)
 
