@@ -11,6 +11,7 @@ from carcloud.backends.records import Certificate, Entry, Erasure, QuarantineEnt
 from carcloud.backends.records.audit import Details, Leaf
 from carcloud.backends.records.database import metadata
 from carcloud.backends.records.erasures import PARTS
+from carcloud.backends.records.recordings import Recording
 from carcloud.backends.records.requests import Request
 from carcloud.errors import MissingError, TryLaterError
 from tests.contracts.giving import consent
@@ -167,3 +168,31 @@ def test_what_other_acts_and_requests_said_of_the_car_goes_too(records: Records)
         details = [row.details for row in db.execute(select(metadata.tables["audit_pending"])).all() if row.details]
     assert not any(word in said for said in details for word in (CAR.id, name, "Monday"))
     assert sum(OTHER.id in said for said in details) == 1
+
+
+def test_an_erasure_takes_the_ids_of_the_cars_recordings_over_and_leaves_others(records: Records) -> None:
+    filled(records)
+    for number, car in enumerate((CAR.id, CAR.id, OTHER.id, "")):
+        known = (
+            f"r{number}",
+            "default",
+            "drive",
+            3,
+            f"{number}" * 64,
+            (),
+            "research",
+            "consent",
+            "lab",
+            "person:a",
+            AT,
+        )
+        records.recordings.begin(Recording(*known, vehicle=car))
+    assert len(records.recordings.made_before(AT)) == 0
+    assert len(records.recordings.made_before(AT + timedelta(seconds=1))) == 4
+    erasure = records.erasures.begin(CAR.id, "person:dpo")
+    assert erasure.recordings == ("r0", "r1")
+    assert records.erasures.begin(CAR.id, "person:dpo").recordings == ("r0", "r1")
+    assert sorted(one.id for one in records.recordings.listed("default")) == ["r2", "r3"]
+    with records.transaction() as db:
+        query = "SELECT details FROM audit_pending WHERE object IN ('recording:r0', 'recording:r1')"
+        assert {row[0] for row in db.exec_driver_sql(query).all()} == {None}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from carcloud.backends.objects import Objects
 from carcloud.backends.objects_files import FileObjects
-from carcloud.backends.records import Records
+from carcloud.backends.records import Erasure, Records
 from carcloud.backends.records.recordings import Recording
-from carcloud.errors import InputError
+from carcloud.errors import InputError, TryLaterError
 from carcloud.research.recordings import Desk
 from carcloud.safety.grants.grant import Ground, ground_of
 from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force
@@ -50,4 +50,30 @@ def forget_recording(settings: Settings, folder: Folder, records: Records, recor
     """Take out all there is of a recording; return how many rows it had. Waits for disk."""
     forgetting = import_module("carcloud.research.forgetting")  # what the tables stand on: for this act only
     objects, at = open_objects(settings, folder), datetime.now(UTC)
-    return int(forgetting.forget(records, objects, folder.lake, recording, actor, at, QUERY_PATIENCE_S))
+    where = objects, folder.lake, folder.scratch
+    return int(forgetting.forget(records, *where, recording, actor, at, QUERY_PATIENCE_S))
+
+
+def forget_car(settings: Settings, folder: Folder, erasure: Erasure, patience_s: float) -> dict[str, Any]:
+    """Take out all that an erased car recorded; return how much it was, nothing where it recorded nothing.
+
+    Raises:
+        TryLaterError: where the recordings lie is away.
+    """
+    if not erasure.recordings:
+        return {}
+    try:
+        objects = open_objects(settings, folder)
+    except InputError as error:
+        raise TryLaterError(error.message, error.do) from None
+    forgetting = import_module("carcloud.research.forgetting")
+    about = erasure.tenant, erasure.recordings
+    return {"recordings": forgetting.take_out(objects, folder.lake, folder.scratch, *about, patience_s)}
+
+
+def expire_recordings(settings: Settings, folder: Folder, records: Records, actor: str) -> int:
+    """Take out the recordings that the governance in force keeps no longer; return how many they were."""
+    expiring, now = import_module("carcloud.research.expiring"), datetime.now(UTC)
+    where = open_objects(settings, folder), folder.lake, folder.scratch
+    policy = governance_in_force(settings, folder)
+    return int(expiring.expire(records, *where, policy, actor, now, QUERY_PATIENCE_S))

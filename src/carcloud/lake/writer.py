@@ -52,7 +52,8 @@ class LakeWriter:
 
     `signed(statement, signature)` tells whether the governor's key made the signature; `sign` signs tombstones, and
     `buried` tells whether a signature on some is the signer's. `governance` returns the one in force.
-    `patience_s`: how long a query may still read a file that was replaced.
+    `patience_s`: how long a query may still read a file that was replaced. `recordings`: takes out what a car recorded,
+    and returns how much it was.
     """
 
     def __init__(
@@ -67,7 +68,9 @@ class LakeWriter:
         governance: Callable[[], Policy],
         patience_s: float,
         partition: int = 0,
+        recordings: Callable[[Erasure], dict[str, Any]] = lambda _: {},
     ) -> None:
+        self._recordings = recordings
         self._cloud, self._records, self._settings, self._partition = cloud, records, settings, partition
         self._signed = signed
         self._folder, self._application = folder, f"lake/{partition}"
@@ -228,8 +231,8 @@ class LakeWriter:
             folder, keys = self._folder / "erased", StoredKeys(self._records)
             eraser = Eraser(self._opened(), folder, self._sign, self._buried, self._patience_s, keys)
             facts = eraser.erase(erasure.id, erasure.vehicle, erasure.names)
-        names = (erasure.vehicle, *erasure.names)
-        return facts | {"exports": erase_exports(self._records, erasure.id, erasure.tenant, names)}
+        names, recorded = (erasure.vehicle, *erasure.names), self._recordings(erasure)
+        return facts | recorded | {"exports": erase_exports(self._records, erasure.id, erasure.tenant, names)}
 
     def _opened(self) -> Table:
         """Open the table once more, for whoever replaces files beside the writer."""

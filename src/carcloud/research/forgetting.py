@@ -1,23 +1,35 @@
-"""Forgetting a recording: its rows leave the lake, its bytes the object store, and its records name nobody any more."""
+"""Forgetting recordings: their rows leave the lake, their bytes the object store, and their records name
+nobody any more.
+
+Rules:
+* What a planner did in their scenarios goes with them. The rows go last: they say which scenarios those were.
+* An import that is under way brings nothing any more: the store remembers what left it.
+"""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
 from carcloud.backends.objects import Objects
 from carcloud.backends.records import Records
-from carcloud.backends.records.recordings import Recording
+from carcloud.backends.records.recordings import Recording, key_of
 from carcloud.errors import ConflictError
+from carcloud.research.runs.results import without
 from carcloud.research.store import Store
 
 GOING = "It is being forgotten."
+RUNS, SHARDS = "runs", "*/shard-*.parquet"
+"""Where in the lake's folder the results of a tenant's runs lie."""
 
 
 def forget(
     records: Records,
     objects: Objects,
     lake: Path,
+    scratch: Path,
     recording: Recording,
     actor: str,
     at: datetime,
@@ -26,8 +38,7 @@ def forget(
     """Take out all there is of a recording; return how many rows it had. May be repeated after any failure.
 
     Args:
-        lake: the lake's folder.
-        patience_s: how long a query may still read the files of its rows.
+        lake, scratch, patience_s: as in `take_out`.
 
     Raises:
         ConflictError: it is being imported, or changed meanwhile.
@@ -36,7 +47,27 @@ def forget(
         raise ConflictError(f"Recording {recording.id} is being imported.", "Wait until it is done.")
     if recording.state in ("uploading", "waiting"):  # from now on nobody imports it
         recording = records.recordings.move(recording, "refused", actor, at, error=GOING)
-    rows = Store(lake, recording.tenant).drop([recording.id], patience_s)
-    objects.delete(recording.key)
+    gone = take_out(objects, lake, scratch, recording.tenant, [recording.id], patience_s)
     records.recordings.erase(recording, actor, at)
-    return rows
+    return gone["rows"]
+
+
+def take_out(
+    objects: Objects, lake: Path, scratch: Path, tenant: str, recordings: Collection[str], patience_s: float
+) -> dict[str, int]:
+    """Take what recordings brought out of lake, runs and object store; may be repeated after any failure.
+
+    Args:
+        lake: the lake's folder. scratch: where imports lay files out.
+        patience_s: how long a query may still read the files of their rows.
+
+    Returns:
+        How many recordings, rows of their tables, and rows of results in runs; of the last only those of this time.
+    """
+    store, wanted = Store(lake, tenant), frozenset(recordings)
+    ids = [row.id for row in store.scenarios() if row.recording in wanted]
+    results = sum(without(path, ids) for path in (lake / RUNS / tenant).glob(SHARDS)) if ids else 0
+    for id_ in wanted:
+        objects.delete(key_of(tenant, id_))
+        shutil.rmtree(scratch / id_, ignore_errors=True)
+    return {"recordings": len(wanted), "rows": store.drop(wanted, patience_s), "results": results}

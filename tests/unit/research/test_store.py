@@ -33,8 +33,8 @@ def test_each_row_says_on_which_lane_it_is_and_what_conditions_see(tmp_path: Pat
     store = Store(tmp_path)
     store.add("one", [platoon()])
     with store.session() as session:
-        sql = """SELECT DISTINCT lane, d, track_speed, behind_gap FROM tracks JOIN features USING (scenario, track, step)
-            WHERE track = 1 AND s = 500 + x"""
+        sql = """SELECT DISTINCT lane, d, track_speed, behind_gap
+            FROM tracks JOIN features USING (scenario, track, step) WHERE track = 1 AND s = 500 + x"""
         assert session.execute(sql).fetchall() == [("1", 0.0, 20.0, 25.4)]
 
 

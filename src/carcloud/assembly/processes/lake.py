@@ -5,6 +5,7 @@ from __future__ import annotations
 from carcloud.assembly.bus import open_bus, tell
 from carcloud.assembly.context import Context, together
 from carcloud.assembly.governance import governance_of
+from carcloud.assembly.recordings import forget_car
 from carcloud.assembly.records import records_of
 from carcloud.lake.workers import GRACE_S
 from carcloud.lake.writer import LakeWriter
@@ -26,5 +27,6 @@ async def run(context: Context) -> None:
         Verifier(context.folder.keys, "erasure"),
         lambda: governance_of(context, records),
         patience_s,
+        recordings=lambda erasure: forget_car(settings, context.folder, erasure, patience_s),
     )
     await together(part.run(), tell(cloud, context.name, part.metrics))

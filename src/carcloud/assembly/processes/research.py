@@ -1,16 +1,24 @@
-"""Imports what recordings wait."""
+"""Imports what recordings wait, and lets those go that are kept no longer."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 
 from carcloud.assembly.bus import open_bus, tell
 from carcloud.assembly.context import Context, together
-from carcloud.assembly.recordings import desk_of
+from carcloud.assembly.recordings import desk_of, expire_recordings
 from carcloud.assembly.records import records_of
 from carcloud.backends.records.recordings import Recording
+from carcloud.errors import ConflictError, TryLaterError
 from carcloud.research.imports import Imports
+
+log = logging.getLogger(__name__)
+
+ACTOR = "process:research"
+EXPIRE_EVERY_S = 3600.0
 
 
 async def run(context: Context) -> None:
@@ -29,4 +37,16 @@ async def run(context: Context) -> None:
         command,
         folder.logs / f"{context.name}-imports.out",
     )
-    await together(part.run(), tell(cloud, context.name, lambda: {"imports": {"done": part.done}}))
+
+    async def let_expire() -> None:
+        while True:
+            try:
+                gone = await asyncio.to_thread(expire_recordings, context.settings, folder, records, ACTOR)
+            except (ConflictError, TryLaterError) as error:
+                log.warning("expired recordings stay for now", extra={"reason": str(error)})
+            else:
+                if gone:
+                    log.info("expired recordings left the lake", extra={"recordings": gone})
+            await asyncio.sleep(EXPIRE_EVERY_S)
+
+    await together(part.run(), let_expire(), tell(cloud, context.name, lambda: {"imports": {"done": part.done}}))

@@ -4,7 +4,8 @@ Rules:
 * An erasure begins by deleting all that the records say of the car, details of the audit log too; what joins its id to
   a person is gone with that. The log itself keeps salted hashes only, which say nothing without them.
 * Another zone's car is kept away from then on, else it would come again with the next row that zone lets out.
-* The ledger keeps the car's random id and its pseudonyms, sealed, so that a restored backup can be told; nothing else.
+* The ledger keeps the car's random id and its pseudonyms, sealed, so that a restored backup can be told; and the random
+  ids of its recordings, whose rows and bytes are still to go. Nothing else.
 * The keys of the digests of the car's rows go once its rows have left the lake: what stands for them needs them first.
 * Each part does its share and says so once; the last one completes the erasure, which is noted for the audit log.
 """
@@ -12,7 +13,7 @@ Rules:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -72,6 +73,12 @@ erasure_names = Table(
     Column("erasure", String(32), ForeignKey("erasures.id"), primary_key=True),
     Column("name", Sealed, primary_key=True),
 )
+erasure_recordings = Table(
+    "erasure_recordings",
+    metadata,
+    Column("erasure", String(32), ForeignKey("erasures.id"), primary_key=True),
+    Column("recording", String(32), primary_key=True),
+)
 _KEPT = frozenset({"erasures"})
 
 
@@ -80,6 +87,7 @@ class Erasure:
     """One erasure. `fence`: the chunk from which on nothing of the car is in the stream, once the governor said so.
 
     `parts`: part → what it did, for those that are done. `names`: the pseudonyms that rows of the car bear.
+    `recordings`: the ids of those that it recorded.
     """
 
     id: str
@@ -91,6 +99,7 @@ class Erasure:
     done_at: datetime | None
     parts: Mapping[str, Mapping[str, Any]]
     names: tuple[str, ...] = ()
+    recordings: tuple[str, ...] = ()
 
 
 class Erasures:
@@ -118,6 +127,7 @@ class Erasures:
                 db.execute(insert(erasures).values(id=known, **row))
                 self._audit.note(db, Entry(actor, "eraseVehicle", f"vehicle:{vehicle}", "allowed", tenant=tenant))
             _keep_names(db, known, vehicle)
+            _keep_recordings(db, known, vehicle)
             self._audit.note(db, *end_open(db, vehicle, datetime.now(UTC), actor))
             _delete(db, vehicle)
         self._database.clean()
@@ -160,6 +170,7 @@ class Erasures:
                     db, Entry(erasure.actor, "eraseVehicle", object_, "allowed", facts=facts, tenant=tenant)
                 )
             _keep_names(db, known, erasure.vehicle, erasure.names)
+            _keep_recordings(db, known, erasure.vehicle)
             _delete(db, erasure.vehicle)
         self._database.clean()
 
@@ -215,14 +226,18 @@ class Erasures:
         parts: dict[str, dict[str, Any]] = {}
         for row in self._database.rows(select(erasure_parts).where(erasure_parts.c.erasure.in_(ids))):
             parts.setdefault(row.erasure, {})[row.part] = orjson.loads(row.facts)
-        names: dict[str, list[str]] = {}
-        known = select(erasure_names).where(erasure_names.c.erasure.in_(ids))
-        for row in self._database.rows(known):
-            names.setdefault(row.erasure, []).append(row.name)
+        names, recordings = self._listed(erasure_names, ids), self._listed(erasure_recordings, ids)
         return [
-            Erasure(**row._mapping, parts=parts.get(row.id, {}), names=tuple(sorted(names.get(row.id, ()))))
+            Erasure(**row._mapping, parts=parts.get(row.id, {}), names=names(row.id), recordings=recordings(row.id))
             for row in found
         ]
+
+    def _listed(self, table: Table, ids: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
+        """Return what stands in the second column of a table beside an erasure's id, in order."""
+        listed: dict[str, list[str]] = {}
+        for id_, value in self._database.rows(select(table).where(table.c.erasure.in_(ids))):
+            listed.setdefault(id_, []).append(value)
+        return lambda id_: tuple(sorted(listed.get(id_, ())))
 
 
 def _keep_names(db: Connection, erasure: str, vehicle: str, more: Sequence[str] = ()) -> None:
@@ -232,6 +247,16 @@ def _keep_names(db: Connection, erasure: str, vehicle: str, more: Sequence[str] 
     names -= set(db.execute(select(erasure_names.c.name).where(erasure_names.c.erasure == erasure)).scalars().all())
     if names:
         db.execute(insert(erasure_names), [{"erasure": erasure, "name": name} for name in names])
+
+
+def _keep_recordings(db: Connection, erasure: str, vehicle: str) -> None:
+    """Take over the ids of the car's recordings, before what ties them to the car is deleted."""
+    made = metadata.tables["recordings"]
+    ids = set(db.execute(select(made.c.id).where(made.c.vehicle == vehicle)).scalars().all())
+    kept = erasure_recordings.c.erasure == erasure
+    ids -= set(db.execute(select(erasure_recordings.c.recording).where(kept)).scalars().all())
+    if ids:
+        db.execute(insert(erasure_recordings), [{"erasure": erasure, "recording": id_} for id_ in ids])
 
 
 def _forget_keys(db: Connection, erasure: str) -> None:
@@ -258,7 +283,8 @@ def _clear_details(db: Connection, vehicle: str) -> None:
     pending, leaves, details = (metadata.tables[f"audit_{name}"] for name in ("pending", "leaves", "details"))
     requests, mine = metadata.tables["requests"], erasures.c.vehicle == vehicle
     asked = db.execute(select(requests.c.id).where(requests.c.about == vehicle)).scalars()
-    about = [f"vehicle:{vehicle}", *(f"request:{id_}" for id_ in asked)]
+    recorded = db.execute(select(erasure_recordings.c.recording).join(erasures).where(mine)).scalars()
+    about = [f"vehicle:{vehicle}", *(f"request:{id_}" for id_ in asked), *(f"recording:{id_}" for id_ in recorded)]
     known = select(erasure_names.c.name).join(erasures).where(mine)
     names = [vehicle, *db.execute(known).scalars()]
     said = or_(*(pending.c.details.contains(name, autoescape=True) for name in names))

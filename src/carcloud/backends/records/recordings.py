@@ -132,7 +132,7 @@ class Recording:
     @property
     def key(self) -> str:
         """Return the name of its object in the object store."""
-        return f"{self.tenant}/recordings/{self.id}"
+        return key_of(self.tenant, self.id)
 
 
 class Recordings:
@@ -192,6 +192,11 @@ class Recordings:
         query = select(recordings).where(recordings.c.state == "uploading").order_by(recordings.c.made_at)
         return [_recording(row) for row in self._database.rows(query)]
 
+    def made_before(self, at: datetime) -> list[Recording]:
+        """Return the recordings of all tenants made before a moment, the oldest first, without those erased."""
+        query = select(recordings).where(recordings.c.made_at < at, recordings.c.state != "erased")
+        return [_recording(row) for row in self._database.rows(query.order_by(recordings.c.made_at))]
+
     def tell(self, id: str, progress: float) -> None:  # noqa: A002
         """Say how far an import is, 0 to 1."""
         with self._database.transaction(writing=True) as db:
@@ -232,6 +237,11 @@ class Recordings:
             if db.execute(update(recordings).where(stands).values(**_row(gone))).rowcount == 1:
                 self._audit.note(db, _entry(gone, actor, "erased", at))
         return gone
+
+
+def key_of(tenant: str, id: str) -> str:  # noqa: A002
+    """Return the name of a recording's object in the object store."""
+    return f"{tenant}/recordings/{id}"
 
 
 def _going_on(known: Recording, wanted: Recording) -> Recording:
