@@ -68,4 +68,5 @@ def observed(world: World, step: int, step_s: float) -> Observation:
         *(gap, lead_speed, route),
         *(theirs(X), theirs(Y), theirs(YAW), theirs(SPEED), theirs(LENGTH), theirs(WIDTH)),
         *(np.where(there, marks[:, KIND], 0).astype(np.int8), there),
+        (ego >= 0) & (world.scene[:, OVER] < 0) & (marks[np.arange(count), THERE, ego] > 0),
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 LOG, PATH, LANE, STEADY, RAILS = 0, 1, 2, 3, 4
 """How a road user moves: as recorded; by the IDM along its own line; by IDM and MOBIL on lanes; steadily along its own
