@@ -53,10 +53,17 @@ TRANSFORMS = (
 Told = Iterable[tuple[str, str, int, Mapping[str, Any]]]  # topic, schema, ns, message
 
 
-def write_ros(path: Path, schemas: Mapping[str, str], told: Told) -> Path:
+def write_ros(
+    path: Path,
+    schemas: Mapping[str, str],
+    told: Told,
+    compression: CompressionType = CompressionType.ZSTD,
+    *,
+    crcs: bool = True,
+) -> Path:
     """Write ROS 2 messages as CDR."""
     with path.open("wb") as file:
-        writer = RosWriter(file)
+        writer = RosWriter(file, compression=compression, enable_crcs=crcs)
         known = {name: writer.register_msgdef(name, text) for name, text in schemas.items()}
         for topic, schema, at, message in told:
             writer.write_message(topic, known[schema], message, at, at)
@@ -64,10 +71,12 @@ def write_ros(path: Path, schemas: Mapping[str, str], told: Told) -> Path:
     return path
 
 
-def write_json(path: Path, told: Told, compression: CompressionType = CompressionType.ZSTD) -> Path:
+def write_json(
+    path: Path, told: Told, compression: CompressionType = CompressionType.ZSTD, *, crcs: bool = True
+) -> Path:
     """Write JSON messages."""
     with path.open("wb") as file:
-        writer = Writer(file, compression=compression, chunk_size=2048)
+        writer = Writer(file, compression=compression, chunk_size=2048, enable_crcs=crcs)
         writer.start()
         channels: dict[str, int] = {}
         for topic, schema, at, message in told:

@@ -18,6 +18,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 from mcap.exceptions import McapError
 from mcap.records import Schema
+from mcap_ros2._vendor.rosidl_adapter.parser import InvalidSpecification, InvalidValue
 from mcap_ros2.decoder import DecoderFactory
 
 from carcloud.errors import InputError
@@ -32,6 +33,8 @@ OSI = "osi3."
 Decoder = Callable[[bytes], Any]
 _WRONG = (
     McapError,
+    InvalidSpecification,
+    InvalidValue,
     DecodeError,
     struct.error,
     ValueError,

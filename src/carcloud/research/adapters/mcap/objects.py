@@ -38,13 +38,13 @@ _SIZES = ("shape.dimensions", "cubes.0.size", "bbox.size", "size", "dimensions",
 _DERIVED = {4: "pedestrian", 5: "bicycle", 6: "car", 7: "truck", 8: "motorcycle", 10: "static", 11: "static"}
 _AUTOWARE = {1: "car", 2: "truck", 3: "bus", 4: "truck", 5: "motorcycle", 6: "bicycle", 7: "pedestrian"}
 _WORDS = {
-    "car": ("car", "vehicle", "van", "automobile", "taxi", "suv"),
     "truck": ("truck", "lorry", "trailer"),
     "bus": ("bus", "coach"),
     "motorcycle": ("motorcycle", "motorbike", "motorcyclist"),
     "bicycle": ("bicycle", "cyclist", "bike"),
     "pedestrian": ("pedestrian", "person", "human"),
     "static": ("static", "barrier", "cone", "obstacle", "sign"),
+    "car": ("car", "vehicle", "van", "automobile", "taxi", "suv"),
 }
 _MARKER_CUBE = 1
 

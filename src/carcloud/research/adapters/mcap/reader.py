@@ -110,10 +110,9 @@ def _scenarios(path: Path, container: Container, options: Options, told: _Told) 
     for topic in topics or ([""] if alone and _has_ego(told.world) else []):
         name = f"{path.stem}:{topic}" if several else path.stem
         yield _made(name, lambda topic=topic, name=name: _of_world(told, name, topic, forward, road))
-        lost = told.world.topics[topic].unusable if topic else 0
-        if lost:
-            what = f"{lost} objects of {topic!r} have no id or no position."
-            yield Refused(f"{name}: a part", InputError(what, "Record tracked objects, with ids that last."))
+    for topic, lost in told.world.unusable.items():
+        what = f"{lost} objects of {topic!r} have no id or no position."
+        yield Refused(f"{path.stem}:{topic}: a part", InputError(what, "Record tracked objects, with ids that last."))
 
 
 def _truth(

@@ -69,6 +69,11 @@ class World:
     fixes: list[tuple[int, float, float, float]] = field(default_factory=list)
     base_us: list[int] = field(default_factory=list)
 
+    @property
+    def unusable(self) -> dict[str, int]:
+        """Return how many objects of each topic could not be used."""
+        return {topic: one.unusable for topic, one in self.topics.items() if one.unusable}
+
     def odometry(self, found: Found, child: str, logged_us: int) -> None:
         """Take in the ego's pose, which also says where its frame lies."""
         self.ego.take(found, logged_us)
