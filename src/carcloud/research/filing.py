@@ -10,24 +10,26 @@ Rules:
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from carcloud.backends.delta import AddAction, LiveFile, Table
-from carcloud.backends.files import make_folder
-from carcloud.errors import ConflictError, InputError
-from carcloud.lake.recorded import DECIDES, FOLDER, LOCK, folder_of
+from carcloud.errors import ConflictError, InputError, MissingError
+from carcloud.lake.recorded import DECIDES, alone, folder_of
 from carcloud.research.schemas import SCHEMAS
 from carcloud.research.tables import FILED
 
 RECORDING = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
 DROPPED = 1 << 48
 """Where a dropped recording's position begins; what is above it is the number of its rows."""
+EVENTS = "events"
+SORTED = ("scenario", "track", "begin_us", "query")
 CHECKPOINT_EVERY = 64
 """Versions of a table."""
 
@@ -95,17 +97,28 @@ class Filing:
         self._clear(wanted, patience_s)
         return sum(self._position(one) - DROPPED for one in wanted)
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def note(self, recording: str, query: str, rows: pa.Table) -> None:
+        """Put a recording's events of a query in the place of those that stand there; all of them lie in one file.
+
+        Raises:
+            MissingError: the recording is not in the tables.
+        """
+        table = self.tables[EVENTS]
+        with self.alone():
+            if self.added(recording) is None:
+                raise MissingError(f"Recording {recording} is not in the lake.", "Look: carcloud research recordings.")
+            old = self._live(table, [recording])
+            stand = [table.read(file, []).cast(rows.schema) for file in old]
+            kept = [some.filter(pc.not_equal(some["query"], query)) for some in stand]
+            plain = pa.schema([(one.name, pa.string() if one.name == "scenario" else one.type) for one in rows.schema])
+            whole = pa.concat_tables([*kept, rows]).cast(plain).sort_by([(name, "ascending") for name in SORTED])
+            new = [table.write((self._tenant, recording), whole.cast(rows.schema), EVENTS)] if whole.num_rows else []
+            if old or new:
+                table.exchange(old, new, {})
+
+    def alone(self) -> AbstractContextManager[None]:
         """Have the tables to oneself among all threads and processes that change them."""
-        folder = self._folder / FOLDER
-        make_folder(folder)
-        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+        return alone(self._folder)
 
     def _leave(self, table: Table, recordings: Collection[str], moves: Mapping[str, int]) -> None:
         old = self._live(table, recordings)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from carcloud.errors import MissingError, TryLaterError
 from carcloud.lake.recorded import Recorded
@@ -80,6 +81,17 @@ class Store:
             patience_s: how long a query may still read their files.
         """
         return self._filing.drop(recordings, patience_s)
+
+    def note(self, recording: str, query: str, events: pa.Table) -> None:
+        """Keep where a query held in a recording's scenarios, in the place of what was kept of it before.
+
+        Args:
+            events: rows of `events`, without tenant and recording.
+
+        Raises:
+            MissingError: the recording is not in the store.
+        """
+        self._filing.note(recording, query, events)
 
     def scenarios(self, ids: Sequence[str] | None = None) -> list[ScenarioRow]:
         """Return what stands in `scenarios`, of these in their order, or of all by recording and id.

@@ -19,6 +19,8 @@ from carcloud.vehicle.catalogue import Catalogue, Signal
 
 FIT_S = 0.5
 """Slopes are those of straight lines fitted to the steps within so many seconds on either side."""
+MOVES_S = 0.2
+"""Within so many seconds on either side the speed of positions is told, from five steps at least."""
 REACH_M = 100.0
 """How far ahead a lead is looked for, along the road."""
 BESIDE_M = 50.0
@@ -87,6 +89,12 @@ FEATURES_LIST: tuple[Feature, ...] = (
     _number("Track.Speed", "m/s", "along its heading, negative backwards"),
     _number("Track.Acceleration", "m/s^2", "slope of the line fitted to its speed within 0.5 s on either side"),
     _number("Track.Jerk", "m/s^3", "slope of the line fitted to Track.Acceleration within 0.5 s on either side"),
+    _number(
+        "Track.SpeedError",
+        "m/s",
+        "the most its speed is off that at which its positions move (in 0.4 s), within 0.5 s",
+        0,
+    ),
     _number("Track.YawRate", "rad/s", "slope of the line fitted to its heading likewise; positive to the left"),
     _number(
         "Track.LateralSpeed", "m/s", "across its lane, fitted likewise; without a lane across its heading; to the left"

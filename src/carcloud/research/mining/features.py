@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from carcloud.research.location import Located, locate
 from carcloud.research.mining import lanes, leads, near
@@ -22,6 +23,7 @@ from carcloud.research.mining.catalogue import (
     FEATURES,
     FEATURES_LIST,
     FIT_S,
+    MOVES_S,
     ROADS,
     ROWS,
     STANDS_MPS,
@@ -76,6 +78,7 @@ def _alone(scenario: Scenario, located: Located | None) -> dict[str, Column]:
         "track_speed": speed,
         "track_acceleration": acceleration,
         "track_jerk": slope(acceleration, np.where(np.isnan(acceleration), -1, 0).astype(np.int32), step_s, half),
+        "track_speed_error": _speed_error(motion, there),
         "track_yaw_rate": rate,
         "track_lateral_speed": sideways,
         "track_lane_offset": nothing if offset is None else offset,
@@ -85,6 +88,15 @@ def _alone(scenario: Scenario, located: Located | None) -> dict[str, Column]:
         "track_road": road,
         "track_speed_limit": nothing if limit is None else limit,
     }
+
+
+def _speed_error(motion: Motion, there: lanes.Indices) -> Numbers:
+    half = max(2, half_of(MOVES_S, motion.step_s))
+    moves = [slope(place, there, motion.step_s, half) for place in (motion.x, motion.y)]
+    off = np.abs(np.abs(motion.speed) - np.hypot(*moves))
+    most = maximum_filter1d(np.where(np.isnan(off), -1.0, off), 2 * half_of(FIT_S, motion.step_s) + 1, mode="nearest")
+    error: Numbers = np.where(np.isnan(off), np.nan, most)
+    return error
 
 
 def _roads(of: Sequence[Lane], tags: Sequence[str]) -> tuple[NDArray[np.int64], Numbers]:
