@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from carcloud.cli import recordings
+from carcloud.cli import recordings, research_export
 
 app = typer.Typer()
 research = typer.Typer(no_args_is_help=True, help="From recordings to scenarios, and to a verdict on a planner.")
@@ -16,3 +16,4 @@ research.command("import")(recordings.import_files)
 research.command("recordings")(recordings.list_recordings)
 research.command("scenarios")(recordings.list_scenarios)
 research.command("forget")(recordings.forget)
+research.command("export")(research_export.export_scenarios)

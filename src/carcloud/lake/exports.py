@@ -7,6 +7,7 @@ Rules:
   `cannot tell`: a row names no car of the tenant, as totals and hashes do not, so it may be about any.
 * No file stands in the way of the others, or of the erasure.
 * A file that is not finished has nobody yet: it is deleted, and whoever writes it hears of that at its end.
+* A file of one drive, such as a scenario, has no rows: it is deleted whole where it names the car.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ WRITERS: Mapping[str, Callable[[Any, pa.Schema], Any]] = {
     "arrow": lambda sink, schema: pa.ipc.new_file(sink, schema),
 }
 """How each format of an export is written."""
+WHOLE = ("openscenario", "osi_mcap")
+"""Formats of files that are each about one drive; who drove it stands in them as plain text."""
 
 
 @dataclass
@@ -88,10 +91,10 @@ def exporting(records: Records, tenant: str, actor: str, path: Path, format: str
                     records.export_files.forget(file.id, str(path))
             raise
     records.export_files.settle(file.id)
-    _erase_meanwhile(records, began, str(path))
+    erase_meanwhile(records, began, str(path))
 
 
-def _erase_meanwhile(records: Records, began: datetime, path: str) -> None:
+def erase_meanwhile(records: Records, began: datetime, path: str) -> None:
     """Remove from a file the rows of cars that were erased while it was written."""
     for erasure in records.erasures.all():
         if erasure.done_at is None or erasure.done_at >= began:
@@ -171,6 +174,8 @@ def _erase(records: Records, file: ExportFile, wanted: _Wanted) -> tuple[str, in
             return "gone", 0
         if sha256_of(path) not in file.hashes:
             return "changed", 0
+        if file.format in WHOLE:
+            return "", _deleted(records, file, wanted)
         found = _rewritten(records, file, wanted)
     except (ConflictError, TryLaterError):
         raise  # the register is away: the erasure waits for it
@@ -178,6 +183,18 @@ def _erase(records: Records, file: ExportFile, wanted: _Wanted) -> tuple[str, in
         log.warning("an exported file cannot be erased from", extra={"reason": type(error).__name__})
         return "cannot be read", 0
     return found.why(), found.removed
+
+
+def _deleted(records: Records, file: ExportFile, wanted: _Wanted) -> int:
+    """Delete a file that is about one drive where it names the car; return how many rows, at least 1, that was."""
+    path = Path(file.path)
+    content = path.read_bytes()
+    if not any(name.encode() in content for name in wanted.names):
+        return 0
+    path.unlink()
+    flush(path.parent)
+    records.export_files.forget(file.id, file.path)
+    return max(file.rows, 1)
 
 
 def _tidy(path: Path, file: ExportFile) -> None:
