@@ -12,6 +12,7 @@ import pytest
 
 from carcloud.errors import InputError
 from carcloud.research.adapters.table import reader
+from carcloud.research.adapters.table.mapping import read_mapping
 from tests.recorded import DRIVES, MAPPINGS, read
 
 MAPPING = """
@@ -220,3 +221,13 @@ def test_openacc_is_38_platoons_of_twelve_cars():
     assert all("has no position at all" in one.error.message for one in refused)
     share = sum(one.motion.present.sum() for one in scenarios) / 763_123
     assert 0.85 < share < 0.87  # 14 % of the rows have no position
+
+
+def test_mapping_on_the_page_is_read(tmp_path):
+    page = (MAPPINGS.parents[1] / "docs/research.md").read_text("utf-8")
+    text = page.split("### Tables")[1].split("```yaml")[1].split("```")[0]
+    (tmp_path / "m.yaml").write_text(text, "utf-8")
+    mapping = read_mapping(tmp_path / "m.yaml")
+    assert mapping.scenario == ("run",)
+    assert mapping.kind.values == {"1": "car", "2": "truck"}
+    assert mapping.numbers["y"].factor == -1

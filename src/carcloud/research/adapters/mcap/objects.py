@@ -180,11 +180,18 @@ def _name(node: Any) -> str | None:
             continue
         inner = part(found, "uuid") if not isinstance(found, str | int | float) else None
         if inner is not None:
-            return bytes(inner).hex() if _is_list(inner) else str(inner)[:64]
+            return _hex(inner)
         if isinstance(found, str | int | float):
             space = part(node, "ns")
             return f"{space}/{found}"[:64] if isinstance(space, str) and space else str(found)[:64]
     return None
+
+
+def _hex(told: Any) -> str:
+    try:
+        return bytes(told).hex()[:64] if isinstance(told, bytes | bytearray) or _is_list(told) else str(told)[:64]
+    except (TypeError, ValueError):
+        return str(told)[:64]
 
 
 def _velocity(node: Any, turn: tuple[float, float, float, float]) -> tuple[float, float]:
