@@ -28,6 +28,7 @@ from carcloud.backends.records.passes import Passes
 from carcloud.backends.records.people import People
 from carcloud.backends.records.plans import Plans
 from carcloud.backends.records.pseudonyms import Pseudonyms
+from carcloud.backends.records.queries import Queries
 from carcloud.backends.records.recordings import Recordings
 from carcloud.backends.records.replicas import Replicas
 from carcloud.backends.records.requests import Requests
@@ -73,6 +74,7 @@ class Records(Database):
         self.orders = Orders(self, self.audit)
         self.plans = Plans(self, self.audit)
         self.recordings = Recordings(self, self.audit)
+        self.queries = Queries(self, self.audit)
         self.runs = Runs(self, self.audit)
         self.requests = Requests(self, self.audit)
         self.replicas = Replicas(self, self.audit)
