@@ -9,13 +9,17 @@ Rules:
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 import pyarrow as pa
 
 from carcloud.backends.delta import Reader
+from carcloud.backends.files import make_folder
 from carcloud.errors import MissingError
 
 FOLDER = "research"
@@ -26,6 +30,18 @@ LOCK = "lock"
 def folder_of(lake: Path, table: str) -> Path:
     """Return where a table of recordings lies."""
     return lake / FOLDER / table
+
+
+@contextmanager
+def alone(lake: Path) -> Iterator[None]:
+    """Have the tables to oneself among all threads and processes that change them."""
+    make_folder(lake / FOLDER)
+    handle = os.open(lake / FOLDER / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def packed(schemas: Mapping[str, pa.Schema]) -> str:
