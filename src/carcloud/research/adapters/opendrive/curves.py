@@ -28,7 +28,7 @@ LIMIT_ROAD_M = 1_000_000.0
 """A longer road is one in other units."""
 
 _NODES, _WEIGHTS = leggauss(20)
-_PANELS = 64
+_PANELS = 32
 _ARC_LIKE = 1e-4
 """A spiral whose curvature changes that much slower than it turns is summed up instead: the Fresnel integrals would
 be differences of large numbers."""
@@ -131,7 +131,10 @@ def _by_length(u: Numbers, v: Numbers, last: float, whole: float | None) -> Curv
         begin = borders[panel]
         p = begin + (wanted - sums[panel]) / np.maximum(sums[panel + 1] - sums[panel], 1e-12) * (last / _PANELS)
         for _ in range(6):
-            p = p - (sums[panel] + way(begin, p) - wanted) / np.maximum(speed(p), 1e-12)
+            step = (sums[panel] + way(begin, p) - wanted) / np.maximum(speed(p), 1e-12)
+            p = p - step
+            if np.abs(step).max(initial=0.0) < 1e-13 * last:
+                break
         return _point(u, v, p)
 
     return curve

@@ -140,7 +140,7 @@ def _lane(road: Road, section: Section, number: int, edges: dict[int, Points], a
         before=tuple(told(element, "before")),
         after=tuple(told(element, "after")),
         limit_mps=_limit(road, section, element),
-        junction=road.junction or bool(told(element, "junction")),
+        junction="yes" in said if (said := told(element, "junction")) else road.junction,
     )
 
 
