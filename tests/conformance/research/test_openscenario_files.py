@@ -120,3 +120,25 @@ def test_a_template_is_instantiated_with_other_values_and_within_its_bounds():
     )
     with pytest.raises(InputError, match="bounds"):
         instantiate(path, {"Ego_InitSpeed_Ve0_kph": "61"})
+
+
+CARS = """<OpenSCENARIO><Catalog name="VehicleCatalog">{}</Catalog></OpenSCENARIO>"""
+CAR = """<Vehicle name="{}" vehicleCategory="car"><BoundingBox><Center x="1.4" y="0" z="0.75"/>
+<Dimensions width="2" length="5.04" height="1.5"/></BoundingBox></Vehicle>"""
+
+
+def test_the_car_that_cuts_in_drives_as_in_esmini(tmp_path):
+    """Esmini's own recording of this scenario, within a step of its 33 ms; the ego until its controller brakes."""
+    recorded = SCENARIOS / "omega_prime/alks_cut-in.osi"
+    theirs = next(reader_for(recorded).read(recorded, Options(), lambda share: None)).motion
+    for name in ("alks_cut-in.xosc", "straight_500m.xodr"):
+        (tmp_path / name).write_bytes((SCENARIOS / "esmini" / name).read_bytes())
+    (tmp_path / "cars.xosc").write_text(CARS.format(CAR.format("car_white") + CAR.format("car_red")))
+    scenario = instantiate(tmp_path / "alks_cut-in.xosc", {})
+    assert not any(tag.startswith("size assumed") for tag in scenario.tags)
+    ours = scenario.motion
+    for row, until_s in ((0, 4.0), (1, 10.0)):
+        seen = theirs.time_us / 1e6 <= until_s
+        for name, apart in (("x", 0.15), ("y", 0.06), ("yaw", 0.006)):
+            drawn = np.interp(theirs.time_us[seen], ours.time_us, getattr(ours, name)[row])
+            assert np.abs(drawn - getattr(theirs, name)[row][seen]).max() <= apart, (row, name)
