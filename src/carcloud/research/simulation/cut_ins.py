@@ -17,7 +17,7 @@ from carcloud.research.simulation.builtin import CODES
 from carcloud.research.simulation.compiled import compiled
 from carcloud.research.simulation.following import driven
 from carcloud.research.simulation.made import KMH, LANE_M, LENGTH_M, STEP_S, WIDTH_M
-from carcloud.research.simulation.r157 import braking, risky, since
+from carcloud.research.simulation.r157 import braking, calm, risky, since
 from carcloud.research.simulation.world import CC_HUMAN, Floats
 
 
@@ -52,8 +52,11 @@ def drive(
             coming = drift if y > 0.0 else 0.0
             moved, lengths = LANE_M - y, LENGTH_M + 2 * half_long
             asked = 0.0
-            if model < CC_HUMAN or not risky(model, speed, push, lead, free, coming, beside, moved, WIDTH_M, lengths):
-                perceived, judged = -1.0, -1.0
+            if model < CC_HUMAN:
+                pass
+            elif not risky(model, speed, push, lead, free, coming, beside, moved, WIDTH_M, lengths, step_s):
+                if calm(now - perceived, speed, lead, free):
+                    perceived, judged = -1.0, -1.0
             else:
                 perceived = now if perceived < 0.0 else perceived
                 judged = since(model, perceived, judged, now, speed, lead, 0.0, free)

@@ -18,6 +18,8 @@ Anal. Prev. 148 (2020); Shalev-Shwartz, Shammah, Shashua, "On a formal model of 
 
 from __future__ import annotations
 
+import math
+
 from carcloud.research.simulation.compiled import inlined
 from carcloud.research.simulation.sight import seen
 from carcloud.research.simulation.world import (
@@ -57,7 +59,7 @@ hard."""
 RSS_BRAKE, RSS_ASIDE, RSS_ASIDE_BRAKE = 6.0, 0.2, 0.8
 """Of RSS, where the response time is DELAY_S and the ego does not speed up while it responds: the braking that it is
 sure of, and to the side the greatest acceleration and the braking that both are sure of. The hardest braking of the car
-ahead is LEAD_BRAKE."""
+ahead is LEAD_BRAKE. The response time counts in whole steps, and one more in which danger may come up unseen."""
 
 COMFORT_BRAKE, FIRM_BRAKE, LEAD_BRAKE, MARGIN_M = 4.0, 6.0, 7.0, 2.0
 """Of the fuzzy model: b_ego,comf; b_ego,max; b_cut-in,max; d1."""
@@ -104,18 +106,20 @@ def fuzzy_brake(speed: float, acceleration: float, lead_speed: float, free: floa
 
 
 @inlined
-def rss_unsafe(speed: float, lead_speed: float, free: float, aside_speed: float, beside: float) -> bool:
+def rss_unsafe(
+    speed: float, lead_speed: float, free: float, aside_speed: float, beside: float, response_s: float
+) -> bool:
     """Tell whether both the distance ahead and that to the side are below those of RSS.
 
     Source: Shalev-Shwartz et al. (2017), definitions 1 and 6, lemmas 2 and 4.
     """
-    least = speed * DELAY_S + speed * speed / (2 * RSS_BRAKE) - lead_speed * lead_speed / (2 * LEAD_BRAKE)
+    least = speed * response_s + speed * speed / (2 * RSS_BRAKE) - lead_speed * lead_speed / (2 * LEAD_BRAKE)
     if free >= max(least, 0.0):
         return False
-    theirs = aside_speed + DELAY_S * RSS_ASIDE
-    ours = DELAY_S * RSS_ASIDE
-    wide = (aside_speed + theirs) / 2 * DELAY_S + theirs * abs(theirs) / (2 * RSS_ASIDE_BRAKE)
-    wide += ours / 2 * DELAY_S + ours * ours / (2 * RSS_ASIDE_BRAKE)
+    theirs = aside_speed + response_s * RSS_ASIDE
+    ours = response_s * RSS_ASIDE
+    wide = (aside_speed + theirs) / 2 * response_s + theirs * abs(theirs) / (2 * RSS_ASIDE_BRAKE)
+    wide += ours / 2 * response_s + ours * ours / (2 * RSS_ASIDE_BRAKE)
     return beside < max(wide, 0.0)
 
 
@@ -143,6 +147,7 @@ def risky(
     moved: float,
     width: float,
     lengths: float,
+    step_s: float,
 ) -> bool:
     """Tell whether a model's driver perceives the other as a risk now. moved: how far the other has come over."""
     if free < 0.0:
@@ -152,10 +157,20 @@ def risky(
     if model == REG157:
         return beside + width / 2 < LANE_WIDTH_M / 2 - INTRUDED_M and speed > lead_speed
     if model == RSS:
-        return rss_unsafe(speed, lead_speed, free, aside_speed, beside)
+        response_s = (math.ceil(DELAY_S / step_s - NEARLY_S) + 1) * step_s
+        return rss_unsafe(speed, lead_speed, free, aside_speed, beside, response_s)
     return comes_over(speed, lead_speed, free, aside_speed, beside, lengths) and (
         fuzzy_brake(speed, acceleration, lead_speed, free) > 0.0
     )
+
+
+@inlined
+def calm(waited: float, speed: float, lead_speed: float, free: float) -> bool:
+    """Tell whether a driver for whom a risk has ended forgets it, and would need time to react to it anew.
+
+    One who had time to react stays ready as long as the other is ahead and slower.
+    """
+    return waited < DELAY_S - NEARLY_S or speed <= lead_speed or free < 0.0
 
 
 @inlined
@@ -232,8 +247,11 @@ def asked(cars: Floats, marks: Counts, line: Floats, ego: int, model: int, now: 
         aside_speed = -leftward if d > 0.0 else leftward
         cars[ASIDE, other] = max(cars[ASIDE, other], abs(d))
         width, lengths = cars[WIDTH, ego], cars[LENGTH, ego] + 2 * half_long
-        if not risky(model, speed, last, along, free, aside_speed, beside, cars[ASIDE, other] - abs(d), width, lengths):
-            cars[PERCEIVED, other] = cars[JUDGED, other] = 0.0
+        if not risky(
+            model, speed, last, along, free, aside_speed, beside, cars[ASIDE, other] - abs(d), width, lengths, step_s
+        ):
+            if calm(1.0 + now - cars[PERCEIVED, other], speed, along, free):
+                cars[PERCEIVED, other] = cars[JUDGED, other] = 0.0
             continue
         if cars[PERCEIVED, other] == 0.0:
             cars[PERCEIVED, other] = 1.0 + now
