@@ -10,13 +10,15 @@ from carcloud.api.asking import asker_of, while_there
 from carcloud.api.auth import Caller, allowed
 from carcloud.api.errors import RESPONSES
 from carcloud.api.ports import Wired
+from carcloud.research.columns import DESCRIPTIONS as RECORDED
 
 ARROW = "application/vnd.apache.arrow.stream"
 LIMIT_ROWS = 1_000_000
 LIMIT_JSON_ROWS = 100_000
 COLUMNS = """SELECT table_name, column_name, data_type FROM information_schema.columns
-WHERE table_name IN ('samples', 'signals', 'vehicles') ORDER BY 1, ordinal_position"""
+WHERE table_name NOT LIKE 'reach_%' ORDER BY 1, ordinal_position"""
 DESCRIPTIONS = {
+    **RECORDED,
     ("samples", "vehicle"): "Id of the car",
     ("samples", "signal"): "Path of the signal, as in `signals`",
     ("samples", "time"): "When the car measured it, UTC",
@@ -98,7 +100,7 @@ async def sql(
     caller: Annotated[Caller, Depends(allowed("queryLake"))],
     accept: Annotated[str, Header()] = "application/json",
 ) -> Response:
-    """Answer one read-only statement over `samples`, `signals` and `vehicles`."""
+    """Answer one read-only statement over the lake's tables."""
     asker = asker_of(request, caller, "queryLake")
     if ARROW not in accept:
         limit = min(question.limit, LIMIT_JSON_ROWS)
@@ -116,7 +118,7 @@ async def sql(
 
 @routes.get("/v1/lake/tables")
 async def tables(ports: Wired, request: Request, caller: Annotated[Caller, Depends(allowed("queryLake"))]) -> Tables:
-    """List the tables with their columns."""
+    """List the tables with their columns; those of recordings for who may see all cars only."""
     asker = asker_of(request, caller, "queryLake")
     answer = await while_there(request, ports.lake.ask(asker, COLUMNS, {}, LIMIT_JSON_ROWS, "json"))
     found: dict[str, list[TableColumn]] = {}
