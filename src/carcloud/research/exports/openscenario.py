@@ -12,6 +12,7 @@ Source: ASAM OpenSCENARIO XML 1.2, FollowTrajectoryAction, FileHeader.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -19,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from lxml import etree
 
 from carcloud.errors import InputError
 from carcloud.research.adapters.adapter import LIMIT_XML_BYTES
+from carcloud.research.adapters.opendrive.text import write_roads
 from carcloud.research.adapters.openscenario.entities import OWN_KIND
 from carcloud.research.adapters.openscenario.play import STEP_PARAMETER
 from carcloud.research.exports.about import About, Abouts
@@ -65,10 +66,8 @@ def write(scenarios: Iterable[Scenario], folder: Path, about: Abouts) -> list[Pa
 
 
 def _roads(roads: RoadMap, about: About) -> bytes:
-    text = roads.verbatim if roads.format == "opendrive" else None
-    if text is None:
-        raise InputError("These roads have no OpenDRIVE of their own.", "Export the scenario in another format.")
-    told = orjson.dumps(about.words(), option=orjson.OPT_SORT_KEYS).decode().replace("--", "- -")
+    text = roads.verbatim if roads.format == "opendrive" and roads.verbatim is not None else write_roads(roads)
+    told = json.dumps(about.words(), sort_keys=True).replace("--", "- -")
     return text.rstrip() + f"\n<!-- carcloud.about: {told} -->\n".encode()
 
 
