@@ -69,7 +69,11 @@ class Gathered:
 
 
 def gather(
-    seen: Sequence[Seen], who: NDArray[np.int64], time_us: NDArray[np.int64], told: Mapping[str, Numbers]
+    seen: Sequence[Seen],
+    who: NDArray[np.int64],
+    time_us: NDArray[np.int64],
+    told: Mapping[str, Numbers],
+    also_us: Sequence[int] = (),
 ) -> Gathered:
     """Return the motion that sightings make.
 
@@ -78,6 +82,7 @@ def gather(
         who: (N,) places in `seen`.
         time_us: (N,) microseconds, of any origin.
         told: (N,) columns of NUMBERS, of which x and y must be there; NaN where not known. `speed` is along the yaw.
+        also_us: times at which the source looked, whoever it saw.
 
     Raises:
         InputError: they make none, or one that cannot be.
@@ -97,7 +102,7 @@ def gather(
     once = _once(users, who, time_us, columns)
     who, time_us = who[once], time_us[once]
     columns = {name: numbers[once] for name, numbers in columns.items()}
-    steps = even_steps(who, time_us)
+    steps = even_steps(who, time_us, np.array(also_us, np.int64))
     _refuse_too_much(steps, len(users))
     placed = on_steps(steps, len(users), who, time_us, columns)
     return Gathered(_motion(users, steps, placed), left_out, steps.begin_us)

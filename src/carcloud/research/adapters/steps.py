@@ -42,13 +42,13 @@ class Steps:
         return np.asarray(np.rint(np.arange(self.count) * self.step_us), np.int64)
 
 
-def even_steps(who: NDArray[np.int64], time_us: NDArray[np.int64]) -> Steps:
-    """Return the steps of sightings that are sorted by road user, then time."""
-    times = np.unique(time_us)
+def even_steps(who: NDArray[np.int64], time_us: NDArray[np.int64], also_us: NDArray[np.int64]) -> Steps:
+    """Return the steps of sightings that are sorted by road user, then time; `also_us` are times without any."""
+    times = np.unique(np.concatenate([time_us, also_us]))
     begin, span = int(times[0]), int(times[-1]) - int(times[0])
     if span > LIMIT_SPAN_US or span < 0:
         raise InputError("The times span more than a hundred years.", "Check the unit of time.")
-    apart = np.diff(time_us)[np.diff(who) == 0]
+    apart = np.diff(np.unique(also_us)) if len(also_us) > 1 else np.diff(time_us)[np.diff(who) == 0]
     if not len(apart) or not span:
         step = float(span) if span else USUAL_STEP_US
         apart = np.array([step])
@@ -57,7 +57,7 @@ def even_steps(who: NDArray[np.int64], time_us: NDArray[np.int64]) -> Steps:
     if (rising @ rising) > 0:
         step = float((rising @ (times - begin)) / (rising @ rising))
     places = np.rint((time_us - begin) / step)
-    count = int(places.max()) + 1
+    count = round(span / step) + 1
     off = np.abs(time_us - begin - places * step)
     if bool((off <= max(EVEN * step, 1.0)).all()) and _alone(who, places):
         return Steps(begin, _whole(step, count), count, places.astype(np.int64))

@@ -111,7 +111,9 @@ class Truths:
             times = np.r_[times, np.tile(steps, len(self.still))]
             for name, numbers in zip(COLUMNS, zip(*self.still.values(), strict=True), strict=True):
                 columns[name] = np.r_[columns[name], np.repeat(np.array(numbers), len(steps))]
-        return gather(self.seen, who, times, columns)
+        order = [user for _, user in sorted(self.users.items())]
+        place = np.argsort(order)
+        return gather([self.seen[user] for user in order], place[who], times, columns, self.told_us)
 
     def scenario(
         self, name: str, map_: RoadMap | None = None, ego: str = "", series: tuple[Series, ...] = ()
