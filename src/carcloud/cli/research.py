@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from carcloud.cli import recordings, research_export
+from carcloud.cli import recordings, research_export, simulations
 
 app = typer.Typer()
 research = typer.Typer(no_args_is_help=True, help="From recordings to scenarios, and to a verdict on a planner.")
@@ -16,4 +16,6 @@ research.command("import")(recordings.import_files)
 research.command("recordings")(recordings.list_recordings)
 research.command("scenarios")(recordings.list_scenarios)
 research.command("forget")(recordings.forget)
+research.command("simulate")(simulations.simulate_scenarios)
+research.command("sweep")(simulations.sweep)
 research.command("export")(research_export.export_scenarios)
