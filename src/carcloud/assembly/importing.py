@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from carcloud.assembly.recordings import ground_in_force, open_objects
 from carcloud.assembly.records import open_records
-from carcloud.backends.imports import leave_out_pandas
 from carcloud.backends.processes import bound_memory
 from carcloud.backends.records import Records
 from carcloud.errors import ConflictError, MissingError, TryLaterError
+from carcloud.research.adapters.adapter import readers
 from carcloud.research.importing import Importer
 from carcloud.settings import Folder, Settings, settings_of
 
@@ -54,6 +54,7 @@ def run(settings: Settings, folder: Folder, tenant: str, recording: str, refusal
             if refusal is not None:
                 importer.refuse(tenant, recording, refusal)
             else:
+                readers()  # what they stand on is there before memory is bounded
                 bound_memory(settings.research.import_memory_bytes)
                 importer.run(tenant, recording)
     except TryLaterError as error:
@@ -65,7 +66,6 @@ def run(settings: Settings, folder: Folder, tenant: str, recording: str, refusal
 
 
 if __name__ == "__main__":
-    leave_out_pandas()
     pa.set_memory_pool(pa.system_memory_pool())  # the other one maps a GiB at once
     os.nice(NICENESS)
     given = argparse.ArgumentParser()

@@ -115,6 +115,8 @@ class Importer:
         Store(self.lake, found.tenant).drop([found.id])
         self.objects.delete(found.key)
         seen, now = seen or _Seen(), self.records.recordings.get(found.tenant, found.id)
+        if now.state not in ("waiting", "importing"):
+            return now  # erased meanwhile
         changes = {"error": why[:LIMIT_REASON], "refused": seen.refused, "refusals": seen.kept}
         return self.records.recordings.move(now, "refused", self.actor, _now(), **changes)
 

@@ -93,9 +93,14 @@ class Imports:
         self._tries[found.id] += 1
         if not why and self._tries[found.id] < LIMIT_TRIES:
             return
-        why = why or f"Its import ended {LIMIT_TRIES} times without a word (code {code}); see {self._output.name}."
+        why = why or self._silent(code)
         await self._watched(self._command(found, why))
         self._tries.pop(found.id, None)
+
+    def _silent(self, code: int) -> str:
+        limit = self._settings.import_memory_bytes >> 20
+        said = f"Its import ended {LIMIT_TRIES} times without a word (code {code}); see {self._output.name}."
+        return f"{said} It may need more memory than {limit} MiB." if code < 0 else said
 
     async def _watched(self, command: Sequence[str]) -> tuple[int, str]:
         """Run a process within its bounds; return its exit code, and why it was ended, or nothing."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from carcloud.errors import InputError
 
-LEAST_MEMORY_BYTES = 64 << 20
+LEAST_MEMORY_BYTES = 512 << 20
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ class Zone:
             facts=self.facts,
             recordings=self.desk,
             forget_recording=lambda one, actor: forget(
-                self.records, self.objects, folder / "lake", one, actor, datetime.now(UTC)
+                self.records, self.objects, folder / "lake", folder / "scratch", one, actor, datetime.now(UTC)
             ),
             log=LogReader(self.log_folder, lambda: self.log_keys, "default"),
             map_file=self.map_file,

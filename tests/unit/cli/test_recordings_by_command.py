@@ -12,7 +12,7 @@ from carcloud.assembly.records import open_records
 from carcloud.cli import app
 from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.settings import Folder, Settings
-from tests.recorded import drive
+from tests.straight_drives import drive
 
 
 @pytest.fixture
