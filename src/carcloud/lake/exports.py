@@ -2,7 +2,8 @@
 
 Rules:
 * Only a file that is still where it was written, and as it was written, is touched: its SHA-256 tells.
-* A row leaves that has the car's id, or a pseudonym of it, anywhere in a text of it. All others stay as they are.
+* A row leaves that has the car's id, a pseudonym of it, or the id of one of its recordings anywhere in a text of it.
+  All others stay as they are.
 * What is not reached is said, with the reason: `gone`, `changed`, `cannot be read`, `a column is named after it`, or
   `cannot tell`: a row names no car of the tenant, as totals and hashes do not, so it may be about any.
 * No file stands in the way of the others, or of the erasure.
@@ -98,7 +99,7 @@ def erase_meanwhile(records: Records, began: datetime, path: str) -> None:
     """Remove from a file the rows of cars that were erased while it was written."""
     for erasure in records.erasures.all():
         if erasure.done_at is None or erasure.done_at >= began:
-            names = (erasure.vehicle, *erasure.names)
+            names = (erasure.vehicle, *erasure.names, *erasure.recordings)
             erase_exports(records, erasure.id, erasure.tenant, names, only=path)
 
 
@@ -113,7 +114,7 @@ def erase_exports(
         records: where the register is.
         erasure: whose misses are kept.
         tenant: the car's.
-        names: the car's id and its pseudonyms.
+        names: the car's id, its pseudonyms, and the ids of its recordings.
         only: the path of the one file to look at; None: all.
     """
     facts = dict.fromkeys(("files", "rows", "without", "unfinished"), 0)

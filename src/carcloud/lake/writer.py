@@ -231,7 +231,7 @@ class LakeWriter:
             folder, keys = self._folder / "erased", StoredKeys(self._records)
             eraser = Eraser(self._opened(), folder, self._sign, self._buried, self._patience_s, keys)
             facts = eraser.erase(erasure.id, erasure.vehicle, erasure.names)
-        names, recorded = (erasure.vehicle, *erasure.names), self._recordings(erasure)
+        names, recorded = (erasure.vehicle, *erasure.names, *erasure.recordings), self._recordings(erasure)
         return facts | recorded | {"exports": erase_exports(self._records, erasure.id, erasure.tenant, names)}
 
     def _opened(self) -> Table:

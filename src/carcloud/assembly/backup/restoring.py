@@ -31,6 +31,7 @@ import orjson
 from carcloud.assembly.backup import ledgers
 from carcloud.assembly.backup.closed import settle
 from carcloud.assembly.backup.drafts import alone, draft_of, leftovers, warning
+from carcloud.assembly.backup.recorded import BELOW
 from carcloud.assembly.backup.taking import LENGTH
 from carcloud.assembly.records import open_records
 from carcloud.backends.files import flush, write_flushed
@@ -150,8 +151,9 @@ def _unpack(plan: Plan, folder: Folder, said: Said) -> None:
         with plan.store.opened(manifest, manifest.piece(name), plan.key) as piece:
             unpack(piece, folder.path)
     for number, file in enumerate(manifest.files, 1):
-        path = folder.lake / "samples" / file.name
-        if not path.resolve().is_relative_to(folder.lake.resolve()):
+        below = next((folder.path / top for top in BELOW if file.name.startswith(top)), folder.lake / "samples")
+        path = folder.path / file.name if file.name.startswith(BELOW) else below / file.name
+        if not path.resolve().is_relative_to(below.resolve()):
             raise ConflictError(f"{file.name!r} in the backup is no file of a lake.", DO_OTHER)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with plan.store.opened(manifest, file, plan.key) as piece, path.open("wb") as sink:

@@ -13,6 +13,7 @@ Rules, in this order:
 * Everything else of the zone's folder goes along as it is, known to us or not: keys, governance, tombstones. Where
   files of the lake were replaced since its version was fixed, it is cut once more: so tombstones and rows stand to each
   other as they may after a crash.
+* What recordings brought is fixed after the records; see recorded.py.
 * What is acknowledged before the command began is in the backup. A car enrolled within the moment between the records
   and the last chunk may have rows and no entry.
 
@@ -25,12 +26,13 @@ import asyncio
 import logging
 import struct
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from carcloud.assembly.backup import recorded
 from carcloud.assembly.backup.reading import Receipts, cosigned, files_below
 from carcloud.assembly.records import open_records
 from carcloud.assembly.zonefile import ZoneFile
@@ -64,8 +66,10 @@ TURNS = 5
 REST_S = 30.0
 PARTITION = 0
 ORIGIN = "carcloud/"
-APART = ("run", "logs", "queues", "audit", "witness", "stream", "twin", "lake/samples", "lake/receipts")
-"""What is taken in its own way, or not at all: `run`, `logs`, and what driven cars have not delivered."""
+APART = ("run", "logs", "queues", "scratch", "audit", "witness", "stream", "twin", "objects")
+"""What is taken in its own way, or not at all: `run`, `logs`, what driven cars have not delivered, and what lives only
+while a recording is imported."""
+OF_LAKE = ("lake/samples", "lake/receipts", "lake/research")
 
 Said = Callable[[str], None]
 
@@ -104,6 +108,7 @@ class _Backup:
         self._settings, self._folder, self._store, self._records = settings, folder, store, records
         self._signer, self._bus, self._said = signer, bus, said
         self._end: int | None = None
+        self._recorded: list[str] = []
         self._loop = asyncio.get_running_loop()
 
     async def take(self) -> Manifest:
@@ -113,6 +118,7 @@ class _Backup:
         with self._store.taking(name, period) as draft:
             await asyncio.to_thread(self._begin, name)
             await asyncio.to_thread(self._share, draft)
+            await asyncio.to_thread(self._share_recorded, draft, recorded.shared(self._folder))
             for turn in range(TURNS):
                 try:
                     positions, seen, found = await self._cut(draft)
@@ -149,6 +155,15 @@ class _Backup:
             if number % 100 == 0 or number == len(found.files):
                 self._said(f"lake: {number} of {len(found.files)} files, {written / 1e6:,.1f} MB new")
         return found
+
+    def _share_recorded(self, draft: Taking, names: Sequence[str]) -> None:
+        """Put in what recordings brought, as far as it is still there."""
+        written = 0
+        for name in names:
+            with suppress(FileNotFoundError):  # it was taken out meanwhile
+                written += draft.share(name, self._folder.path / name)
+        if names:
+            self._said(f"recordings: {len(names)} files, {written / 1e6:,.1f} MB new")
 
     async def _cut(self, draft: Taking) -> tuple[dict[str, int], Checkpoint, Cut]:
         self._end = None
@@ -256,10 +271,16 @@ class _Backup:
             for file in files_below(self._folder.lake / "receipts"):
                 receipts = Receipts(file, found.position)
                 packing.put_from(f"lake/receipts/{file.name}", receipts.size, receipts)
+            tables = recorded.fixed(self._folder, packing)
+        for name in tables:
+            draft.share(name, self._folder.path / name)
+        whole = recorded.objects(self._folder)
+        self._share_recorded(draft, whole)
+        self._recorded = [*tables, *whole]
 
     def _rest(self, draft: Taking, found: Cut) -> None:
         with draft.piece("zone") as piece, Packing(piece) as packing:
-            for file in files_below(self._folder.path, apart=APART):
+            for file in files_below(self._folder.path, apart=(*APART, *OF_LAKE)):
                 if not file.name.startswith(RECORDS):
                     self._put(packing, file)
         if cut(self._folder.lake / "samples", f"lake/{PARTITION}").replaced != found.replaced:
@@ -273,7 +294,8 @@ class _Backup:
         self, draft: Taking, at: datetime, positions: dict[str, int], seen: Checkpoint, found: Cut
     ) -> Manifest:
         lines = self._store.lines()
-        files = [piece for name, piece in draft.files.items() if name in set(found.files)]
+        named = {*found.files, *self._recorded}
+        files = [piece for name, piece in draft.files.items() if name in named]
         return Manifest(
             name=draft.name,
             zone=seen.origin.removeprefix(ORIGIN),
