@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,17 +29,23 @@ class Steps:
         step_us: between two.
         count: how many.
         places: (N,) the step of each sighting; None where they lie beside even times.
+        observed: the times there are, since the first, where they are even.
     """
 
     begin_us: int
     step_us: float
     count: int
     places: NDArray[np.int64] | None
+    observed: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def time_us(self) -> NDArray[np.int64]:
-        """Return (T,) int64 microseconds since the first."""
-        return np.asarray(np.rint(np.arange(self.count) * self.step_us), np.int64)
+        """Return (T,) int64 microseconds since the first; those that were rounded once are not rounded again."""
+        times = np.asarray(np.rint(np.arange(self.count) * self.step_us), np.int64)
+        places = np.rint(self.observed / self.step_us).astype(np.int64)
+        if bool((np.abs(self.observed - times[places]) <= 1).all()):
+            times[places] = self.observed
+        return times
 
 
 def even_steps(who: NDArray[np.int64], time_us: NDArray[np.int64], also_us: NDArray[np.int64]) -> Steps:
@@ -60,7 +66,7 @@ def even_steps(who: NDArray[np.int64], time_us: NDArray[np.int64], also_us: NDAr
     count = round(span / step) + 1
     off = np.abs(time_us - begin - places * step)
     if bool((off <= max(EVEN * step, 1.0)).all()) and _alone(who, places):
-        return Steps(begin, _whole(step, count), count, places.astype(np.int64))
+        return Steps(begin, _whole(step, count), count, places.astype(np.int64), times - begin)
     step = max(float(np.median(apart)), 1.0)
     return Steps(begin, _whole(step, 0), int(span // step) + 1, None)
 
