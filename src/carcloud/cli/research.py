@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from carcloud.cli import recordings, research_export, simulations
+from carcloud.cli import mining, recordings, research_export, simulations
 
 app = typer.Typer()
 research = typer.Typer(no_args_is_help=True, help="From recordings to scenarios, and to a verdict on a planner.")
@@ -16,6 +16,11 @@ research.command("import")(recordings.import_files)
 research.command("recordings")(recordings.list_recordings)
 research.command("scenarios")(recordings.list_scenarios)
 research.command("forget")(recordings.forget)
+research.command("find")(mining.find)
+research.command("queries")(mining.list_queries)
+research.command("tags")(mining.list_tags)
+research.command("coverage")(mining.tell_coverage)
+research.command("similar")(mining.list_similar)
 research.command("simulate")(simulations.simulate_scenarios)
 research.command("sweep")(simulations.sweep)
 research.command("export")(research_export.export_scenarios)
