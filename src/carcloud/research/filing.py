@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -116,9 +116,11 @@ class Filing:
             if old or new:
                 table.exchange(old, new, {})
 
-    def alone(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def alone(self) -> Iterator[None]:
         """Have the tables to oneself among all threads and processes that change them."""
-        return alone(self._folder)
+        with alone(self._folder):
+            yield
 
     def _leave(self, table: Table, recordings: Collection[str], moves: Mapping[str, int]) -> None:
         old = self._live(table, recordings)
