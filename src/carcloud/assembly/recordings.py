@@ -12,6 +12,7 @@ from carcloud.backends.objects_files import FileObjects
 from carcloud.backends.records import Erasure, Records
 from carcloud.backends.records.recordings import Recording
 from carcloud.errors import InputError, TryLaterError
+from carcloud.research.expiring import expired, strays
 from carcloud.research.recordings import Desk
 from carcloud.safety.grants.grant import Ground, ground_of
 from carcloud.settings import Folder, Settings, catalogue_in_force, governance_in_force
@@ -72,8 +73,15 @@ def forget_car(settings: Settings, folder: Folder, erasure: Erasure, patience_s:
 
 
 def expire_recordings(settings: Settings, folder: Folder, records: Records, actor: str) -> int:
-    """Take out the recordings that the governance in force keeps no longer; return how many they were."""
-    expiring, now = import_module("carcloud.research.expiring"), datetime.now(UTC)
+    """Take out the recordings that the governance in force keeps no longer, and what is of none; return how many."""
+    now = datetime.now(UTC)
+    due, unknown = expired(records, governance_in_force(settings, folder), now), strays(records, folder.lake)
+    if not due and not unknown:
+        return 0
+    forgetting = import_module("carcloud.research.forgetting")
     where = open_objects(settings, folder), folder.lake, folder.scratch
-    policy = governance_in_force(settings, folder)
-    return int(expiring.expire(records, *where, policy, actor, now, QUERY_PATIENCE_S))
+    for one in due:
+        forgetting.forget(records, *where, one, actor, now, QUERY_PATIENCE_S)
+    for tenant, found in unknown.items():
+        forgetting.take_out(*where, tenant, found, QUERY_PATIENCE_S)
+    return len(due) + sum(map(len, unknown.values()))

@@ -12,8 +12,8 @@ from carcloud.backends.records import Certificate, Erasure, Vehicle
 from carcloud.backends.records.recordings import RecordedFile, Recording
 from carcloud.lake.settings import LakeSettings
 from carcloud.lake.writer import LakeWriter
-from carcloud.research.expiring import expire
-from carcloud.research.forgetting import take_out
+from carcloud.research.expiring import expired, strays
+from carcloud.research.forgetting import forget, take_out
 from carcloud.research.runs.results import table_of, write
 from carcloud.research.store import Store
 from carcloud.safety.governance.policy import Policy, parse
@@ -118,16 +118,26 @@ def governance(rule: str) -> Policy:
 
 
 def test_recordings_expire_with_the_days_of_the_governance(zone: Zone) -> None:
-    where = zone.records, zone.objects, zone.folder, zone.scratch
     fresh = zone.records.recordings.get("default", THEIRS)
     late = AT + timedelta(days=31)
     kept = replace(fresh, id="4" * 16, sha256="4" * 64, made_at=late, name="new")
     zone.records.recordings.begin(replace(kept, state="uploading"))
     for rule, days in ((", days: 30", 30), ("", 5000)):
-        assert expire(*where, governance(rule), "process:research", AT + timedelta(days=days), 0.0) == 0
-    assert expire(*where, governance(", days: 30"), "process:research", late, 0.0) == 3
-    assert expire(*where, governance(", days: 30"), "process:research", late, 0.0) == 0
+        assert expired(zone.records, governance(rule), AT + timedelta(days=days)) == []
+    due = expired(zone.records, governance(", days: 30"), late)
+    for one in due:
+        forget(zone.records, zone.objects, zone.folder, zone.scratch, one, "process:research", late)
+    assert [one.id for one in due] == [MINE, THEIRS, NOBODYS]
+    assert expired(zone.records, governance(", days: 30"), late) == []
     assert zone.store.scenarios() == []
     assert zone.objects.keys("default") == []
     states = {one.id: one.state for one in zone.records.recordings.listed("default")}
     assert states == dict.fromkeys((MINE, THEIRS, NOBODYS), "erased") | {kept.id: "uploading"}
+
+
+def test_rows_of_a_recording_that_nobody_knows_leave_the_tables(zone: Zone) -> None:
+    zone.store.add("5" * 16, [platoon("of an import while a backup was taken", cars=6)])
+    assert strays(zone.records, zone.folder) == {"default": {"5" * 16}}
+    take_out(zone.objects, zone.folder, zone.scratch, "default", ["5" * 16], 0.0)
+    assert strays(zone.records, zone.folder) == {}
+    assert {row.recording for row in zone.store.scenarios()} == {MINE, THEIRS, NOBODYS}

@@ -192,6 +192,11 @@ class Recordings:
         query = select(recordings).where(recordings.c.state == "uploading").order_by(recordings.c.made_at)
         return [_recording(row) for row in self._database.rows(query)]
 
+    def ids(self, tenant: str) -> frozenset[str]:
+        """Return the ids of a tenant's recordings, without those that were erased."""
+        query = select(recordings.c.id).where(recordings.c.tenant == tenant, recordings.c.state != "erased")
+        return frozenset(row.id for row in self._database.rows(query))
+
     def made_before(self, at: datetime) -> list[Recording]:
         """Return the recordings of all tenants made before a moment, the oldest first, without those erased."""
         query = select(recordings).where(recordings.c.made_at < at, recordings.c.state != "erased")
