@@ -6,7 +6,7 @@ PAGES := src/carcloud/api/pages/index.html
 QC := .asamqc
 WEB := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
-.PHONY: demo test check bench soak gbt32960 fuzz safety setup console sbom lock clean
+.PHONY: demo test check bench soak gbt32960 crime fuzz safety setup console sbom lock clean
 
 demo: setup console
 	$(BIN)/carcloud demo $(if $(RECORDINGS),--recordings "$(RECORDINGS)")
@@ -35,6 +35,11 @@ fuzz: setup
 # Compares our reading of GB/T 32960 with rtm-con's on 10,000 frames of each edition, value by value, both ways.
 gbt32960: setup
 	$(BIN)/python -m tests.conformance.gbt32960.comparison --frames 10000
+
+# Compares our metrics with CommonRoad-CriMe's, for every pair and step of two recordings; it takes an environment of its
+# own (0.9 GB) and some minutes.
+crime: setup
+	$(BIN)/python -m tests.conformance.research.crime.comparison
 
 # Tries every attack and writes what happened into docs/safety.md.
 safety: setup console

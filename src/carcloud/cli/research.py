@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typer
 
-from carcloud.cli import mining, recordings, research_export, simulations
+from carcloud.cli import mining, recordings, research_export, runs, simulations
 
 app = typer.Typer()
 research = typer.Typer(no_args_is_help=True, help="From recordings to scenarios, and to a verdict on a planner.")
@@ -24,3 +24,10 @@ research.command("similar")(mining.list_similar)
 research.command("simulate")(simulations.simulate_scenarios)
 research.command("sweep")(simulations.sweep)
 research.command("export")(research_export.export_scenarios)
+research.command("run")(runs.run_planner)
+research.command("runs")(runs.list_runs)
+research.command("results")(runs.show_run)
+research.command("metrics")(runs.show_metrics)
+research.command("gate")(runs.gate)
+research.command("candidates")(runs.list_candidates)
+research.command("withdraw")(runs.withdraw_candidate)
