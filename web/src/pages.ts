@@ -4,9 +4,11 @@ import type { PageName } from "./route.svelte";
 export const FLEET = ["overview", "map", "vehicles", "sql", "plans"] as const satisfies PageName[];
 /** What goes by GB/T 32960: terminals in, relays out. */
 export const GBT32960 = ["terminals", "relays"] as const satisfies PageName[];
+/** Recordings, what happens in them, and what planners make of it. */
+export const RESEARCH = ["recordings", "mining", "coverage", "runs"] as const satisfies PageName[];
 export const SAFETY = ["governance", "identity", "orders", "requests", "audit", "people"] as const satisfies PageName[];
 
-export type Offered = (typeof FLEET)[number] | (typeof GBT32960)[number] | (typeof SAFETY)[number];
+export type Offered = (typeof FLEET)[number] | (typeof RESEARCH)[number] | (typeof GBT32960)[number] | (typeof SAFETY)[number];
 
 /** One of these acts must be allowed to whoever opens a page; an empty list is open to everybody. */
 export const NEEDS: Record<PageName, string[]> = {
@@ -15,6 +17,13 @@ export const NEEDS: Record<PageName, string[]> = {
   vehicles: ["readVehicles"],
   sql: ["queryLake"],
   plans: ["readPlans"],
+  research: ["readRecordings"],
+  recordings: ["readRecordings"],
+  mining: ["readRecordings"],
+  coverage: ["readRecordings"],
+  runs: ["readRecordings"],
+  scenario: ["readRecordings"],
+  gate: ["readRecordings"],
   terminals: ["readVehicles"],
   relays: ["readFlows"],
   safety: [],
@@ -28,4 +37,5 @@ export const NEEDS: Record<PageName, string[]> = {
 };
 
 export const pageLink = (page: PageName) => (page === "overview" ? "#/" : `#/${page}`);
+export const isResearch = (page: string) => ["research", "scenario", "gate"].includes(page) || RESEARCH.some((one) => one === page);
 export const isSafety = (page: string) => page === "safety" || SAFETY.some((one) => one === page);

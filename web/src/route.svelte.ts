@@ -5,6 +5,13 @@ const PAGES = {
   vehicles: "vehicles",
   sql: "sql",
   plans: "plans",
+  research: "research",
+  recordings: "recordings",
+  mining: "mining",
+  coverage: "coverage",
+  runs: "runs",
+  scenarios: "scenario",
+  gates: "gate",
   terminals: "terminals",
   relays: "relays",
   safety: "safety",
@@ -58,4 +65,14 @@ class Address {
 
 export const planLink = (name: string, version: number | null = null) => `#/plans/${encodeURIComponent(name)}${version === null ? "" : `?version=${version}`}`;
 export const address = new Address();
+export const recordingLink = (recording: string) => `#/recordings/${encodeURIComponent(recording)}`;
+export const runLink = (run: string) => `#/runs/${encodeURIComponent(run)}`;
+export const gateLink = (verdict: string) => `#/gates/${encodeURIComponent(verdict)}`;
+/** Where a scenario is looked at: from a second of it on, with a road user chosen, as one or two runs had it. */
+export function scenarioLink(scenario: string, view: { at?: number; track?: number; run?: string; beside?: string } = {}): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(view)) if (value !== undefined) query.set(name, String(value));
+  return `#/scenarios/${encodeURIComponent(scenario)}${query.size ? `?${query}` : ""}`;
+}
+
 export const vehicleLink = (vehicle: string, side = "") => `#/vehicles/${encodeURIComponent(vehicle)}${side && `/${side}`}`;

@@ -2,17 +2,23 @@ import { en as actions } from "./actions";
 import { en as audit } from "./audit";
 import { en as change } from "./change";
 import { en as grants } from "./grants";
+import { en as coverage } from "./coverage";
 import { en as erasures } from "./erasures";
 import { en as flows } from "./flows";
 import { en as zoneObject } from "./zone";
 import { en as governance } from "./governance";
 import { en as identity } from "./identity";
+import { en as mining } from "./mining";
 import { en as orders } from "./orders";
 import { en as people } from "./people";
 import { en as plans } from "./plans";
+import { en as recordings } from "./recordings";
 import { en as relays } from "./relays";
 import { en as requests } from "./requests";
+import { en as research } from "./research";
+import { en as runs } from "./runs";
 import { en as safety } from "./safety";
+import { en as scenario } from "./scenario";
 import { en as signin } from "./signin";
 import { en as terminals } from "./terminals";
 
@@ -30,6 +36,13 @@ export const en = {
     vehicles: "Vehicles",
     sql: "SQL",
     plans: "Plans",
+    research: "Research",
+    recordings: "Recordings",
+    mining: "Mining",
+    coverage: "Coverage",
+    runs: "Runs",
+    scenario: "Scenario",
+    gate: "Verdict",
     terminals: "Terminals",
     relays: "Relay",
     safety: "Safety",
@@ -166,6 +179,12 @@ export const en = {
   governance,
   change,
   relays,
+  research,
+  recordings,
+  mining,
+  coverage,
+  runs,
+  scenario,
   requests,
   grants,
   signin,

@@ -1,0 +1,8 @@
+/** Finding moments with conditions. */
+export const en = {
+  title: "Mining",
+};
+
+export const zh: typeof en = {
+  title: "场景挖掘",
+};
