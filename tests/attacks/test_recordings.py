@@ -21,13 +21,19 @@ from carcloud.assembly.recordings import desk_of
 from carcloud.assembly.records import open_records
 from carcloud.backends.records import Records
 from carcloud.backends.records.recordings import RecordedFile, Recording
-from carcloud.errors import InputError
+from carcloud.errors import CarcloudError, InputError, NotAllowedError
+from carcloud.lake.query import LakeQuery
+from carcloud.lake.query import folder_of as lake_folder_of
+from carcloud.lake.recorded import Shown
+from carcloud.lake.tables import SCOPES, TIMES, Share
 from carcloud.research.manifest import Manifest
+from carcloud.research.schemas import SCHEMAS
 from carcloud.research.sending import OwnDoor, Source, send
 from carcloud.research.store import Store
 from carcloud.settings import Folder, Settings
 from tests.attacks.conftest import RunningZone
 from tests.end_to_end.tenants import made
+from tests.research import platoon
 from tests.straight_drives import drive
 
 SECRET = "root:x:0:0"
@@ -149,3 +155,37 @@ def test_recording_that_is_code(folder: Folder, records: Records) -> None:
     for name, data in (("drive.pkl", pickled), ("drive.xml", pickled), ("drive.csv.gz", gzip.compress(pickled))):
         assert imported(folder, records, name, data).state == "refused"
     assert not (folder.path / "taken").exists()
+
+
+def test_recordings_asked_by_sql_beyond_ones_reach(tmp_path: Path) -> None:
+    for tenant, cars in {"default": 2, "other": 3}.items():
+        Store(tmp_path, tenant).add("r1", [platoon(f"secret of {tenant}", cars=cars)])
+    (theirs,) = Store(tmp_path, "other").files("scenarios")
+    shown = Shown(tmp_path, "default", SCHEMAS)
+    asked = LakeQuery(lake_folder_of(tmp_path / "samples", "default"), lambda: (1, []), list, list, recorded=shown)
+    partner = Share(TIMES.empty_table(), SCOPES.empty_table())
+    for name in SCHEMAS:
+        for sql in (f"FROM {name}", f"SUMMARIZE {name}", f"SELECT (SELECT count(*) FROM {name})"):
+            with pytest.raises(NotAllowedError):
+                asked.run(sql, share=partner)
+    for sql in (
+        f"FROM '{theirs}'",
+        f"FROM read_parquet('{theirs}')",
+        f"FROM read_blob('{theirs}')",
+        "FROM sniff_csv('x')",
+    ):
+        with pytest.raises(NotAllowedError):
+            asked.run(sql)
+    for sql in (
+        "FROM scenarios",
+        "FROM information_schema.columns",
+        "SELECT error(name) FROM scenarios",
+        "SHOW TABLES",
+    ):
+        try:
+            said = str(asked.run(sql).table.to_pylist())
+        except CarcloudError as refused:
+            said = str(refused)
+        assert "secret of other" not in said
+        assert str(tmp_path) not in said
+    asked.close()
