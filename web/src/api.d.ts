@@ -263,7 +263,7 @@ export interface paths {
         put?: never;
         /**
          * Sql
-         * @description Answer one read-only statement over `samples`, `signals` and `vehicles`.
+         * @description Answer one read-only statement over the lake's tables.
          */
         post: operations["sql_v1_lake_sql_post"];
         delete?: never;
@@ -281,7 +281,7 @@ export interface paths {
         };
         /**
          * Tables
-         * @description List the tables with their columns.
+         * @description List the tables with their columns; those of recordings for who may see all cars only.
          */
         get: operations["tables_v1_lake_tables_get"];
         put?: never;
@@ -1626,6 +1626,166 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/runs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Runs
+         * @description List the runs, the newest first.
+         */
+        get: operations["runs_v1_runs_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Run
+         * @description Show a run, and what was measured over all its scenarios.
+         */
+        get: operations["run_v1_runs__id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/scenarios": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Results
+         * @description Page through a run's results: all, or those of a kind, or whose scenario's name has a piece of text in it.
+         */
+        get: operations["results_v1_runs__id__scenarios_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{id}/beside/{other}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Beside
+         * @description Put another run beside a run: what is the same, and what turned to the worse or the better.
+         */
+        get: operations["beside_v1_runs__id__beside__other__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/gates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gates
+         * @description List the gate's verdicts, the newest first.
+         */
+        get: operations["gates_v1_gates_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/gates/{digest}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gate
+         * @description Show a verdict, and the candidate that it left.
+         */
+        get: operations["gate_v1_gates__digest__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/candidates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Candidates
+         * @description List the planners that passed the gate, the newest first.
+         */
+        get: operations["candidates_v1_candidates_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/candidates/{digest}/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraw
+         * @description Withdraw a candidate for ever; it stays, and says so.
+         */
+        post: operations["withdraw_v1_candidates__digest__withdraw_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/gbt32960/sessions": {
         parameters: {
             query?: never;
@@ -1933,6 +2093,32 @@ export interface components {
             password: string;
         };
         /**
+         * Beside
+         * @description Two runs side by side, by the scenarios that both have. `alike`: settings and software are the same.
+         */
+        Beside: {
+            before: components["schemas"]["RunWhole"];
+            after: components["schemas"]["RunWhole"];
+            /** Alike */
+            alike: boolean;
+            /** Shared */
+            shared: number;
+            /** Only Before */
+            only_before: number;
+            /** Only After */
+            only_after: number;
+            /** Worse */
+            worse: number;
+            /** Better */
+            better: number;
+            /** Turns */
+            turns: components["schemas"]["TurnCount"][];
+            /** Found */
+            found: number;
+            /** Scenarios */
+            scenarios: components["schemas"]["PairShown"][];
+        };
+        /**
          * Brand
          * @description How a tenant's console looks; empty: as it does for all. `colour` is #rrggbb, `logo` a few letters.
          */
@@ -1952,6 +2138,40 @@ export interface components {
              * @default
              */
             logo: string;
+        };
+        /**
+         * CandidateList
+         * @description Candidates, the newest first.
+         */
+        CandidateList: {
+            /** Candidates */
+            candidates: components["schemas"]["CandidateShown"][];
+        };
+        /**
+         * CandidateShown
+         * @description A planner that passed the gate. `digest`: of the signed statement, by which a rollout can name it.
+         */
+        CandidateShown: {
+            /** Digest */
+            digest: string;
+            /** Planner */
+            planner: string;
+            /** Planner Hash */
+            planner_hash: string;
+            /** Verdict */
+            verdict: string;
+            /** Key */
+            key: string;
+            /** Signature */
+            signature: string;
+            /** Statement */
+            statement: string;
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: string;
+            /** Withdrawn At */
+            withdrawn_at: string | null;
         };
         /**
          * CarCounts
@@ -2667,6 +2887,75 @@ export interface components {
             next: string | null;
         };
         /**
+         * GateList
+         * @description Verdicts, the newest first.
+         */
+        GateList: {
+            /** Gates */
+            gates: components["schemas"]["GateShown"][];
+        };
+        /**
+         * GateShown
+         * @description A verdict: the runs it is about, and whether the candidate's planner passed.
+         */
+        GateShown: {
+            /** Digest */
+            digest: string;
+            /** Passed */
+            passed: boolean;
+            /** Baseline */
+            baseline: string;
+            /** Candidate */
+            candidate: string;
+            /** Baseline Planner */
+            baseline_planner: string;
+            /** Candidate Planner */
+            candidate_planner: string;
+            /** Scenarios */
+            scenarios: number;
+            /** Failed */
+            failed: string[];
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: string;
+        };
+        /**
+         * GateWhole
+         * @description A verdict as it was said. `document`: its JSON, whose bytes have the digest. `names`: of scenarios it names.
+         */
+        GateWhole: {
+            /** Digest */
+            digest: string;
+            /** Passed */
+            passed: boolean;
+            /** Baseline */
+            baseline: string;
+            /** Candidate */
+            candidate: string;
+            /** Baseline Planner */
+            baseline_planner: string;
+            /** Candidate Planner */
+            candidate_planner: string;
+            /** Scenarios */
+            scenarios: number;
+            /** Failed */
+            failed: string[];
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: string;
+            /** Document */
+            document: {
+                [key: string]: unknown;
+            };
+            /** Names */
+            names: {
+                [key: string]: string;
+            };
+            left: components["schemas"]["CandidateShown"] | null;
+        };
+        /**
          * Governance
          * @description The governance in force. `dropped`: signals of the catalogue that no rule names. `epoch`: of pseudonyms.
          */
@@ -3165,6 +3454,24 @@ export interface components {
             software_version: string;
         };
         /**
+         * MeasureShown
+         * @description A measure over the scenarios that have it: `low` and `high` leave out 5 % at either end.
+         */
+        MeasureShown: {
+            /** Name */
+            name: string;
+            /** Known */
+            known: number;
+            /** Mean */
+            mean: number | null;
+            /** Low */
+            low: number | null;
+            /** Median */
+            median: number | null;
+            /** High */
+            high: number | null;
+        };
+        /**
          * MeterShown
          * @description How many people's data of a class left this calendar year. At `stop` nothing more leaves; null: no limit.
          */
@@ -3295,6 +3602,46 @@ export interface components {
             authorisation: string;
             /** Signatures */
             signatures: components["schemas"]["SignatureGiven"][];
+        };
+        /**
+         * PairShown
+         * @description A scenario in two runs. `turn`: above 0 it got worse, below 0 better.
+         */
+        PairShown: {
+            /** Scenario */
+            scenario: string;
+            /** Name */
+            name: string;
+            /** Recording */
+            recording: string;
+            /**
+             * Before
+             * @enum {string}
+             */
+            before: "fine" | "off_road" | "collided" | "fault";
+            /**
+             * After
+             * @enum {string}
+             */
+            after: "fine" | "off_road" | "collided" | "fault";
+            /** Turn */
+            turn: number;
+            /** Before Collided S */
+            before_collided_s: number | null;
+            /** After Collided S */
+            after_collided_s: number | null;
+            /** Before At Fault */
+            before_at_fault: boolean | null;
+            /** After At Fault */
+            after_at_fault: boolean | null;
+            /** Before Least Ttc S */
+            before_least_ttc_s: number | null;
+            /** After Least Ttc S */
+            after_least_ttc_s: number | null;
+            /** Before Progress M */
+            before_progress_m: number | null;
+            /** After Progress M */
+            after_progress_m: number | null;
         };
         /**
          * Paired
@@ -3918,6 +4265,79 @@ export interface components {
             };
         };
         /**
+         * ResultPage
+         * @description A page of results. `found`: how many there are of the kind that was asked for.
+         */
+        ResultPage: {
+            /** Found */
+            found: number;
+            /** Scenarios */
+            scenarios: components["schemas"]["ResultShown"][];
+        };
+        /**
+         * ResultShown
+         * @description What a run came to in a scenario: seconds, metres, m/s². Null: it never came near, or could not be told.
+         *
+         *     `name`, `recording`: empty where the scenario is gone from the lake. `fault`: what the planner did wrong.
+         */
+        ResultShown: {
+            /** Scenario */
+            scenario: string;
+            /** Name */
+            name: string;
+            /** Recording */
+            recording: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "fine" | "off_road" | "collided" | "fault";
+            /** Ego */
+            ego: number | null;
+            /** Fault */
+            fault: string;
+            /** Collided */
+            collided: boolean | null;
+            /** At Fault */
+            at_fault: boolean | null;
+            /** Collided How */
+            collided_how: string | null;
+            /** Collided S */
+            collided_s: number | null;
+            /** Collided With */
+            collided_with: number | null;
+            /** Impact Mps */
+            impact_mps: number | null;
+            /** Off Road */
+            off_road: boolean | null;
+            /** Off Road S */
+            off_road_s: number | null;
+            /** Reached Goal */
+            reached_goal: boolean | null;
+            /** Least Ttc S */
+            least_ttc_s: number | null;
+            /** Least Thw S */
+            least_thw_s: number | null;
+            /** Least Pet S */
+            least_pet_s: number | null;
+            /** Least Distance M */
+            least_distance_m: number | null;
+            /** Most Drac Mps2 */
+            most_drac_mps2: number | null;
+            /** Most Deceleration Mps2 */
+            most_deceleration_mps2: number | null;
+            /** Most Jerk Mps3 */
+            most_jerk_mps3: number | null;
+            /** Comfortable Share */
+            comfortable_share: number | null;
+            /** Progress M */
+            progress_m: number | null;
+            /** Recorded Progress M */
+            recorded_progress_m: number | null;
+            /** Duration S */
+            duration_s: number | null;
+        };
+        /**
          * Retention
          * @description What the lake keeps, by signal; `policy`: the hash of the governance in force.
          */
@@ -4031,6 +4451,94 @@ export interface components {
             why: string;
             /** Signals */
             signals: string[];
+        };
+        /**
+         * RunList
+         * @description Runs, the newest first.
+         */
+        RunList: {
+            /** Runs */
+            runs: components["schemas"]["RunShown"][];
+        };
+        /**
+         * RunShown
+         * @description A run. `done`: of its `scenarios`, how many have results. `ended_at`: null while it goes on, or was cut off.
+         *
+         *     `digest` and `totals` (counts by name: collided, at_fault, off_road, faults) are there when it is ended.
+         */
+        RunShown: {
+            /** Id */
+            id: string;
+            /** Planner */
+            planner: string;
+            /** Planner Hash */
+            planner_hash: string;
+            /** Query */
+            query: string;
+            /** Scenarios */
+            scenarios: number;
+            /** Done */
+            done: number;
+            /** Scenarios Hash */
+            scenarios_hash: string;
+            /** Software Version */
+            software_version: string;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** Digest */
+            digest: string;
+            /** Totals */
+            totals: {
+                [key: string]: number;
+            };
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: string;
+            /** Ended At */
+            ended_at: string | null;
+        };
+        /**
+         * RunWhole
+         * @description A run with what was measured over all its scenarios.
+         */
+        RunWhole: {
+            /** Id */
+            id: string;
+            /** Planner */
+            planner: string;
+            /** Planner Hash */
+            planner_hash: string;
+            /** Query */
+            query: string;
+            /** Scenarios */
+            scenarios: number;
+            /** Done */
+            done: number;
+            /** Scenarios Hash */
+            scenarios_hash: string;
+            /** Software Version */
+            software_version: string;
+            /** Settings */
+            settings: {
+                [key: string]: unknown;
+            };
+            /** Digest */
+            digest: string;
+            /** Totals */
+            totals: {
+                [key: string]: number;
+            };
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: string;
+            /** Ended At */
+            ended_at: string | null;
+            /** Measures */
+            measures: components["schemas"]["MeasureShown"][];
         };
         /**
          * SectionShown
@@ -4687,6 +5195,24 @@ export interface components {
             since?: string | null;
             /** Until */
             until?: string | null;
+        };
+        /**
+         * TurnCount
+         * @description How many scenarios went from one outcome to another.
+         */
+        TurnCount: {
+            /**
+             * Before
+             * @enum {string}
+             */
+            before: "fine" | "off_road" | "collided" | "fault";
+            /**
+             * After
+             * @enum {string}
+             */
+            after: "fine" | "off_road" | "collided" | "fault";
+            /** Count */
+            count: number;
         };
         /**
          * Vehicle
@@ -8795,6 +9321,331 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RecordingWhole"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    runs_v1_runs_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    run_v1_runs__id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunWhole"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    results_v1_runs__id__scenarios_get: {
+        parameters: {
+            query?: {
+                which?: "all" | "amiss" | "fine" | "off_road" | "collided" | "at_fault" | "fault" | "near";
+                order?: "scenario" | "collided_s" | "least_ttc_s" | "least_thw_s" | "least_distance_m" | "most_deceleration_mps2" | "most_jerk_mps3" | "comfortable_share" | "progress_m";
+                text?: string;
+                offset?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResultPage"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    beside_v1_runs__id__beside__other__get: {
+        parameters: {
+            query?: {
+                turn?: "changed" | "worse" | "better" | "all";
+                offset?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+                other: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Beside"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    gates_v1_gates_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GateList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    gate_v1_gates__digest__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GateWhole"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    candidates_v1_candidates_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CandidateList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    withdraw_v1_candidates__digest__withdraw_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                digest: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CandidateShown"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

@@ -185,6 +185,7 @@ class Ports(TwinPorts):
     ask: asks the zone, by subject, within seconds; None: nobody answers.
     take_governance: takes a governance into force, in the name of an actor.
     recordings: takes recordings in; None: nobody does.
+    lake_folder: where scenarios and the results of runs lie; None: there are none.
     forget_recording: takes one out, in the name of an actor; returns how many rows it had.
     facts: returns what reports of a tenant, calendar year and moment are made from.
     zone_object: returns what the zone is, as a tenant may see it.
@@ -204,6 +205,7 @@ class Ports(TwinPorts):
     zone_object: Callable[[str], Mapping[str, Any]] | None = None
     take_governance: Callable[[Policy, str], None] | None = None
     recordings: Desk | None = None
+    lake_folder: Path | None = None
     forget_recording: Callable[[Recording, str], int] | None = None
     map_file: Path | None = None
     map_datum: str = "wgs84"

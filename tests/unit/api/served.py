@@ -208,6 +208,7 @@ class Zone:
             border=self.border,
             facts=self.facts,
             recordings=self.desk,
+            lake_folder=folder / "lake",
             forget_recording=lambda one, actor: forget(
                 self.records, self.objects, folder / "lake", folder / "scratch", one, actor, datetime.now(UTC)
             ),

@@ -86,6 +86,7 @@ async def run(context: Context) -> None:
             context.folder, records, catalogue, wanted, actor, settings.tenant
         ),
         recordings=desk_of(settings, context.folder, records),
+        lake_folder=context.folder.lake,
         forget_recording=partial(forget_recording, settings, context.folder, records),
         map_file=Path(settings.map_file) if settings.map_file else None,
         map_datum=settings.map_datum,
