@@ -9,11 +9,11 @@ Rules:
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import os
 import sys
 import time
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,10 +27,10 @@ from carcloud.research.simulation.wire import packed, unpacked
 def load(file: Path, name: str) -> Any:
     """Return what a file calls by a name."""
     sys.path.insert(0, str(file.parent))
-    spec = importlib.util.spec_from_file_location(f"planner_{file.stem}", file)
+    spec = spec_from_file_location(f"planner_{file.stem}", file)
     if spec is None or spec.loader is None:
         raise PlannerError(f"{file.name} is no Python file.")
-    module = importlib.util.module_from_spec(spec)
+    module = module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     if not callable(getattr(module, name, None)):

@@ -22,6 +22,7 @@ from carcloud.research.simulation.sight import lead, seen
 from carcloud.research.simulation.traffic import PAUSE_S, after_whom, change, ponder, resting, slowing
 from carcloud.research.simulation.where import find, follow
 from carcloud.research.simulation.world import (
+    ACROSS,
     ALONG,
     AT,
     AX,
@@ -224,29 +225,50 @@ def touch(cars: Floats, one: int, other: int) -> bool:
 
 
 @inlined
-def collide(cars: Floats, marks: Counts) -> float:
-    """Note whom the ego touches, and which simulated others touch anybody; return how fast the ego meets it."""
-    impact = 0.0
-    ego = marks[SCENE, EGO]
-    for one in range(marks[SCENE, USERS]):
-        if not marks[THERE, one]:
-            continue
-        free = marks[MODE, one] != LOG
-        for other in range(one + 1, marks[SCENE, USERS]):
-            moved = free or marks[MODE, other] != LOG or one == ego or other == ego
-            if not (moved and marks[THERE, other] and touch(cars, one, other)):
+def collide(cars: Floats, marks: Counts, across: Counts) -> float:
+    """Note whom the ego touches, and which simulated others touch anybody; return how fast the ego meets it.
+
+    across: the users in the order of their x a step ago; they are sorted anew, and only neighbours are looked at.
+    """
+    ego, impact, count, widest = marks[SCENE, EGO], 0.0, 0, 0.0
+    for i in range(len(across)):
+        user = across[i]
+        if marks[THERE, user]:
+            widest = max(widest, cars[LENGTH, user] + cars[WIDTH, user])
+            x, place_at = cars[X, user], count
+            across[i], across[count] = across[count], user
+            count += 1
+            while place_at > 0 and cars[X, across[place_at - 1]] > x:
+                across[place_at] = across[place_at - 1]
+                place_at -= 1
+            across[place_at] = user
+    for i in range(count):
+        one = across[i]
+        for j in range(i + 1, count):
+            other = across[j]
+            if cars[X, other] - cars[X, one] > widest:
+                break
+            moved = marks[MODE, one] != LOG or marks[MODE, other] != LOG or one == ego or other == ego
+            if not (moved and touch(cars, one, other)):
                 continue
-            if one != ego and free:
-                marks[CRASHED, one] = True
-            if other != ego and marks[MODE, other] != LOG:
-                marks[CRASHED, other] = True
-            if (one == ego or other == ego) and marks[SCENE, HIT] < 0:
-                marks[SCENE, HIT] = other if one == ego else one
-                speed, theirs = cars[SPEED, one], cars[SPEED, other]
-                vx = speed * math.cos(cars[YAW, one]) - theirs * math.cos(cars[YAW, other])
-                vy = speed * math.sin(cars[YAW, one]) - theirs * math.sin(cars[YAW, other])
-                impact = math.sqrt(vx * vx + vy * vy)
+            for user in (one, other):
+                if user != ego and marks[MODE, user] != LOG:
+                    marks[CRASHED, user] = True
+            if one == ego or other == ego:
+                met = other if one == ego else one
+                if marks[SCENE, HIT] < 0 or met < marks[SCENE, HIT]:
+                    marks[SCENE, HIT] = met
+                    impact = meeting(cars, one, other)
     return impact
+
+
+@inlined
+def meeting(cars: Floats, one: int, other: int) -> float:
+    """Return how fast two move against each other."""
+    speed, theirs = cars[SPEED, one], cars[SPEED, other]
+    vx = speed * math.cos(cars[YAW, one]) - theirs * math.cos(cars[YAW, other])
+    vy = speed * math.sin(cars[YAW, one]) - theirs * math.sin(cars[YAW, other])
+    return math.sqrt(vx * vx + vy * vy)
 
 
 @inlined
@@ -342,6 +364,6 @@ def advance(
             arrive(cars, marks, log, line, lanes, wide, k + 1)
             if len(history) > s:
                 write(cars, marks, log, history[s], k + 1)
-            impact[s] = collide(cars, marks)
+            impact[s] = collide(cars, marks, marks[ACROSS])
             if marks[SCENE, HIT] >= 0 or k + 2 >= steps:
                 marks[SCENE, OVER] = k + 1

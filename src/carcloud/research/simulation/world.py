@@ -30,10 +30,11 @@ of lanes began, -1 for none. SHIFT: D at its beginning. PERCEIVED, JUDGED: 1 + t
 this road user, 0 for never. ASIDE: how far aside of the ego's line it was at most."""
 CAR_ROWS = 16
 
-AT, ON, OLD, TURN, MODE, THERE, CRASHED, KIND, LINE, LINE_END, SCENE = range(11)
+AT, ON, OLD, TURN, MODE, THERE, CRASHED, KIND, LINE, LINE_END, SCENE, ACROSS = range(12)
 """Rows of `marks`. AT: the point of the line before it. ON, OLD, TURN: the lane it is on, leaves, wants; -1 for none.
-LINE, LINE_END: its own line. SCENE: what is said of the scenario as a whole, by the places below."""
-MARK_ROWS = 11
+LINE, LINE_END: its own line. SCENE: what is said of the scenario as a whole, by the places below.
+ACROSS: all users in the order of their x."""
+MARK_ROWS = 12
 
 USERS, EGO, STEPS, FIRST, LAST, OVER, HIT = range(7)
 """Places in the row SCENE. FIRST, LAST: its lanes. OVER: its last step, HIT: whom the ego touched; -1 while unknown."""
@@ -85,6 +86,7 @@ def empty(count: int, users: int, steps: int, roads: Roads) -> World:
     cars[:, (LENGTH, WIDTH, WISHED)] = 1.0
     marks = np.zeros((count, MARK_ROWS, users), np.int64)
     marks[:, (ON, OLD, TURN, SCENE)] = -1
+    marks[:, ACROSS] = np.arange(users)
     order = np.tile(np.arange(2 * users, dtype=np.int64), (count, 1))
     log, key = np.full((count, users, steps, 8), np.nan), np.full((count, 2 * users), np.inf)
     return World(cars, marks, log, key, order, np.zeros(count), np.zeros((0, 4)), roads)
