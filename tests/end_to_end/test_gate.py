@@ -19,7 +19,7 @@ from carcloud.research.gate.limits import limits_of
 from carcloud.research.gate.page import page_of
 from carcloud.research.runs import run as runs
 from carcloud.research.runs.desk import Desk
-from carcloud.research.runs.results import bytes_of, results_of
+from carcloud.research.runs.results import bytes_of, folder_of, results_of
 from carcloud.research.simulation.settings import Settings
 from carcloud.research.store import Store
 from carcloud.safety.signer import Signature, Signer, load_public_key, verify
@@ -111,7 +111,7 @@ def test_killed_run_goes_on_and_ends_as_if_nothing_had_been(lake: Path, ids: lis
     planner = f"{lake.parent}/planners.py:Careful"
     command = [sys.executable, "-m", "tests.end_to_end.gated", str(lake), planner, "1"]
     asked = runs.wanted(Store(lake), "default", ids, planner, SETTINGS)
-    folder = runs.folder_of(lake, "default", asked.id)
+    folder = folder_of(lake, "default", asked.id)
     for path in folder.glob("*"):
         path.unlink()
     first = subprocess.Popen(command, stdout=subprocess.PIPE)
@@ -133,8 +133,8 @@ def test_killed_run_goes_on_and_ends_as_if_nothing_had_been(lake: Path, ids: lis
 def test_ray_and_this_machine_agree_to_the_last_bit(
     lake: Path, ids: list[str], driven: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):
-    here = results_of(runs.folder_of(lake, "default", driven["Sooner"]))
-    for path in runs.folder_of(lake, "default", driven["Sooner"]).glob("shard-*"):
+    here = results_of(folder_of(lake, "default", driven["Sooner"]))
+    for path in folder_of(lake, "default", driven["Sooner"]).glob("shard-*"):
         path.unlink()
     monkeypatch.setattr(runs, "SHARD", 30)
     asked = runs.wanted(Store(lake), "default", ids, f"{lake.parent}/planners.py:Sooner", SETTINGS)

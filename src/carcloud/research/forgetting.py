@@ -17,12 +17,10 @@ from carcloud.backends.objects import Objects
 from carcloud.backends.records import Records
 from carcloud.backends.records.recordings import Recording, key_of
 from carcloud.errors import ConflictError
-from carcloud.research.runs.results import without
+from carcloud.research.runs import results
 from carcloud.research.store import Store
 
 GOING = "It is being forgotten."
-RUNS, SHARDS = "runs", "*/shard-*.parquet"
-"""Where in the lake's folder the results of a tenant's runs lie."""
 
 
 def forget(
@@ -66,8 +64,8 @@ def take_out(
     """
     store, wanted = Store(lake, tenant), frozenset(recordings)
     ids = [row.id for row in store.scenarios() if row.recording in wanted]
-    results = sum(without(path, ids) for path in (lake / RUNS / tenant).glob(SHARDS)) if ids else 0
+    left = results.forget(lake, tenant, ids)
     for id_ in wanted:
         objects.delete(key_of(tenant, id_))
         shutil.rmtree(scratch / id_, ignore_errors=True)
-    return {"recordings": len(wanted), "rows": store.drop(wanted, patience_s), "results": results}
+    return {"recordings": len(wanted), "rows": store.drop(wanted, patience_s), "results": left}

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from html import escape
+from importlib.resources import files
+from string import Template
 from typing import Any
 
 from carcloud.research.gate.verdict import Verdict
@@ -33,23 +35,6 @@ _NAMES = {
     "progress_m": "Way driven",
 }
 
-_STYLE = """
-:root{color-scheme:light dark;--ink:#1b1f24;--dim:#5b6570;--line:#d7dce1;--back:#fff;--soft:#f4f6f8;
---good:#1a7f37;--bad:#b42318}
-@media(prefers-color-scheme:dark){:root{--ink:#e6e9ec;--dim:#9aa4ae;--line:#333a42;--back:#14171a;--soft:#1d2126;
---good:#4cc26a;--bad:#ff7b6b}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:60rem;padding:2rem 1rem 4rem;background:var(--back);color:var(--ink);
-font:16px/1.5 system-ui,sans-serif}
-h1{font-size:1.6rem;margin:0 0 .3rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem}p{margin:.3rem 0}
-.good{color:var(--good)}.bad{color:var(--bad)}.dim{color:var(--dim)}code{font-size:.85em;overflow-wrap:anywhere}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-th,td{padding:.35rem .6rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-th{font-weight:600;background:var(--soft)}td.n,th.n{text-align:right;white-space:nowrap}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem;margin:0}
-dt{color:var(--dim)}dd{margin:0;min-width:0}
-"""
-
 
 def page_of(verdict: Verdict) -> str:
     """Return a verdict as HTML."""
@@ -67,13 +52,8 @@ def page_of(verdict: Verdict) -> str:
         _competence(said["competence"]),
         _section("What was judged", _facts(said, verdict.digest)),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-        f"<title>The gate: {word}</title><style>{_STYLE}</style></head>"
-        f"<body><main>{''.join(parts)}</main></body></html>"
-    )
+    shell = Template(files("carcloud.research.gate").joinpath("page.html").read_text("utf-8"))
+    return shell.substitute(title=f"The gate: {word}", body="".join(parts))
 
 
 def _checks(checks: Iterable[Mapping[str, Any]]) -> str:

@@ -23,8 +23,8 @@ from carcloud.research.gate.candidate import candidate_of, kept
 from carcloud.research.gate.competence import competence_of
 from carcloud.research.gate.limits import Limits
 from carcloud.research.gate.verdict import Side, Verdict, judged
-from carcloud.research.runs.results import digest_of, results_of
-from carcloud.research.runs.run import Progress, Run, folder_of, run, wanted
+from carcloud.research.runs.results import digest_of, folder_of, results_of
+from carcloud.research.runs.run import Progress, Run, run, wanted
 from carcloud.research.simulation.references import planner_hash
 from carcloud.research.simulation.settings import Settings
 from carcloud.research.store import Store

@@ -23,6 +23,8 @@ import pyarrow.parquet as pq
 
 from carcloud.backends.files import flush
 
+FOLDER = "runs"
+
 _NUMBERS = (
     "collided_s",
     "collided_with",
@@ -121,7 +123,18 @@ def write(path: Path, table: pa.Table) -> None:
     flush(path.parent)
 
 
-def without(path: Path, scenarios: Collection[str]) -> int:
+def folder_of(lake: Path, tenant: str, run: str) -> Path:
+    """Return where in the lake's folder the results of a run lie."""
+    return lake / FOLDER / tenant / run
+
+
+def forget(lake: Path, tenant: str, scenarios: Collection[str]) -> int:
+    """Take the results of some scenarios out of all of a tenant's runs; return how many rows there were."""
+    shards = sorted((lake / FOLDER / tenant).glob("*/shard-*.parquet")) if scenarios else []
+    return sum(_without(path, scenarios) for path in shards)
+
+
+def _without(path: Path, scenarios: Collection[str]) -> int:
     """Take the rows of some scenarios out of a shard's results; return how many there were."""
     table = pq.read_table(path, schema=RESULTS, partitioning=None)
     kept = table.filter(pc.invert(pc.is_in(table["scenario"], pa.array(sorted(scenarios), pa.string()))))

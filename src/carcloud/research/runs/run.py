@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,12 @@ from carcloud import __version__
 from carcloud.backends.compute import Compute, Lost
 from carcloud.backends.files import flush, make_folder
 from carcloud.errors import InputError
-from carcloud.research.runs.results import digest_of, results_of, table_of, totals_of, without, write
+from carcloud.research.runs.results import digest_of, folder_of, results_of, table_of, totals_of, write
 from carcloud.research.runs.shard import Shard, done
 from carcloud.research.simulation.references import planner_hash
 from carcloud.research.simulation.settings import Settings
 from carcloud.research.store import Store
 
-FOLDER = "runs"
 SHARD = 256
 """Scenarios in one shard."""
 LIMIT_SCENARIOS = 1_000_000
@@ -122,18 +121,6 @@ def run(asked: Wanted, lake: Path, compute: Compute, progress: Progress = lambda
         progress(count, len(asked.ids))
     table = results_of(folder)
     return Run(asked.id, folder, digest_of(table), totals_of(table) | {"repeated": asked.repeated})
-
-
-def folder_of(lake: Path, tenant: str, run: str) -> Path:
-    """Return where the results of a run lie."""
-    return lake / FOLDER / tenant / run
-
-
-def forget(lake: Path, tenant: str, scenarios: Collection[str]) -> int:
-    """Take the results of some scenarios out of all of a tenant's runs; return how many rows there were."""
-    return sum(
-        without(path, scenarios) for path in sorted((lake / FOLDER / tenant).glob("*/shard-*.parquet")) if scenarios
-    )
 
 
 def _one_by_one(shard: Shard, compute: Compute) -> Any:

@@ -7,8 +7,8 @@ import pytest
 from carcloud.backends.compute import LOST, Processes
 from carcloud.errors import InputError, MissingError
 from carcloud.research.runs import run as runs
-from carcloud.research.runs.results import bytes_of, results_of
-from carcloud.research.runs.run import DIED, Wanted, forget, run, wanted
+from carcloud.research.runs.results import bytes_of, forget, results_of
+from carcloud.research.runs.run import DIED, Wanted, run, wanted
 from carcloud.research.simulation.settings import Settings
 from carcloud.research.store import Store
 from tests.braking import braking, planners
