@@ -17,7 +17,7 @@ def store(tmp_path_factory):
     return Store(tmp_path_factory.mktemp("lake"))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(scenarios(), min_size=1, max_size=4, unique_by=lambda one: one.id))
 def test_any_scenarios_come_back_from_the_store_as_they_were(store, drawn):
     recording = f"r{next(NUMBERS)}"

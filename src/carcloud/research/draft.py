@@ -26,6 +26,7 @@ class Draft:
     def __init__(self, tables: Mapping[str, Table], filed: tuple[str, str]) -> None:
         self._tables, self._filed = tables, filed
         self._held: dict[str, list[pa.Table]] = {name: [] for name in tables}
+        self._rows = dict.fromkeys(tables, 0)
         self._files: dict[str, list[AddAction]] = {name: [] for name in tables}
         for table in tables.values():
             table.delete(table.filed_in(filed))  # what a try before a crash left
@@ -43,10 +44,10 @@ class Draft:
     def take(self, rows: Mapping[str, pa.Table]) -> None:
         """Take the rows of one scenario."""
         for name, some in rows.items():
-            held = self._held[name]
             if some.num_rows:
-                held.append(some)
-            if sum(one.num_rows for one in held) >= ROWS_A_FILE:
+                self._held[name].append(some)
+            self._rows[name] += some.num_rows
+            if self._rows[name] >= ROWS_A_FILE:
                 self._write(name)
 
     def finished(self) -> Mapping[str, list[AddAction]]:
@@ -59,5 +60,5 @@ class Draft:
         if self._held[name]:
             ordered = sorted(self._held[name], key=lambda rows: str(rows["scenario"][0]))
             rows = pa.concat_tables(ordered).unify_dictionaries()
-            self._held[name] = []
+            self._held[name], self._rows[name] = [], 0
             self._files[name].append(self._tables[name].write(self._filed, rows, name))

@@ -68,10 +68,12 @@ def opened(files: Mapping[str, Sequence[str]]) -> duckdb.DuckDBPyConnection:
     return session
 
 
-def summaries(session: duckdb.DuckDBPyConnection) -> list[ScenarioRow]:
-    """Return all scenarios by recording and id."""
+def summaries(session: duckdb.DuckDBPyConnection, ids: Sequence[str] | None = None) -> list[ScenarioRow]:
+    """Return all scenarios by recording and id, or those of some ids."""
     names = [field.name for field in SCHEMAS["scenarios"] if field.name not in ("tenant", "users", "times", "goal")]
-    rows = session.sql(f"SELECT {_listed(names)} FROM scenarios ORDER BY recording, scenario")  # noqa: S608 ours
+    some = "true" if ids is None else f"scenario IN {_quoted(set(ids))}" if ids else "false"
+    sql = f"SELECT {_listed(names)} FROM scenarios WHERE {some} ORDER BY recording, scenario"  # noqa: S608 quoted
+    rows = session.sql(sql)
     return [_summary(row) for row in rows.to_arrow_table().to_pylist()]
 
 

@@ -100,7 +100,7 @@ class Store:
             MissingError: there is no scenario of one of these ids.
         """
         with self.session() as session:
-            rows = summaries(session)
+            rows = summaries(session, ids)
         if ids is None:
             return rows
         known = {row.id: row for row in rows}
