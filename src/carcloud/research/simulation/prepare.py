@@ -17,6 +17,7 @@ import numpy as np
 from carcloud.errors import InputError
 from carcloud.research.motion import KINDS, Motion, wrapped
 from carcloud.research.scenario import Scenario
+from carcloud.research.simulation.compiled import compiled
 from carcloud.research.simulation.maps import NO_POINTS, NO_ROADS, flattened, route
 from carcloud.research.simulation.settings import LIMIT_STEPS, Settings
 from carcloud.research.simulation.world import (
@@ -84,22 +85,25 @@ def _between(columns: Floats, had_s: float, step_s: float) -> Floats:
     return made
 
 
+@compiled
 def line_along(row: Floats) -> Floats:
-    """Return the line (N, 4) that a recorded row (T, 8) drove, and write its ALONG."""
-    there = np.flatnonzero(~np.isnan(row[:, X]))
-    if not len(there):
-        return np.zeros((1, 4))
-    x, y = row[there, X], row[there, Y]
-    way = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
-    kept = [0]
-    for at in np.flatnonzero(np.diff(np.floor(way / POINT_M)) > 0) + 1:
-        if way[at] - way[kept[-1]] >= POINT_M / 2:
-            kept.append(int(at))
-    yaw = row[there, YAW]
-    points = np.stack([x[kept], y[kept], yaw[kept], np.zeros(len(kept))], axis=1)
-    points[1:, 3] = np.cumsum(np.hypot(np.diff(points[:, 0]), np.diff(points[:, 1])))
-    row[there, ALONG] = np.interp(way, way[kept], points[:, 3]) + np.maximum(way - way[kept[-1]], 0.0)
-    return points
+    """Return the line (N, 4) that a recorded row (T, 8) drove, and write its ALONG: metres on that line."""
+    line = np.zeros((len(row) + 1, 4))
+    count, way, last_way, on = 0, 0.0, 0.0, 0.0
+    x = y = 0.0
+    for k in range(len(row)):
+        if math.isnan(row[k, X]):
+            continue
+        if count > 0:
+            way += math.sqrt((row[k, X] - x) ** 2 + (row[k, Y] - y) ** 2)
+        x, y = row[k, X], row[k, Y]
+        if count == 0 or way - last_way >= POINT_M:
+            if count > 0:
+                on += math.sqrt((x - line[count - 1, 0]) ** 2 + (y - line[count - 1, 1]) ** 2)
+            line[count, 0], line[count, 1], line[count, 2], line[count, 3] = x, y, row[k, YAW], on
+            last_way, count = way, count + 1
+        row[k, ALONG] = on + way - last_way
+    return line[: max(count, 1)].copy()
 
 
 def modes_of(scenario: Scenario, settings: Settings, planner: int) -> list[int]:
