@@ -19,7 +19,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from carcloud.lake.recorded import DECIDES, Recorded
-from carcloud.research.runs.results import RESULTS
+from carcloud.research.runs.results import RESULTS, folder_of
 
 Outcome = Literal["fine", "off_road", "collided", "fault"]
 Which = Literal["all", "amiss", "fine", "off_road", "collided", "at_fault", "fault", "near"]
@@ -175,7 +175,7 @@ class Review:
         return ds.dataset([str(path) for path in files], schema=RESULTS).to_table(columns=list(columns), filter=only)
 
     def _files(self, run: str) -> list[Path]:
-        return sorted((self._lake / "runs" / self._tenant / run).glob("shard-*.parquet"))
+        return sorted(folder_of(self._lake, self._tenant, run).glob("shard-*.parquet"))
 
 
 def outcome_of(row: Mapping[str, Any]) -> Outcome:
