@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -12,7 +11,6 @@ import orjson
 import typer
 
 from carcloud.assembly.records import open_records
-from carcloud.backends.records.core import Records
 from carcloud.backends.records.queries import SavedQuery
 from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.orders import ACTOR
@@ -21,7 +19,7 @@ from carcloud.errors import InputError
 from carcloud.research.mining.catalogue import CATALOGUE
 from carcloud.research.mining.coverage import Coverage, coverage
 from carcloud.research.mining.mining import keep, mine
-from carcloud.research.mining.queries import Query, asked, checked, shipped
+from carcloud.research.mining.queries import Query, asked, checked, saved_queries, shipped
 from carcloud.research.mining.similar import similar
 from carcloud.research.mining.tags import tags
 from carcloud.research.store import Store
@@ -149,13 +147,6 @@ def list_similar(
     settings, folder = zone_of(data, config, tenant)
     for one in similar(Store(folder.lake, settings.tenant), scenario, track, round(at * 1e6), count):
         typer.echo(f"{one.distance:8.2f}  {one.scenario}  {one.track:6} {one.at_us / 1e6:9.2f} s")
-
-
-def saved_queries(records: Records, tenant: str) -> Mapping[str, Query]:
-    """Return a tenant's saved queries by their names."""
-    return {
-        one.name: Query(one.name, one.text, one.about, one.tags, one.other) for one in records.queries.listed(tenant)
-    }
 
 
 def _row(query: Query, tenant: str) -> SavedQuery:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,6 @@ from carcloud.assembly.candidates import signer_of
 from carcloud.assembly.records import open_records
 from carcloud.backends.compute import Compute, Processes
 from carcloud.backends.compute_ray import Cluster
-from carcloud.cli.mining import saved_queries
 from carcloud.cli.options import DATA, Config, Data, OfTenant, zone_of
 from carcloud.cli.orders import ACTOR
 from carcloud.cli.terminal import harmless
@@ -26,8 +25,8 @@ from carcloud.research import metrics
 from carcloud.research.gate.limits import limits_of
 from carcloud.research.gate.page import page_of
 from carcloud.research.gate.verdict import Verdict
-from carcloud.research.mining.mining import LIMIT_HITS, mine
-from carcloud.research.mining.queries import Query, asked
+from carcloud.research.mining.queries import saved_queries
+from carcloud.research.runs.choosing import chosen
 from carcloud.research.runs.desk import Desk
 from carcloud.research.runs.run import Progress, Run
 from carcloud.research.simulation.settings import Settings
@@ -61,7 +60,7 @@ def run_planner(
     told = Settings(step_s=step, duration_s=duration, traffic=traffic, react=react, seed=seed, limit_s=think)
     with contextlib.closing(open_records(settings, folder)) as records, _compute(workers, ray) as compute:
         store = Store(folder.lake, settings.tenant)
-        ids, text = _chosen(store, scenario, recording, query, saved_queries(records, settings.tenant))
+        ids, text = chosen(store, scenario, recording, query, saved_queries(records, settings.tenant))
         desk = Desk(records, folder.lake.absolute(), settings.tenant, ACTOR)
         with _bar() as bar:
             found = desk.run(ids, planner, told, compute, text, bar)
@@ -171,22 +170,6 @@ def withdraw_candidate(
     with contextlib.closing(open_records(settings, folder)) as records:
         found = records.runs.withdraw(settings.tenant, digest, ACTOR, datetime.now(UTC))
     typer.echo(f"{found.digest} is withdrawn")
-
-
-def _chosen(
-    store: Store, scenarios: list[str], recordings: list[str], query: str, saved: Mapping[str, Query]
-) -> tuple[list[str], str]:
-    """Return the ids of the scenarios that are meant, and the text of the query that chose them."""
-    if query:
-        wanted = asked(query, saved)
-        hits = mine(store, wanted, LIMIT_HITS, recordings or None)
-        if len(hits) == LIMIT_HITS:
-            raise InputError(f"The query has {LIMIT_HITS} hits or more.", "Ask for something rarer.")
-        return [*sorted({one.scenario for one in hits}), *scenarios], wanted.text
-    if scenarios and not recordings:
-        return scenarios, ""
-    rows = store.scenarios()
-    return [*(row.id for row in rows if not recordings or row.recording in recordings), *scenarios], ""
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ Rules:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import Counter
@@ -18,12 +17,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from carcloud.backends.processes import die_with_parent, memory_of
+from carcloud.backends.processes import memory_of
 from carcloud.backends.records import Records
 from carcloud.backends.records.recordings import Recording
 from carcloud.errors import TryLaterError
 from carcloud.research.recordings import Desk
 from carcloud.research.settings import ResearchSettings
+from carcloud.research.watching import watched
 
 log = logging.getLogger(__name__)
 
@@ -103,31 +103,9 @@ class Imports:
         return f"{said} It may need more memory than {limit} MiB." if code < 0 else said
 
     async def _watched(self, command: Sequence[str]) -> tuple[int, str]:
-        """Run a process within its bounds; return its exit code, and why it was ended, or nothing."""
-        with self._output.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                preexec_fn=die_with_parent,
-            )
-        began, why = time.monotonic(), ""
-        waiting = asyncio.ensure_future(process.wait())
-        try:
-            while not (await asyncio.wait({waiting}, timeout=WATCH_EVERY_S))[0]:
-                why = why or self._too_much(process.pid, time.monotonic() - began)
-                if why:
-                    with contextlib.suppress(ProcessLookupError):
-                        process.kill()
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        return waiting.result(), why
+        return await watched(command, self._output, self._too_much, WATCH_EVERY_S)
 
-    def _too_much(self, pid: int, took_s: float) -> str:
+    async def _too_much(self, pid: int, took_s: float) -> str:
         if took_s > self._settings.import_s:
             return f"Its import took longer than {self._settings.import_s:g} s."
         limit = self._settings.import_memory_bytes + HEADROOM_BYTES

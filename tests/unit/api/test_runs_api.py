@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import orjson
 import pytest
 from served import Zone, enrol
 
+from carcloud.api.errands import ZonePlanner
 from carcloud.backends.records.runs import Candidate, KeptRun, KeptVerdict
 from carcloud.research.gate.limits import limits_of
 from carcloud.research.gate.verdict import Side, judged
 from carcloud.research.runs.results import digest_of, results_of, table_of, totals_of, write
+from carcloud.research.simulation.builtin import CODES
 from carcloud.research.store import Store
 from carcloud.safety.people.register import Register
 from tests.braking import braking
@@ -184,3 +186,51 @@ def test_runs_of_another_tenant_do_not_exist(zone: Zone) -> None:
         for path in ("/v1/runs/aa11", "/v1/runs/aa11/scenarios", "/v1/runs/aa11/beside/bb22"):
             assert client.get(path).status_code == 404
         assert client.get("/v1/gates").json()["gates"] == []
+
+
+def test_runs_and_verdicts_are_asked_for_told_and_stopped(zone: Zone) -> None:
+    with client_of(zone, "engineer") as client, client_of(zone, "analyst") as analyst:
+        wanted = {"planner": "idm", "query": "cut-in", "traffic": "idm"}
+        asked = client.post("/v1/runs", json=wanted)
+        assert asked.status_code == 202
+        first = asked.json()
+        assert (first["state"], first["said"]["planner"], first["done"]) == ("waiting", "idm", None)
+        assert client.post("/v1/runs", json=wanted).json()["id"] == first["id"], "the same twice is one"
+        gate = client.post("/v1/gates", json={"baseline": "aa", "candidate": "bb"}).json()
+        assert (gate["said"]["baseline"], gate["said"]["candidate"]) == ("aa11", "bb22")
+        one = zone.records.errands.get("default", first["id"])
+        zone.records.errands.tell(zone.records.errands.move(one, "running", AT), "cc33")
+        listed = {one["id"]: one for one in analyst.get("/v1/errands").json()["errands"]}
+        assert (listed[first["id"]]["done"], listed[first["id"]]["scenarios"]) == (10, COUNT)
+        assert analyst.post(f"/v1/errands/{first['id']}/stop").status_code == 403
+        assert analyst.post("/v1/runs", json=wanted).status_code == 403
+        for id_ in (first["id"], gate["id"]):
+            assert client.post(f"/v1/errands/{id_}/stop").json()["state"] == "stopped"
+        with client_of(zone, "engineer", "third") as other:
+            assert other.get("/v1/errands").json()["errands"] == []
+            assert other.post(f"/v1/errands/{first['id']}/stop").status_code == 404
+            assert other.post("/v1/gates", json={"baseline": "aa11", "candidate": "bb22"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "code"),
+    [
+        ("/v1/runs", {"planner": "/etc/passwd.py:Name"}, 400),
+        ("/v1/runs", {"planner": "exec:rm"}, 400),
+        ("/v1/runs", {"planner": "idm", "step_s": 9}, 400),
+        ("/v1/runs", {"planner": "idm", "seed": -1}, 400),
+        ("/v1/runs", {"planner": "idm", "traffic": "none"}, 400),
+        ("/v1/gates", {"baseline": "aa11", "candidate": "cc33"}, 409),
+        ("/v1/gates", {"baseline": "aa11", "candidate": "none"}, 404),
+        ("/v1/gates", {"baseline": "aa11", "candidate": "bb22", "limits": "scenarios: 1"}, 400),
+    ],
+)
+def test_what_cannot_be_run_is_refused(engineer: httpx.Client, path: str, said: dict[str, Any], code: int) -> None:
+    answer = engineer.post(path, json=said)
+    assert answer.status_code == code, answer.text
+    assert answer.json()["error"]["do"]
+
+
+def test_zone_drives_all_planners_that_come_along(engineer: httpx.Client) -> None:
+    assert set(get_args(ZonePlanner)) == set(CODES)
+    assert engineer.get("/v1/gates/limits").json()["text"].count("resamples") == 1

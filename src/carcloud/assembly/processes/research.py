@@ -1,4 +1,4 @@
-"""Imports what recordings wait, and lets those go that are kept no longer."""
+"""Imports what recordings wait, lets those go that are kept no longer, and carries errands out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from carcloud.assembly.bus import open_bus, tell
 from carcloud.assembly.context import Context, together
 from carcloud.assembly.recordings import desk_of, expire_recordings
 from carcloud.assembly.records import records_of
+from carcloud.backends.records.errands import Errand
 from carcloud.backends.records.recordings import Recording
 from carcloud.errors import ConflictError, TryLaterError
+from carcloud.research.errands import Errands
 from carcloud.research.imports import Imports
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ EXPIRE_EVERY_S = 3600.0
 
 
 async def run(context: Context) -> None:
-    """Import recordings, one after another."""
+    """Import recordings, one after another; carry out errands, one after another."""
     cloud, records, folder = await open_bus(context, "cloud"), records_of(context), context.folder
 
     def command(found: Recording, refusal: str | None) -> Sequence[str]:
@@ -38,6 +40,12 @@ async def run(context: Context) -> None:
         folder.logs / f"{context.name}-imports.out",
     )
 
+    def errand(found: Errand) -> Sequence[str]:
+        words = [sys.executable, "-m", "carcloud.assembly.errand", str(folder.path), found.tenant, found.id]
+        return [*words, str(context.config)] if context.config else words
+
+    errands = Errands(records, errand, folder.logs / f"{context.name}-errands.out")
+
     async def let_expire() -> None:
         while True:
             try:
@@ -49,4 +57,7 @@ async def run(context: Context) -> None:
                     log.info("expired recordings left the lake", extra={"recordings": gone})
             await asyncio.sleep(EXPIRE_EVERY_S)
 
-    await together(part.run(), let_expire(), tell(cloud, context.name, lambda: {"imports": {"done": part.done}}))
+    def told() -> dict[str, dict[str, int]]:
+        return {"imports": {"done": part.done}, "errands": {"done": errands.done}}
+
+    await together(part.run(), errands.run(), let_expire(), tell(cloud, context.name, told))

@@ -19,6 +19,7 @@ from carcloud.backends.records.claims import Claim, Claims, put
 from carcloud.backends.records.database import Database, Named
 from carcloud.backends.records.digest_keys import DigestKeys
 from carcloud.backends.records.erasures import Erasures
+from carcloud.backends.records.errands import Errands
 from carcloud.backends.records.export_files import ExportFiles
 from carcloud.backends.records.exports import Exports
 from carcloud.backends.records.grants import Grants
@@ -76,6 +77,7 @@ class Records(Database):
         self.recordings = Recordings(self, self.audit)
         self.queries = Queries(self, self.audit)
         self.runs = Runs(self, self.audit)
+        self.errands = Errands(self, self.audit)
         self.requests = Requests(self, self.audit)
         self.replicas = Replicas(self, self.audit)
         self.tenants = Tenants(self, self.audit)

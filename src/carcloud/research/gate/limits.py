@@ -58,14 +58,20 @@ class Limits:
 def limits_of(path: Path | None = None) -> Limits:
     """Read limits; ours where no file is named. Raise InputError that says which line is wrong."""
     if path is None:
-        return _read(files("carcloud.research.gate").joinpath("limits.yaml").read_bytes(), "limits.yaml")
+        return limits_from(files("carcloud.research.gate").joinpath("limits.yaml").read_bytes(), "limits.yaml")
     try:
-        return _read(path.read_bytes(), path.name)
+        return limits_from(path.read_bytes(), path.name)
     except OSError as error:
         raise InputError(f"{path.name} cannot be read: {error.strerror}.", "Give a file of limits.") from None
 
 
-def _read(text: bytes, name: str) -> Limits:
+def limits_text() -> str:
+    """Return our limits, as the file says and explains them."""
+    return files("carcloud.research.gate").joinpath("limits.yaml").read_text()
+
+
+def limits_from(text: bytes, name: str) -> Limits:
+    """Read limits from a file's text. Raise InputError that says what of it is wrong."""
     do = "Take limits.yaml of carcloud.research.gate as the pattern."
     try:
         said = yaml.safe_load(text[:LIMIT_BYTES])

@@ -19,6 +19,7 @@ from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
+from carcloud.backends.records import Records
 from carcloud.errors import InputError, MissingError
 from carcloud.research.mining.catalogue import CATALOGUE
 from carcloud.vehicle.conditions.condition import Condition
@@ -155,3 +156,10 @@ def _other(condition: Condition) -> str:
         if any(path.startswith(other.removesuffix("Track")) for path in condition.paths):
             return other
     return ""
+
+
+def saved_queries(records: Records, tenant: str) -> dict[str, Query]:
+    """Return a tenant's saved queries by their names."""
+    return {
+        one.name: Query(one.name, one.text, one.about, one.tags, one.other) for one in records.queries.listed(tenant)
+    }
