@@ -1639,7 +1639,11 @@ export interface paths {
          */
         get: operations["runs_v1_runs_get"];
         put?: never;
-        post?: never;
+        /**
+         * Ask Run
+         * @description Have the zone drive a planner through scenarios; the same run again goes on where it was cut off.
+         */
+        post: operations["ask_run_v1_runs_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1719,7 +1723,71 @@ export interface paths {
          */
         get: operations["gates_v1_gates_get"];
         put?: never;
+        /**
+         * Ask Gate
+         * @description Have the gate judge a run against another.
+         */
+        post: operations["ask_gate_v1_gates_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/gates/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Limits
+         * @description Show the gate's own limits.
+         */
+        get: operations["limits_v1_gates_limits_get"];
+        put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/errands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Errands
+         * @description List the runs and verdicts that were asked for, the newest first.
+         */
+        get: operations["errands_v1_errands_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/errands/{id}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stop Errand
+         * @description Stop what waits or is carried out; what a run has done stays, and the same run again goes on from there.
+         */
+        post: operations["stop_errand_v1_errands__id__stop_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2656,6 +2724,50 @@ export interface components {
             erasures: components["schemas"]["ErasureShown"][];
         };
         /**
+         * ErrandList
+         * @description Errands, the newest first.
+         */
+        ErrandList: {
+            /** Errands */
+            errands: components["schemas"]["ErrandShown"][];
+        };
+        /**
+         * ErrandShown
+         * @description An errand. `result`: the run's id, or the verdict's digest. `done`, `scenarios`: how far a run is, once known.
+         */
+        ErrandShown: {
+            /** Id */
+            id: string;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "run" | "gate";
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "waiting" | "running" | "done" | "failed" | "stopped";
+            /** Said */
+            said: {
+                [key: string]: unknown;
+            };
+            /** Result */
+            result: string;
+            /** Done */
+            done: number | null;
+            /** Scenarios */
+            scenarios: number | null;
+            /** Error */
+            error: string;
+            /** Made By */
+            made_by: string;
+            /** Made At */
+            made_at: string;
+            /** Ended At */
+            ended_at: string | null;
+        };
+        /**
          * ErrorBody
          * @description The body of every answer that is not a success.
          */
@@ -2919,6 +3031,21 @@ export interface components {
             made_by: string;
             /** Made At */
             made_at: string;
+        };
+        /**
+         * GateWanted
+         * @description A verdict on a run against another. `limits`: the text of a file of limits; else ours.
+         */
+        GateWanted: {
+            /** Baseline */
+            baseline: string;
+            /** Candidate */
+            candidate: string;
+            /**
+             * Limits
+             * @default
+             */
+            limits: string;
         };
         /**
          * GateWhole
@@ -3336,6 +3463,14 @@ export interface components {
             until: string | null;
             /** Ended */
             ended: boolean;
+        };
+        /**
+         * LimitsShown
+         * @description The gate's own limits, as their file says and explains them.
+         */
+        LimitsShown: {
+            /** Text */
+            text: string;
         };
         /**
          * Link
@@ -4499,6 +4634,57 @@ export interface components {
             made_at: string;
             /** Ended At */
             ended_at: string | null;
+        };
+        /**
+         * RunWanted
+         * @description A run: a planner through the scenarios that are named, of recordings, or where a query finds something.
+         *
+         *     All scenarios are meant where nothing is said. `query`: a query's name, or a condition. `traffic`: how others move.
+         */
+        RunWanted: {
+            /**
+             * Planner
+             * @enum {string}
+             */
+            planner: "idm" | "log" | "constant-speed" | "r157-cc-human" | "r157-reg157" | "r157-rss" | "r157-fsm";
+            /**
+             * Scenarios
+             * @default []
+             */
+            scenarios: string[];
+            /**
+             * Recordings
+             * @default []
+             */
+            recordings: string[];
+            /**
+             * Query
+             * @default
+             */
+            query: string;
+            /**
+             * Step S
+             * @default 0.1
+             */
+            step_s: number;
+            /** Duration S */
+            duration_s?: number | null;
+            /**
+             * Traffic
+             * @default log
+             * @enum {string}
+             */
+            traffic: "log" | "idm" | "constant";
+            /**
+             * React
+             * @default false
+             */
+            react: boolean;
+            /**
+             * Seed
+             * @default 0
+             */
+            seed: number;
         };
         /**
          * RunWhole
@@ -9381,6 +9567,48 @@ export interface operations {
             };
         };
     };
+    ask_run_v1_runs_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RunWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrandShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     run_v1_runs__id__get: {
         parameters: {
             query?: never;
@@ -9528,6 +9756,164 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GateList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    ask_gate_v1_gates_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GateWanted"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrandShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    limits_v1_gates_limits_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LimitsShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    errands_v1_errands_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrandList"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    stop_errand_v1_errands__id__stop_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrandShown"];
                 };
             };
             /** @description Refused; `error.do` says what to do */
