@@ -14,11 +14,15 @@ export type Beside = Schemas["Beside"];
 export type Pair = Schemas["PairShown"];
 export type Gate = Schemas["GateShown"];
 export type GateWhole = Schemas["GateWhole"];
+export type Errand = Schemas["ErrandShown"];
+export type RunWanted = Schemas["RunWanted"];
 export type Candidate = Schemas["CandidateShown"];
 
 export const WHICH = ["all", "amiss", "collided", "at_fault", "near", "off_road", "fault", "fine"] as const;
 export const ORDERS = ["scenario", "collided_s", "least_ttc_s", "least_thw_s", "least_distance_m", "most_deceleration_mps2", "most_jerk_mps3", "comfortable_share", "progress_m"] as const;
 export const TURNS = ["changed", "worse", "better", "all"] as const;
+export const PLANNERS = ["idm", "log", "constant-speed", "r157-cc-human", "r157-reg157", "r157-rss", "r157-fsm"] as const;
+export const TRAFFIC = ["log", "idm", "constant"] as const;
 export const PAGE = 50;
 
 const id = encodeURIComponent;
@@ -33,5 +37,12 @@ export const readBeside = (run: string, other: string, turn: string, offset: num
 
 export const readGates = () => call<Schemas["GateList"]>("/v1/gates").then((answer) => answer.gates);
 export const readGate = (digest: string) => call<GateWhole>(`/v1/gates/${id(digest)}`, {}, READ_MS);
+export const askRun = (wanted: Partial<RunWanted> & { planner: string }) => send<Errand>("POST", "/v1/runs", wanted);
+export const askGate = (baseline: string, candidate: string, limits: string) => send<Errand>("POST", "/v1/gates", { baseline, candidate, limits });
+export const readLimits = () => call<Schemas["LimitsShown"]>("/v1/gates/limits").then((answer) => answer.text);
+export const readErrands = () => call<Schemas["ErrandList"]>("/v1/errands").then((answer) => answer.errands);
+export const stopErrand = (errand: string) => send<Errand>("POST", `/v1/errands/${id(errand)}/stop`);
+export const readImported = () => call<Schemas["RecordingList"]>("/v1/recordings?state=imported").then((answer) => answer.recordings);
+
 export const readCandidates = () => call<Schemas["CandidateList"]>("/v1/candidates").then((answer) => answer.candidates);
 export const withdrawCandidate = (digest: string) => send<Candidate>("POST", `/v1/candidates/${id(digest)}/withdraw`);
