@@ -122,7 +122,9 @@ def gathered(path: Path, beside: Sequence[Path], mapping: Path | None, road: Pat
     source = Source(files)
     named = {key: _name(one.absolute(), files) if one else "" for key, one in (("mapping", mapping), ("road", road))}
     main = path.name if len(files) > 1 or path.is_dir() else ""
-    return source, Manifest(source.sizes(), source.sha256(), path.name, main=main, **named)
+    return source, Manifest(
+        source.sizes(), source.sha256(), path.name, main=main, mapping=named["mapping"], road=named["road"]
+    )
 
 
 def send(door: Door, source: Source, said: Manifest, told: Progress) -> Sent:

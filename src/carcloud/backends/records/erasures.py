@@ -235,7 +235,8 @@ class Erasures:
     def _listed(self, table: Table, ids: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
         """Return what stands in the second column of a table beside an erasure's id, in order."""
         listed: dict[str, list[str]] = {}
-        for id_, value in self._database.rows(select(table).where(table.c.erasure.in_(ids))):
+        rows: Sequence[Any] = self._database.rows(select(table).where(table.c.erasure.in_(ids)))
+        for id_, value in rows:
             listed.setdefault(id_, []).append(value)
         return lambda id_: tuple(sorted(listed.get(id_, ())))
 
