@@ -18,6 +18,7 @@ import psutil
 from carcloud.backends.records import Records
 from carcloud.onboard.agent import Agent
 from carcloud.onboard.queue import Place
+from carcloud.research.store import Store
 from carcloud.safety.backup.keeper import folders, know_folder
 from carcloud.settings import Folder, Settings
 from tests.end_to_end.cars import SAMPLES, TABLE, VALUES, JournalQueue, batch
@@ -174,16 +175,19 @@ def record(zone: RunningZone, folder: Path, *cars: DrivenCar) -> None:
 
 def check_recordings(new: Path) -> None:
     """See that what the erased car recorded is nowhere, and the other's recording is whole."""
-    scenarios = said("sql", "SELECT recording, tracks FROM scenarios", "--data", new).splitlines()[1:]
-    ((recording, tracks),) = (line.split() for line in scenarios)
-    assert tracks == "2"
-    for table in ("tracks", "features", "lanes"):
-        whose = said("sql", f"SELECT DISTINCT recording FROM {table}", "--data", new).splitlines()[1:]
-        assert whose == [recording]
+    store = Store(Folder(new).lake)
+    (kept,) = store.scenarios()
+    assert kept.tracks == 2
+    recording = kept.recording
+    with store.session() as session:
+        for table in ("tracks", "features", "lanes"):
+            assert session.execute(f"SELECT DISTINCT recording FROM {table}").fetchall() == [(recording,)]
     left = [file for file in (*new.glob("objects/**/*"), *new.glob("lake/research/*/*/*/*")) if file.is_file()]
     assert len(left) == 5
     assert all(recording in str(file) for file in left)
-    assert recording in said("research", "recordings", "--data", new)
+    erasures = said("erasures", "--data", new)
+    assert "done" in erasures
+    assert "recordings: 1, which brought" in erasures
 
 
 def let_know(zone: Folder, folder: Path) -> None:
@@ -205,7 +209,6 @@ def check_restored(new: Path, erased: DrivenCar) -> None:
     assert "machine" in said("audit", "--data", new, "--action", "restore")
     assert holding(new, SECRETS) == []
     assert erased.id not in said("vehicles", "--data", new)
-    assert "done" in said("erasures", "--data", new)
 
 
 def check_said(zone: RunningZone, car: DrivenCar, lost: int) -> None:

@@ -69,6 +69,8 @@ def erasures(data: Data = DATA, config: Config = None) -> None:
             state = f"done {erasure.done_at:%Y-%m-%d %H:%M:%S}" if erasure.done_at else "under way"
             parts = ", ".join(sorted(erasure.parts)) or "nothing yet"
             typer.echo(f"{erasure.vehicle}  {erasure.at:%Y-%m-%d %H:%M:%S}  {state}  {parts}")
+            if gone := erasure.parts.get("lake", {}).get("recordings"):
+                typer.echo(f"  recordings: {gone['recordings']}, which brought {gone['rows']} rows")
             if any((exports := erasure.parts.get("lake", {}).get("exports", {})).values()):
                 typer.echo(f"  exported files: {_exports(exports)}")
             for path, why in sorted(records.export_files.missed(erasure.id).items()):

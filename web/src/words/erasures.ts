@@ -1,7 +1,7 @@
 /** Erasing a car, and the ledger of what was erased. */
 export const en = {
   title: "Erase this car",
-  text: "All that the zone holds of this car is destroyed: its rows in the lake, older versions too, its last values, its place in the stream, and what leads from its id to a person. The receipts of all other data stay provable.",
+  text: "All that the zone holds of this car is destroyed: its rows in the lake, older versions too, its recordings, its last values, its place in the stream, and what leads from its id to a person. The receipts of all other data stay provable.",
   go: "Erase…",
   sure: (car: string) => `Erase ${car}?`,
   sureText: "This cannot be undone. The car does not come in again; that it was erased stays in the audit log, under its random id.",
@@ -21,7 +21,7 @@ export const en = {
 
 export const zh: typeof en = {
   title: "抹除这辆车",
-  text: "本域保存的该车全部数据将被销毁：数据湖中的各行（含旧版本）、最后的数值、在数据流中的内容，以及由编号关联到个人的信息。其他数据的回执仍可证明。",
+  text: "本域保存的该车全部数据将被销毁：数据湖中的各行（含旧版本）、其录制数据、最后的数值、在数据流中的内容，以及由编号关联到个人的信息。其他数据的回执仍可证明。",
   go: "抹除…",
   sure: (car) => `抹除 ${car}？`,
   sureText: "无法撤销。该车不得再进入；抹除这一事实以其随机编号保留在审计日志中。",
