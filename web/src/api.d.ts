@@ -1710,6 +1710,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/scenarios/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Scenario
+         * @description Show a scenario: what is known of it, its road users, signals and kept events.
+         */
+        get: operations["scenario_v1_scenarios__id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scenarios/{id}/motion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Scenario Motion
+         * @description Show who was where, as columns.
+         */
+        get: operations["scenario_motion_v1_scenarios__id__motion_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scenarios/{id}/lanes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Scenario Lanes
+         * @description Show the lanes under a scenario.
+         */
+        get: operations["scenario_lanes_v1_scenarios__id__lanes_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scenarios/{id}/features": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Scenario Features
+         * @description Show features of road users over time: `tracks` and `paths` with commas between; the usual ones without.
+         */
+        get: operations["scenario_features_v1_scenarios__id__features_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/scenarios/{id}/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Scenario Series
+         * @description Show what signals of the recording car said: `names` with commas between.
+         */
+        get: operations["scenario_series_v1_scenarios__id__series_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/runs/{run}/scenarios/{id}/motion": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Driven Motion
+         * @description Show how a run's planner drove a scenario; it is driven once more for that.
+         */
+        get: operations["driven_motion_v1_runs__run__scenarios__id__motion_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/gates": {
         parameters: {
             query?: never;
@@ -2638,6 +2758,38 @@ export interface components {
             until: string;
         };
         /**
+         * DrivenMotion
+         * @description How a run's planner drove a scenario. `same`: whether to the last bit as in the run.
+         *
+         *     `collided_s`, `off_road_s`: when the ego first touched another, or left the lanes. `features`: the ego's.
+         */
+        DrivenMotion: {
+            /** Every */
+            every: number;
+            /** Time S */
+            time_s: number[];
+            /** Users */
+            users: components["schemas"]["UserMotion"][];
+            /** Run */
+            run: string;
+            /** Planner */
+            planner: string;
+            /** Same */
+            same: boolean;
+            /** Ego */
+            ego: number;
+            /** Fault */
+            fault: string;
+            /** Collided S */
+            collided_s: number | null;
+            /** Collided With */
+            collided_with: number | null;
+            /** Off Road S */
+            off_road_s: number | null;
+            /** Features */
+            features: components["schemas"]["FeaturesOfTrack"][];
+        };
+        /**
          * Entries
          * @description The newest entries first.
          */
@@ -2796,6 +2948,22 @@ export interface components {
             do: string;
         };
         /**
+         * EventOfScenario
+         * @description Where a kept query held, seconds since the scenario's beginning. `other`: whom it is about besides.
+         */
+        EventOfScenario: {
+            /** Query */
+            query: string;
+            /** Track */
+            track: number;
+            /** Other */
+            other: number | null;
+            /** Begin S */
+            begin_s: number;
+            /** End S */
+            end_s: number;
+        };
+        /**
          * Factor
          * @description A second factor to put into an authenticator app; it takes effect with its first code.
          */
@@ -2807,6 +2975,30 @@ export interface components {
              * @description otpauth:// address, for a QR code
              */
             address: string;
+        };
+        /**
+         * FeatureColumns
+         * @description Features of road users. `every`: only each so manyth step is told.
+         */
+        FeatureColumns: {
+            /** Every */
+            every: number;
+            /** Tracks */
+            tracks: components["schemas"]["FeaturesOfTrack"][];
+        };
+        /**
+         * FeaturesOfTrack
+         * @description Features of a road user over time, by their paths; null where one cannot be told.
+         */
+        FeaturesOfTrack: {
+            /** Track */
+            track: number;
+            /** Time S */
+            time_s: number[];
+            /** Values */
+            values: {
+                [key: string]: unknown[];
+            };
         };
         /**
          * FileSaid
@@ -3346,6 +3538,32 @@ export interface components {
             version: number;
         };
         /**
+         * LaneShown
+         * @description A lane and its edges as x, y, x, y … metres, in the direction of travel.
+         */
+        LaneShown: {
+            /** Lane */
+            lane: string;
+            /** Kind */
+            kind: string;
+            /** Junction */
+            junction: boolean;
+            /** Limit Mps */
+            limit_mps: number | null;
+            /** Left Edge */
+            left_edge: number[];
+            /** Right Edge */
+            right_edge: number[];
+        };
+        /**
+         * Lanes
+         * @description The lanes under a scenario; empty where it has no roads.
+         */
+        Lanes: {
+            /** Lanes */
+            lanes: components["schemas"]["LaneShown"][];
+        };
+        /**
          * Leaf
          * @description One act: `number` is its place in the log.
          */
@@ -3633,6 +3851,18 @@ export interface components {
             at: number;
             /** Length */
             length: number;
+        };
+        /**
+         * MotionShown
+         * @description Who was where, at each of `time_s`. `every`: only each so manyth step is told.
+         */
+        MotionShown: {
+            /** Every */
+            every: number;
+            /** Time S */
+            time_s: number[];
+            /** Users */
+            users: components["schemas"]["UserMotion"][];
         };
         /**
          * NewPassword
@@ -4483,6 +4713,24 @@ export interface components {
             signals: components["schemas"]["KeptShown"][];
         };
         /**
+         * RoadUserShown
+         * @description A road user: its number in the scenario, what its source calls it, and its box in metres.
+         */
+        RoadUserShown: {
+            /** Track */
+            track: number;
+            /** Name */
+            name: string;
+            /** Kind */
+            kind: string;
+            /** Length */
+            length: number;
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+        };
+        /**
          * Role
          * @description A role: what it may do, and what besides with a second factor.
          */
@@ -4727,6 +4975,52 @@ export interface components {
             measures: components["schemas"]["MeasureShown"][];
         };
         /**
+         * ScenarioAbout
+         * @description A scenario. `latitude`, `longitude`: of its frame's origin. `map`: the format of its roads, null without any.
+         *
+         *     `goal`: the area that the ego is to reach, as x, y, x, y … metres.
+         */
+        ScenarioAbout: {
+            /** Id */
+            id: string;
+            /** Recording */
+            recording: string;
+            /** Name */
+            name: string;
+            /** Step S */
+            step_s: number;
+            /** Steps */
+            steps: number;
+            /** Duration S */
+            duration_s: number;
+            /** Ego */
+            ego: number | null;
+            /** Begin */
+            begin: string | null;
+            /** Latitude */
+            latitude: number | null;
+            /** Longitude */
+            longitude: number | null;
+            /** Map */
+            map: string | null;
+            /** Simulated */
+            simulated: boolean;
+            /** Tags */
+            tags: string[];
+            /** Parameters */
+            parameters: {
+                [key: string]: number;
+            };
+            /** Goal */
+            goal: number[];
+            /** Users */
+            users: components["schemas"]["RoadUserShown"][];
+            /** Series */
+            series: components["schemas"]["SignalOfScenario"][];
+            /** Events */
+            events: components["schemas"]["EventOfScenario"][];
+        };
+        /**
          * SectionShown
          * @description A heading, sentences, and rows by the words of their head.
          */
@@ -4846,6 +5140,18 @@ export interface components {
             retired: boolean;
         };
         /**
+         * SignalOfScenario
+         * @description A signal of the recording car; `count`: of its values during the scenario.
+         */
+        SignalOfScenario: {
+            /** Name */
+            name: string;
+            /** Unit */
+            unit: string;
+            /** Count */
+            count: number;
+        };
+        /**
          * SignalShown
          * @description A signal that leaves. `exactness`: the step its values are rounded to; null: as they came.
          */
@@ -4860,12 +5166,36 @@ export interface components {
             exactness: number | null;
         };
         /**
+         * SignalValues
+         * @description What a signal said. `every`: only each so manyth value is told.
+         */
+        SignalValues: {
+            /** Name */
+            name: string;
+            /** Unit */
+            unit: string;
+            /** Every */
+            every: number;
+            /** Time S */
+            time_s: number[];
+            /** Values */
+            values: (number | null)[];
+        };
+        /**
          * Signals
          * @description The catalogue in force.
          */
         Signals: {
             /** Signals */
             signals: components["schemas"]["Signal"][];
+        };
+        /**
+         * SignalsShown
+         * @description Signals of the recording car.
+         */
+        SignalsShown: {
+            /** Series */
+            series: components["schemas"]["SignalValues"][];
         };
         /**
          * Signature
@@ -5399,6 +5729,26 @@ export interface components {
             after: "fine" | "off_road" | "collided" | "fault";
             /** Count */
             count: number;
+        };
+        /**
+         * UserMotion
+         * @description A road user from step `first` on, to its last: middle of its box in metres, radians, metres a second.
+         */
+        UserMotion: {
+            /** Track */
+            track: number;
+            /** First */
+            first: number;
+            /** X */
+            x: (number | null)[];
+            /** Y */
+            y: (number | null)[];
+            /** Yaw */
+            yaw: (number | null)[];
+            /** Speed */
+            speed: (number | null)[];
+            /** Acceleration */
+            acceleration: (number | null)[];
         };
         /**
          * Vehicle
@@ -9718,6 +10068,252 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Beside"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    scenario_v1_scenarios__id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ScenarioAbout"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    scenario_motion_v1_scenarios__id__motion_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MotionShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    scenario_lanes_v1_scenarios__id__lanes_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lanes"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    scenario_features_v1_scenarios__id__features_get: {
+        parameters: {
+            query: {
+                tracks: string;
+                paths?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FeatureColumns"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    scenario_series_v1_scenarios__id__series_get: {
+        parameters: {
+            query: {
+                names: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignalsShown"];
+                };
+            };
+            /** @description Refused; `error.do` says what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Not possible now */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    driven_motion_v1_runs__run__scenarios__id__motion_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DrivenMotion"];
                 };
             };
             /** @description Refused; `error.do` says what to do */

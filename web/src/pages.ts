@@ -4,8 +4,8 @@ import type { PageName } from "./route.svelte";
 export const FLEET = ["overview", "map", "vehicles", "sql", "plans"] as const satisfies PageName[];
 /** What goes by GB/T 32960: terminals in, relays out. */
 export const GBT32960 = ["terminals", "relays"] as const satisfies PageName[];
-/** Recordings, what happens in them, and what planners make of it. */
-export const RESEARCH = ["recordings", "mining", "coverage", "runs"] as const satisfies PageName[];
+/** What planners make of what was recorded. */
+export const RESEARCH = ["runs"] as const satisfies PageName[];
 export const SAFETY = ["governance", "identity", "orders", "requests", "audit", "people"] as const satisfies PageName[];
 
 export type Offered = (typeof FLEET)[number] | (typeof RESEARCH)[number] | (typeof GBT32960)[number] | (typeof SAFETY)[number];
@@ -18,9 +18,6 @@ export const NEEDS: Record<PageName, string[]> = {
   sql: ["queryLake"],
   plans: ["readPlans"],
   research: ["readRecordings"],
-  recordings: ["readRecordings"],
-  mining: ["readRecordings"],
-  coverage: ["readRecordings"],
   runs: ["readRecordings"],
   scenario: ["readRecordings"],
   gate: ["readRecordings"],

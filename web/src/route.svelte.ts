@@ -6,9 +6,6 @@ const PAGES = {
   sql: "sql",
   plans: "plans",
   research: "research",
-  recordings: "recordings",
-  mining: "mining",
-  coverage: "coverage",
   runs: "runs",
   scenarios: "scenario",
   gates: "gate",
@@ -65,7 +62,6 @@ class Address {
 
 export const planLink = (name: string, version: number | null = null) => `#/plans/${encodeURIComponent(name)}${version === null ? "" : `?version=${version}`}`;
 export const address = new Address();
-export const recordingLink = (recording: string) => `#/recordings/${encodeURIComponent(recording)}`;
 export const runLink = (run: string) => `#/runs/${encodeURIComponent(run)}`;
 export const gateLink = (verdict: string) => `#/gates/${encodeURIComponent(verdict)}`;
 /** Where a scenario is looked at: from a second of it on, with a road user chosen, as one or two runs had it. */

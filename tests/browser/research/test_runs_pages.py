@@ -109,6 +109,45 @@ def test_run_is_filtered_and_says_what_happened(visit: Visit, people: dict[str, 
     expect(page.get_by_role("heading", name="There is no such verdict.")).to_be_visible()
 
 
+def test_scene_is_played_stepped_through_and_measured(visit: Visit, people: dict[str, Human]) -> None:
+    page = visit("#/runs", people["analyst"])
+    page.get_by_role("region", name="Runs", exact=True).get_by_role("link", name="constant-speed").click()
+    page.get_by_role("button", name="Collided", exact=True).click()
+    page.get_by_role("region", name="Scenarios").get_by_role("row").filter(has_text="its fault").first.get_by_role(
+        "link"
+    ).click()
+    expect(page.get_by_text("As constant-speed drove it in run")).to_contain_text("collided after")
+    time = page.get_by_role("slider", name="Time")
+    before = float(time.input_value())
+    page.get_by_role("button", name="One step on").press("Enter")
+    assert float(time.input_value()) > before
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Show all").click()
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()  # it ends, and may be played again
+    assert float(time.input_value()) == float(time.get_attribute("max") or 0)
+    expect(page.get_by_text("Time to collision")).to_be_visible()
+    users = page.get_by_role("region", name="2 road users")
+    lead = users.get_by_role("button").nth(1)
+    lead.press("Enter")
+    expect(lead).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("region", name="Speed")).to_contain_text("Road user 1")
+    page.goto(f"{page.url.split('#')[0]}#/scenarios/none")
+    expect(page.get_by_role("heading", name="There is no such scenario.")).to_be_visible()
+
+
+def test_scene_fits_a_phone_and_is_readable_in_chinese(
+    visit: Visit, people: dict[str, Human], zone: RunningZone
+) -> None:
+    scenario = Store(Path(zone.folder.lake)).scenarios()[0].id
+    page = visit(f"#/scenarios/{scenario}", people["analyst"], PHONE, "zh-CN")
+    expect(page.get_by_role("button", name="播放", exact=True)).to_be_visible()
+    settled(page)
+    fits(page)
+    worst = page.evaluate(LOWEST_CONTRAST)
+    assert worst["contrast"] >= READABLE, worst
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_of_runs_fit_a_phone_and_are_readable_in_chinese(
     visit: Visit, people: dict[str, Human], zone: RunningZone, scheme: str

@@ -2,17 +2,14 @@ import { en as actions } from "./actions";
 import { en as audit } from "./audit";
 import { en as change } from "./change";
 import { en as grants } from "./grants";
-import { en as coverage } from "./coverage";
 import { en as erasures } from "./erasures";
 import { en as flows } from "./flows";
 import { en as zoneObject } from "./zone";
 import { en as governance } from "./governance";
 import { en as identity } from "./identity";
-import { en as mining } from "./mining";
 import { en as orders } from "./orders";
 import { en as people } from "./people";
 import { en as plans } from "./plans";
-import { en as recordings } from "./recordings";
 import { en as relays } from "./relays";
 import { en as requests } from "./requests";
 import { en as research } from "./research";
@@ -37,9 +34,6 @@ export const en = {
     sql: "SQL",
     plans: "Plans",
     research: "Research",
-    recordings: "Recordings",
-    mining: "Mining",
-    coverage: "Coverage",
     runs: "Runs",
     scenario: "Scenario",
     gate: "Verdict",
@@ -180,9 +174,6 @@ export const en = {
   change,
   relays,
   research,
-  recordings,
-  mining,
-  coverage,
   runs,
   scenario,
   requests,

@@ -4,17 +4,14 @@ import { zh as audit } from "./audit";
 import { zh as change } from "./change";
 import { zh as grants } from "./grants";
 import type { Words } from "./en";
-import { zh as coverage } from "./coverage";
 import { zh as erasures } from "./erasures";
 import { zh as flows } from "./flows";
 import { zh as zoneObject } from "./zone";
 import { zh as governance } from "./governance";
 import { zh as identity } from "./identity";
-import { zh as mining } from "./mining";
 import { zh as orders } from "./orders";
 import { zh as people } from "./people";
 import { zh as plans } from "./plans";
-import { zh as recordings } from "./recordings";
 import { zh as relays } from "./relays";
 import { zh as requests } from "./requests";
 import { zh as research } from "./research";
@@ -35,9 +32,6 @@ export const zh: Words = {
     sql: "SQL",
     plans: "采集计划",
     research: "研究",
-    recordings: "记录",
-    mining: "场景挖掘",
-    coverage: "覆盖率",
     runs: "运行",
     scenario: "场景",
     gate: "判定",
@@ -178,9 +172,6 @@ export const zh: Words = {
   change,
   relays,
   research,
-  recordings,
-  mining,
-  coverage,
   runs,
   scenario,
   requests,
