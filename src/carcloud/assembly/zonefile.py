@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 from carcloud.backends.nats_server import ACCOUNTS
@@ -19,6 +20,10 @@ from carcloud.safety.keys import read_or_make_key, write_file
 from carcloud.settings import Folder, Settings
 
 PORTS = ("api", "mqtt", "https", "claims", "nats", "kuksa")
+FREE = range(20_000, 32_000)
+"""Where free ports are looked for: below those that systems give to outgoing connections, which would take one between
+its choice and its use."""
+TRIES = 100
 
 
 @dataclass(frozen=True)
@@ -70,39 +75,45 @@ class ZoneFile:
 def new_zone_file(settings: Settings, folder: Folder, *, free_ports: bool) -> ZoneFile:
     """Choose ports, make passwords, and read or make the API's token."""
     listen = settings.listen
+    free = iter(secrets.SystemRandom().sample(FREE, len(FREE)))
     hosts = dict.fromkeys(PORTS, listen.host) | {"api": listen.api_host, "kuksa": listen.api_host, "nats": "127.0.0.1"}
     ports = {
-        name: _port(hosts[name], 0 if free_ports else getattr(listen, name), f"listen.{name}")
+        name: _port(hosts[name], 0 if free_ports else getattr(listen, name), f"listen.{name}", free)
         for name in PORTS
         if name != "kuksa" or find_spec("kuksa")
     }
     terminals = {
-        "gbt32960": _optional_port(listen.host, settings.gbt32960.port, "gbt32960.port", free_ports),
-        "gbt32960_tls": _optional_port(listen.host, settings.gbt32960.tls_port, "gbt32960.tls_port", free_ports),
+        "gbt32960": _optional_port(listen.host, settings.gbt32960.port, "gbt32960.port", free_ports, free),
+        "gbt32960_tls": _optional_port(listen.host, settings.gbt32960.tls_port, "gbt32960.tls_port", free_ports, free),
     }
     token = read_or_make_key(folder.keys / "api.token", lambda: secrets.token_urlsafe(24).encode()).decode()
     passwords = {account: secrets.token_hex(16) for account in ACCOUNTS}
     return ZoneFile(os.getpid(), listen.host, listen.api_host, **ports, token=token, passwords=passwords, **terminals)
 
 
-def _optional_port(host: str, wanted: int, name: str, free_ports: bool) -> int:
+def _optional_port(host: str, wanted: int, name: str, free_ports: bool, free: Iterator[int]) -> int:
     """Choose a port of a door that need not be there: 0 where it is not wanted."""
-    return _port(host, 0 if free_ports else wanted, name) if wanted else 0
+    return _port(host, 0 if free_ports else wanted, name, free) if wanted else 0
 
 
-def _port(host: str, wanted: int, name: str) -> int:
+def _port(host: str, wanted: int, name: str, free: Iterator[int]) -> int:
+    """Return the wanted port if it is free; for 0 the first of `free` that is."""
     if not 0 <= wanted <= 65535:
         raise InputError(f"{wanted} is no port.", f"Set {name} to one from 1 to 65535, or 0 for any free one.")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, wanted))
-        except OSError as error:
-            do = f"Stop what uses it, set {name} in the configuration, or use --free-ports."
-            raise ConflictError(
-                f"Port {wanted} ({name.removeprefix('listen.')}) on {host} is not free: {error.strerror}.", do
-            ) from None
-        return int(probe.getsockname()[1])
+    fault: OSError | None = None
+    for port in [wanted] if wanted else islice(free, TRIES):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                fault = error
+            else:
+                return port
+    said = f"Port {wanted}" if wanted else f"None of {TRIES} ports"
+    do = f"Stop what uses it, set {name} in the configuration, or use --free-ports."
+    why = fault.strerror if fault else "none is left"
+    raise ConflictError(f"{said} ({name.removeprefix('listen.')}) on {host} is not free: {why}.", do)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from carcloud.assembly.zonefile import ZoneFile, new_zone_file, sole_instance
+from carcloud.assembly.zonefile import FREE, PORTS, ZoneFile, new_zone_file, sole_instance
 from carcloud.errors import ConflictError, InputError, MissingError
 from carcloud.settings import Folder, Listen, Settings
 
@@ -38,7 +38,9 @@ def test_the_token_stays_and_the_passwords_are_new_at_each_start(folder):
 
 def test_free_ports_differ_and_named_ones_are_taken_as_they_are(folder):
     zone = new_zone_file(Settings(), folder, free_ports=True)
-    assert 0 not in (zone.api, zone.mqtt, zone.https, zone.nats)
+    ports = [getattr(zone, name) for name in PORTS]
+    assert len(set(ports)) == len(ports)
+    assert all(port in FREE for port in ports)  # none that a system gives to outgoing connections
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
